@@ -1,0 +1,219 @@
+"""The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port.
+
+Written in Rust (``rust/engine``); this file is its documentation and is checked
+against the binary. Every call releases the GIL and none waits for the network.
+Packets never cross this border: encoded access units go in, events come out.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, final
+
+__version__: str
+
+@final
+class PeerConnected:
+    """ICE and DTLS are up: media may flow. Sent once for a peer."""
+
+    @property
+    def peer(self) -> int: ...
+
+@final
+class PeerDisconnected:
+    """The peer is gone and its resources are freed; the last event that names it.
+
+    ``reason``: ``"closed by peer"`` (DTLS close_notify), ``"connection lost"`` (nothing heard for
+    15 to 20 s), ``"connection failed"`` (never came up within 30 s) or ``"internal error: …"``.
+    A peer that Python closed gets no such event.
+    """
+
+    @property
+    def peer(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+
+@final
+class KeyframeRequested:
+    """A viewer needs a keyframe of this video track: PLI, FIR, or it has just been attached."""
+
+    @property
+    def peer(self) -> int: ...
+    @property
+    def track(self) -> int: ...
+
+@final
+class BitrateEstimated:
+    """What the path to this peer carries, in bit/s, all its tracks together.
+
+    The smaller one of the peer's REMB and the send-side estimate (TWCC), where there are both.
+    Sent when it changes by more than 3 %, at most ten times a second for a peer.
+    """
+
+    @property
+    def peer(self) -> int: ...
+    @property
+    def bitrate(self) -> int: ...
+
+Event: TypeAlias = PeerConnected | PeerDisconnected | KeyframeRequested | BitrateEstimated
+
+@final
+class EngineStats:
+    """Counters since the start of the engine; all but ``peers`` and ``tracks`` only grow."""
+
+    @property
+    def peers(self) -> int: ...
+    @property
+    def tracks(self) -> int: ...
+    @property
+    def packets_sent(self) -> int: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def packets_received(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def packets_dropped(self) -> int:
+        """Outgoing packets thrown away because the socket's queue was full."""
+    @property
+    def packets_unknown(self) -> int:
+        """Incoming packets that belong to no peer."""
+    @property
+    def frames_dropped(self) -> int:
+        """Access units thrown away: a full command queue, or a viewer that cannot keep up."""
+    @property
+    def events_dropped(self) -> int:
+        """Bitrate events merged away; state events are never dropped."""
+    @property
+    def panics(self) -> int:
+        """Peers closed by a caught panic. Anything but 0 is a bug."""
+
+@final
+class PeerStats:
+    """One peer's path and traffic."""
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def remote_address(self) -> str:
+        """``ip:port`` of the chosen path; empty before ICE is up."""
+    @property
+    def packets_sent(self) -> int: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def packets_resent(self) -> int: ...
+    @property
+    def nacks(self) -> int: ...
+    @property
+    def plis(self) -> int: ...
+    @property
+    def rtt_ms(self) -> float | None: ...
+    @property
+    def loss(self) -> float | None:
+        """Fraction lost, 0..1, from the newest receiver report."""
+    @property
+    def bitrate_estimate(self) -> int | None: ...
+
+@final
+class Engine:
+    """The UDP port, its thread and every peer behind it."""
+
+    def __new__(
+        cls, *, host: str = "0.0.0.0", port: int = 0, additional_hosts: Sequence[str] = ()
+    ) -> Engine:
+        """Bind the port and start the thread.
+
+        Args:
+            host: the address to bind; ``0.0.0.0`` advertises every local address, loopback too.
+            port: UDP port; 0 takes a free one.
+            additional_hosts: further IP addresses to advertise (a NAT's public address).
+
+        Raises:
+            AddressInUseError: the port is taken.
+            EngineError: an address is not one of this machine, or not an IP address.
+        """
+    @property
+    def port(self) -> int: ...
+    @property
+    def event_fd(self) -> int:
+        """An eventfd that is readable while events wait; `poll_events` clears it."""
+    @property
+    def addresses(self) -> list[str]:
+        """The advertised IP addresses."""
+    def poll_events(self) -> list[Event]:
+        """Take every waiting event, oldest first."""
+    def create_track(self, kind: Literal["video", "audio"]) -> Track:
+        """Make a track: H.264 Annex B access units, or Opus packets, sent to any number of peers."""
+    def create_peer(self, *, estimation: Literal["remb", "twcc"] = "remb") -> Peer:
+        """Make a peer that waits for an offer.
+
+        Args:
+            estimation: ``remb`` leaves the estimate to the browser, and is the cheapest;
+                ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
+        """
+    def attach(self, peer: Peer, track: Track) -> None:
+        """Send this track to this peer, in place of its earlier track of that kind.
+
+        Allowed at any time: media starts once the peer is connected, and video at the first
+        keyframe after that. On a change of track, sequence numbers and timestamps go on
+        without a jump, and the old track is sent until the new one has a keyframe.
+        """
+    def detach(self, peer: Peer, kind: Literal["video", "audio"]) -> None: ...
+    def stats(self) -> EngineStats: ...
+    def close(self) -> None:
+        """Close every peer (the browsers get a DTLS close), free the port, end the thread."""
+
+@final
+class Peer:
+    """One browser."""
+
+    @property
+    def id(self) -> int: ...
+    def accept_offer(self, sdp: str) -> str:
+        """Answer an offer; a later one on the same peer is a renegotiation or an ICE restart.
+
+        The answer carries every host candidate; none is trickled.
+
+        Raises:
+            OfferError: broken SDP, or no codec in common: ``codec: browser offers no H.264``.
+            ClosedError: the peer was closed.
+        """
+    def add_candidate(self, candidate: str) -> None:
+        """Add a remote candidate, with or without ``a=`` and ``candidate:`` before it.
+
+        mDNS (``.local``) and TCP candidates and the empty end-of-candidates are ignored.
+
+        Raises:
+            CandidateError: the text is not a candidate.
+            ClosedError: the peer was closed.
+        """
+    def stats(self) -> PeerStats: ...
+    def close(self) -> None:
+        """Say goodbye (DTLS close_notify) and free everything. Closing twice is harmless."""
+
+@final
+class Track:
+    """A stream of encoded access units that any number of peers receive."""
+
+    @property
+    def id(self) -> int: ...
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:
+        """Send one access unit (video, Annex B) or one packet (Opus) to every attached peer.
+
+        Args:
+            data: the encoded bytes.
+            timestamp: media time in units of the RTP clock (90000 or 48000 a second); any origin,
+                wide enough never to wrap; grows from push to push.
+            captured_ns: when that moment of media was taken or due, on `time.monotonic_ns`'s
+                clock. Audio and video of one source share it: RTCP sender reports tell the
+                browser, which keeps lips and voice together by it (RFC 3550 §6.4.1).
+            keyframe: the access unit is an IDR with its SPS and PPS. Always True for audio.
+
+        A full queue drops the access unit, counts it and, for video, asks for a keyframe.
+
+        Raises:
+            ClosedError: the track or the engine was closed.
+        """
+    @property
+    def viewers(self) -> int: ...
+    def close(self) -> None: ...
