@@ -1,0 +1,180 @@
+"""A feed: one opened source, its encoders, and the viewers that hang on them.
+
+A file gives each viewer a feed of his own; a live source has one for all (see
+`feed_is_shared`). The feed owns a `Pipeline` (threads) and the engine's tracks, and knows nothing of
+signalling. Everything here runs on the event loop except what is named ``_blocking``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from icey.media.pipeline import Pipeline
+from icey.sessions.adaptation import LanePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from icey._core import Engine, Peer, Track
+    from icey.config.model import MediaSettings
+    from icey.media.events import PipelineEvent
+    from icey.media.pipeline import Lane
+    from icey.media.source import Source
+
+__all__ = ["Feed", "FeedOwner", "feed_is_shared"]
+
+log = logging.getLogger(__name__)
+
+SHARED_LANES = 3
+"""Encoders of a shared feed at most: each costs about a tenth of a core at 720p30."""
+
+
+def feed_is_shared(source: Source, media: MediaSettings) -> bool:
+    """Say whether all viewers share one pipeline (``media.pipeline``).
+
+    ``auto`` shares what is live: a camera can be opened only once, and there is one "now" to show.
+    """
+    if media.pipeline == "auto":
+        return source.live
+    return media.pipeline == "shared"
+
+
+class FeedOwner(Protocol):
+    """Whom a feed tells what happens to its source. Called from media threads."""
+
+    def __call__(self, feed: Feed, event: PipelineEvent) -> None:
+        """Take an event; must not block."""
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """A lane and the tracks it feeds. Each lane has an audio track, so that lanes come and go freely."""
+
+    lane: Lane
+    video: Track
+    audio: Track
+
+    def close(self) -> None:
+        self.lane.close()
+        self.video.close()
+        self.audio.close()
+
+
+class Feed:
+    """One source on the way to its viewers.
+
+    Args:
+        engine: where the tracks live.
+        source: what to open.
+        media: size, rate and bitrate to encode at.
+        shared: whether viewers may hang on different lanes.
+        on_event: told what happens to the source, from a media thread.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: Source,
+        media: MediaSettings,
+        *,
+        shared: bool,
+        on_event: FeedOwner,
+    ) -> None:
+        self.shared = shared
+        self._engine = engine
+        self._media = media
+        self._pipeline = Pipeline(source, media, on_event=lambda event: on_event(self, event))
+        self._plan = LanePlan(
+            maximum=media.video.bitrate,
+            audio=media.audio.bitrate,
+            lanes=SHARED_LANES if shared else 1,
+        )
+        self._encoders: dict[int, _Encoder] = {}
+        self._viewers: dict[int, Peer] = {}
+        self._started = False
+        self._stopped = False
+
+    @property
+    def viewers(self) -> frozenset[int]:
+        """The ids of the peers that watch."""
+        return frozenset(self._viewers)
+
+    def prepare_blocking(self) -> None:
+        """Open the source and decode its first picture. For a thread, never for the loop.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        self._pipeline.prepare()
+
+    def add(self, peer: Peer) -> None:
+        """Let a peer watch; media flows to it once it is connected."""
+        lane = self._plan.join(peer.id, time.monotonic())
+        self._viewers[peer.id] = peer
+        self._attach(peer, lane)
+
+    def remove(self, peer_id: int) -> None:
+        """Let a peer go; encoders that nobody needs any more are closed."""
+        if self._viewers.pop(peer_id, None) is not None:
+            self._plan.leave(peer_id)
+            self._close_idle_encoders()
+
+    def start(self) -> None:
+        """Let the pictures run. The first viewer's connection does it; later calls do nothing."""
+        if not self._started and not self._stopped:
+            self._started = True
+            self._pipeline.start()
+
+    def request_keyframe(self, track_id: int) -> None:
+        """Ask the encoder of this track for a keyframe; other feeds' tracks are ignored."""
+        for encoder in self._encoders.values():
+            if encoder.video.id == track_id:
+                encoder.lane.request_keyframe()
+
+    def estimate(self, peer_id: int, bitrate: int) -> None:
+        """Note what the path to this peer carries, bit/s, and adapt at once."""
+        self._plan.estimate(peer_id, bitrate)
+        self.adapt()
+
+    def adapt(self) -> None:
+        """Move viewers between lanes and set the encoders' bitrates; call it a few times a second."""
+        now = time.monotonic()
+        for move in self._plan.plan(now):
+            log.info("viewer %d moves to lane %d: its path is not the others'", move.viewer, move.lane)
+            self._attach(self._viewers[move.viewer], move.lane)
+        self._close_idle_encoders()
+        for number, rate in self._plan.rates(now).items():
+            self._encoders[number].lane.set_bitrate(rate)
+
+    def stop(self) -> None:
+        """End the pictures and free the tracks. Returns at once; `join_blocking` waits."""
+        if not self._stopped:
+            self._stopped = True
+            self._pipeline.stop()
+            for encoder in self._encoders.values():
+                encoder.close()
+            self._encoders.clear()
+            self._viewers.clear()
+
+    def join_blocking(self, timeout_s: float) -> bool:
+        """Wait for the media threads, at most so long; for a thread, never for the loop."""
+        return self._pipeline.join(timeout_s)
+
+    def _attach(self, peer: Peer, number: int) -> None:
+        encoder = self._encoders.get(number)
+        if encoder is None:
+            encoder = self._encoders[number] = self._open_encoder(number)
+        self._engine.attach(peer, encoder.audio)
+        self._engine.attach(peer, encoder.video)
+
+    def _open_encoder(self, number: int) -> _Encoder:
+        video, audio = self._engine.create_track("video"), self._engine.create_track("audio")
+        rate = self._plan.rates(time.monotonic())[number]
+        return _Encoder(self._pipeline.add_lane(video=video, audio=audio, bitrate=rate), video, audio)
+
+    def _close_idle_encoders(self) -> None:
+        for number in self._encoders.keys() - self._plan.lanes:
+            self._encoders.pop(number).close()

@@ -1,0 +1,40 @@
+"""What the server asks of a mode: one interface, one class a mode."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["SendMessage", "SessionService"]
+
+SendMessage = "Callable[[str, dict[str, Any]], None]"
+"""Send a message to the peer at an address ``user|id``, as the server's virtual peer."""
+
+
+class SessionService(Protocol):
+    """The calls of one mode. Every method is called on the event loop, and none blocks it."""
+
+    async def start(self) -> None:
+        """Begin work; called before the HTTP port opens."""
+
+    def connect(self, send: Callable[[str, dict[str, Any]], None]) -> None:
+        """Take the way by which the virtual peer speaks; called once, before `start`."""
+
+    def deliver(self, sender: str, message: Mapping[str, Any]) -> None:
+        """Take a message that a peer sent to the virtual peer.
+
+        Args:
+            sender: the address ``user|id``, as the server knows it.
+            message: the frame; whatever a remote can write, so nothing in it is believed.
+        """
+
+    def caller_left(self, address: str) -> None:
+        """The peer's WebSocket is closed: end its call."""
+
+    def status(self) -> dict[str, Any]:
+        """Tell ``sessions``, ``state`` and ``warnings`` for ``/api/status``."""
+
+    async def close(self, reason: str) -> None:
+        """Hang up every call with this reason, finish what is being written, free everything."""
