@@ -16,7 +16,6 @@ from icey.media.pipeline import Pipeline
 from icey.sessions.adaptation import LanePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from icey._core import Engine, Peer, Track
     from icey.config.model import MediaSettings
@@ -143,7 +142,9 @@ class Feed:
         """Move viewers between lanes and set the encoders' bitrates; call it a few times a second."""
         now = time.monotonic()
         for move in self._plan.plan(now):
-            log.info("viewer %d moves to lane %d: its path is not the others'", move.viewer, move.lane)
+            log.info(
+                "viewer %d moves to lane %d: its path is not the others'", move.viewer, move.lane
+            )
             self._attach(self._viewers[move.viewer], move.lane)
         self._close_idle_encoders()
         for number, rate in self._plan.rates(now).items():
@@ -173,7 +174,9 @@ class Feed:
     def _open_encoder(self, number: int) -> _Encoder:
         video, audio = self._engine.create_track("video"), self._engine.create_track("audio")
         rate = self._plan.rates(time.monotonic())[number]
-        return _Encoder(self._pipeline.add_lane(video=video, audio=audio, bitrate=rate), video, audio)
+        return _Encoder(
+            self._pipeline.add_lane(video=video, audio=audio, bitrate=rate), video, audio
+        )
 
     def _close_idle_encoders(self) -> None:
         for number in self._encoders.keys() - self._plan.lanes:

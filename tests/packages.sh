@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Install the system packages that the tests need, where they are missing and can be installed.
+# The server itself needs none of them.
+set -euo pipefail
+
+packages=()
+
+have_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+have_browser >/dev/null || packages+=(chromium)
+
+# The RTSP server that the tests start is GStreamer's, driven by the system's Python.
+have_rtsp_server() {
+  /usr/bin/python3 - <<'PY'
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer
+Gst.init(None)
+missing = [name for name in ("x264enc", "rtph264pay", "avenc_aac", "rtpmp4apay") if not Gst.ElementFactory.find(name)]
+raise SystemExit(bool(missing))
+PY
+}
+have_rtsp_server >/dev/null 2>&1 || packages+=(
+  python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+)
+
+[ ${#packages[@]} -eq 0 ] && exit 0
+
+command="apt-get install --yes --no-install-recommends ${packages[*]}"
+if ! command -v apt-get >/dev/null; then
+  echo "The tests need these Debian packages, or your system's like of them: ${packages[*]}" >&2
+  exit 1
+fi
+if [ "$(id -u)" -eq 0 ]; then
+  run=()
+elif sudo -n true 2>/dev/null; then
+  run=(sudo)
+else
+  echo "The tests need packages that only root can install. Please run: sudo $command" >&2
+  exit 1
+fi
+echo "installing for the tests: ${packages[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${run[@]}" apt-get update -qq
+"${run[@]}" $command -qq >/dev/null
