@@ -1,8 +1,8 @@
 """A feed: one opened source, its encoders, and the viewers that hang on them.
 
 A file gives each viewer a feed of his own; a live source has one for all (see
-`feed_is_shared`). The feed owns a `Pipeline` (threads) and the engine's tracks, and knows nothing of
-signalling. Everything here runs on the event loop except what is named ``_blocking``.
+`feed_is_shared`). The feed owns a `Pipeline` (threads) and the engine's tracks, and knows
+nothing of signalling. Everything here runs on the event loop except what is named ``_blocking``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class FeedOwner(Protocol):
 
 @dataclass(frozen=True)
 class _Encoder:
-    """A lane and the tracks it feeds. Each lane has an audio track, so that lanes come and go freely."""
+    """A lane and the tracks it feeds; each has an audio track, so that lanes come and go freely."""
 
     lane: Lane
     video: Track
@@ -139,7 +139,7 @@ class Feed:
         self.adapt()
 
     def adapt(self) -> None:
-        """Move viewers between lanes and set the encoders' bitrates; call it a few times a second."""
+        """Move viewers between lanes and set the encoders' bitrates; for a few calls a second."""
         now = time.monotonic()
         for move in self._plan.plan(now):
             log.info(
