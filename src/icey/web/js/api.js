@@ -1,0 +1,99 @@
+/**
+ * The HTTP API, and the access token that opens it.
+ *
+ * The token lives in `sessionStorage`: it survives a reload, not the tab. It travels in a
+ * header, never in a URL, where proxies and histories would keep it.
+ *
+ * @module api
+ */
+
+/** @import {Mode, ServerConfig} from "./types.js" */
+
+const TOKEN_KEY = "icey.token";
+
+/** The server wants a token, or another one. */
+export class UnauthorizedError extends Error {}
+
+export class Api {
+  /** @type {URL} */ #base;
+
+  /** @param {string | URL} base Where the page lies; the API lies beside it. */
+  constructor(base) {
+    this.#base = new URL(base);
+  }
+
+  get token() {
+    return sessionStorage.getItem(TOKEN_KEY) ?? "";
+  }
+
+  set token(value) {
+    if (value) sessionStorage.setItem(TOKEN_KEY, value);
+    else sessionStorage.removeItem(TOKEN_KEY);
+  }
+
+  /** The signalling address beside the page: `wss:` where the page came by `https:`. */
+  get socketUrl() {
+    const url = new URL("ws", this.#base);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.search = url.hash = "";
+    return url.href;
+  }
+
+  /**
+   * @returns {Promise<ServerConfig>} With a fresh TURN credential.
+   * @throws {UnauthorizedError} On 401.
+   */
+  async config() {
+    /** @type {Record<string, string>} */
+    const headers = this.token ? { Authorization: `Bearer ${this.token}` } : {};
+    const response = await fetch(new URL("api/config", this.#base), { headers, cache: "no-store" });
+    if (response.status === 401) throw new UnauthorizedError("the server asks for an access token");
+    if (!response.ok) throw new Error(`/api/config answered ${response.status}`);
+    return readConfig(await response.json());
+  }
+
+  /** @returns {Promise<boolean>} Whether the server answers HTTP at all. */
+  async healthy() {
+    try {
+      return (await fetch(new URL("api/health", this.#base), { cache: "no-store" })).ok;
+    } catch {
+      return false; // fetch throws for one reason here: nobody answered
+    }
+  }
+}
+
+/**
+ * @param {any} body
+ * @returns {ServerConfig}
+ */
+function readConfig(body) {
+  return {
+    mode: /** @type {Mode} */ (body.mode ?? "stream"),
+    version: String(body.version ?? ""),
+    source: { value: String(body.source?.value ?? ""), kind: String(body.source?.kind ?? "") },
+    iceServers: iceServers(body),
+  };
+}
+
+/**
+ * @param {{turn?: {enabled?: boolean, host?: string, port?: number, username?: string, credential?: string},
+ *   stun?: {urls?: string[] | string}}} body
+ * @returns {RTCIceServer[]}
+ */
+export function iceServers({ turn, stun }) {
+  /** @type {RTCIceServer[]} */
+  const servers = [];
+  const urls = [stun?.urls ?? []].flat();
+  if (urls.length > 0) servers.push({ urls });
+  if (turn?.enabled && turn.port) {
+    // An empty host means: where the page came from.
+    const host = turn.host || location.hostname;
+    const bracketed = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+    servers.push({
+      urls: ["udp", "tcp"].map((transport) => `turn:${bracketed}:${turn.port}?transport=${transport}`),
+      username: turn.username ?? "",
+      credential: turn.credential ?? "",
+    });
+  }
+  return servers;
+}

@@ -1,0 +1,298 @@
+/**
+ * One call to one peer, from `call:init` to its end: the caller's side of the state machine.
+ *
+ * A `Call` is used once; calling again makes a new one, with an `RTCPeerConnection` of its
+ * own, so nothing of an old call can disturb the next.
+ *
+ * ```
+ * new ─start→ calling ─accept→ negotiating ─connected→ active ⇄ recovering ─→ ended
+ *                └─────────── reject, hangup, time out, close ──────────────────↑
+ * ```
+ *
+ * @module call
+ */
+
+/** @import {CallEnd, Message} from "./types.js" */
+
+/** @typedef {"new" | "calling" | "negotiating" | "active" | "recovering" | "ended"} CallState */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {string} to The callee's address, `user|id`.
+ * @property {RTCIceServer[]} iceServers
+ * @property {(message: Message) => boolean} send
+ * @property {(state: CallState) => void} onState Every change but the last one.
+ * @property {(track: MediaStreamTrack) => void} onTrack
+ * @property {(end: CallEnd) => void} onEnd Called once.
+ */
+
+/** A live source may take its time to open; a server that is silent for longer is not there. */
+const ANSWER_TIMEOUT_MS = 20_000;
+/** From our offer to media: ICE and DTLS. */
+const CONNECT_TIMEOUT_MS = 20_000;
+/** `disconnected` often heals by itself (a lost packet or two). */
+const DISCONNECTED_GRACE_MS = 1_500;
+/** How long ICE restarts may try before the call counts as lost. */
+const RECOVERY_TIMEOUT_MS = 12_000;
+
+export class Call {
+  /** @type {CallOptions} */ #options;
+  /** @type {RTCPeerConnection} */ #pc;
+  /** @type {CallState} */ #state = "new";
+  /** @type {RTCIceCandidateInit[]} Candidates that came before the answer. */ #early = [];
+  /** @type {RTCIceCandidateInit[]} Our own, found before the offer was sent. */ #ours = [];
+  #offerSent = false;
+  /** @type {Promise<void>} Our description: made while `call:init` travels, sent on accept. */ #described;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #deadline;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #grace;
+
+  /** @param {CallOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.#pc = new RTCPeerConnection({ iceServers: options.iceServers, bundlePolicy: "max-bundle" });
+    this.#described = Promise.resolve();
+  }
+
+  get peerConnection() {
+    return this.#pc;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  get to() {
+    return this.#options.to;
+  }
+
+  /** Ring, and get our offer ready meanwhile. */
+  start() {
+    const pc = this.#pc;
+    pc.ontrack = ({ track, receiver }) => {
+      preferLowDelay(receiver);
+      this.#options.onTrack(track);
+    };
+    pc.onicecandidate = ({ candidate }) => {
+      if (!candidate?.candidate) return;
+      if (this.#offerSent) this.#send("call:candidate", candidate.toJSON());
+      else this.#ours.push(candidate.toJSON());
+    };
+    pc.onconnectionstatechange = () => this.#connectionChanged();
+    this.#enter("calling");
+    if (!this.#send("call:init", {})) return this.#end("lost", "not connected to the server");
+    this.#expire(ANSWER_TIMEOUT_MS, "the server did not answer the call");
+    pc.addTransceiver("audio", { direction: "recvonly" });
+    pc.addTransceiver("video", { direction: "recvonly" });
+    this.#described = pc.setLocalDescription();
+    this.#guard(this.#described);
+  }
+
+  /**
+   * Take a `call:*` message that came from the callee.
+   *
+   * @param {string} subtype
+   * @param {any} data
+   */
+  receive(subtype, data) {
+    if (this.#state === "ended") return;
+    switch (subtype) {
+      case "call:accept":
+        if (this.#state === "calling") this.#guard(this.#offer());
+        return;
+      case "call:reject":
+        return this.#end("refused", reasonOf(data));
+      case "call:answer":
+        if (this.#pc.signalingState === "have-local-offer") this.#guard(this.#answered(data));
+        return;
+      case "call:candidate":
+        return this.#guard(this.#candidate(data));
+      case "call:hangup":
+        return this.#end("remote", reasonOf(data));
+    }
+  }
+
+  /**
+   * End the call from our side.
+   *
+   * @param {string} [reason]
+   */
+  hangup(reason = "hung up") {
+    if (this.#state === "ended") return;
+    this.#send("call:hangup", { reason });
+    this.#end("local", reason);
+  }
+
+  /** The signalling connection is gone, and with it the call: the server ends it on its side. */
+  signallingLost() {
+    this.#end("lost", "the connection to the server was lost");
+  }
+
+  async #offer() {
+    this.#enter("negotiating");
+    this.#expire(CONNECT_TIMEOUT_MS, "no media came through: a firewall may block the server's UDP port (webrtc.port)");
+    await this.#described;
+    this.#sendOffer();
+  }
+
+  #sendOffer() {
+    const offer = this.#pc.localDescription;
+    if (this.#over() || !offer) return;
+    this.#send("call:offer", { type: offer.type, sdp: offer.sdp });
+    this.#offerSent = true;
+    // Whatever was gathered by now stands in the offer already.
+    this.#ours = this.#ours.filter((own) => !offer.sdp.includes(String(own.candidate)));
+    for (const candidate of this.#ours.splice(0)) this.#send("call:candidate", candidate);
+  }
+
+  /** @param {RTCSessionDescriptionInit} answer */
+  async #answered(answer) {
+    await this.#pc.setRemoteDescription({ type: "answer", sdp: String(answer?.sdp ?? "") });
+    for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
+  }
+
+  /** @param {any} data */
+  async #candidate(data) {
+    if (!data || typeof data.candidate !== "string") return;
+    /** @type {RTCIceCandidateInit} */
+    const candidate = {
+      candidate: data.candidate.replace(/^a=/, ""),
+      sdpMid: data.sdpMid ?? null,
+      sdpMLineIndex: data.sdpMLineIndex ?? (data.sdpMid == null ? 0 : null),
+    };
+    if (this.#pc.remoteDescription) await this.#addCandidate(candidate);
+    else this.#early.push(candidate);
+  }
+
+  /** @param {RTCIceCandidateInit} candidate */
+  async #addCandidate(candidate) {
+    try {
+      await this.#pc.addIceCandidate(candidate);
+    } catch (error) {
+      // One address of several that we cannot use is no reason to give up the others.
+      console.warn("icey: a candidate was refused", candidate.candidate, error);
+    }
+  }
+
+  #connectionChanged() {
+    const { connectionState } = this.#pc;
+    if (this.#over()) return;
+    clearTimeout(this.#grace);
+    if (connectionState === "connected") {
+      clearTimeout(this.#deadline);
+      this.#watchTransports();
+      this.#enter("active");
+    } else if (this.#state === "active" || this.#state === "recovering") {
+      if (connectionState === "failed") this.#recover();
+      else if (connectionState === "disconnected") {
+        this.#grace = setTimeout(() => this.#recover(), DISCONNECTED_GRACE_MS);
+      }
+    } else if (connectionState === "failed") {
+      this.#end("lost", "no media came through: a firewall may block the server's UDP port (webrtc.port)");
+    }
+  }
+
+  /** DTLS closed by the server cannot be healed by an ICE restart (RFC 8842 §4): call again. */
+  #watchTransports() {
+    for (const { transport } of this.#pc.getReceivers()) {
+      if (!transport) continue;
+      transport.onstatechange = () => {
+        if (transport.state === "closed" || transport.state === "failed") {
+          // A `call:hangup` that says why may be right behind.
+          this.#grace = setTimeout(() => this.#end("lost", "the server closed the media connection"), 500);
+        }
+      };
+    }
+  }
+
+  /** ICE restart (RFC 8445 §9): new credentials, new candidates, same media. */
+  #recover() {
+    if (this.#over()) return;
+    if (this.#state !== "recovering") {
+      this.#enter("recovering");
+      this.#expire(RECOVERY_TIMEOUT_MS, "the media connection was lost");
+    }
+    if (this.#pc.signalingState !== "stable") return;
+    this.#pc.restartIce();
+    this.#offerSent = false;
+    this.#described = this.#pc.setLocalDescription();
+    this.#guard(this.#described.then(() => this.#sendOffer()));
+  }
+
+  #over() {
+    return this.#state === "ended";
+  }
+
+  /** @param {CallState} state */
+  #enter(state) {
+    if (this.#state === state || this.#over()) return;
+    this.#state = state;
+    this.#options.onState(state);
+  }
+
+  /**
+   * @param {number} milliseconds
+   * @param {string} reason
+   */
+  #expire(milliseconds, reason) {
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      this.#send("call:hangup", { reason });
+      this.#end("lost", reason);
+    }, milliseconds);
+  }
+
+  /**
+   * A step that the browser refuses ends the call, unless the call ended first.
+   *
+   * @param {Promise<unknown>} step
+   */
+  #guard(step) {
+    step.catch((/** @type {unknown} */ error) => {
+      if (this.#over()) return;
+      const reason = `this browser refused a step of the call: ${error instanceof Error ? error.message : error}`;
+      this.#send("call:hangup", { reason });
+      this.#end("refused", reason);
+    });
+  }
+
+  /**
+   * @param {string} subtype
+   * @param {unknown} data
+   */
+  #send(subtype, data) {
+    return this.#options.send({ type: "message", subtype, to: this.#options.to, data });
+  }
+
+  /**
+   * @param {CallEnd["kind"]} kind
+   * @param {string} reason
+   */
+  #end(kind, reason) {
+    if (this.#over()) return;
+    this.#state = "ended";
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#grace);
+    this.#pc.ontrack = this.#pc.onicecandidate = this.#pc.onconnectionstatechange = null;
+    this.#pc.close();
+    this.#options.onEnd({ kind, reason });
+  }
+}
+
+/**
+ * Play what has arrived, as soon as it can be played; the jitter buffer still grows by itself
+ * where the network needs it. Older browsers have the second name only.
+ *
+ * @param {{jitterBufferTarget?: number | null, playoutDelayHint?: number}} receiver
+ */
+function preferLowDelay(receiver) {
+  if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+  else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+}
+
+/**
+ * @param {any} data
+ * @returns {string}
+ */
+function reasonOf(data) {
+  return typeof data?.reason === "string" ? data.reason : "";
+}

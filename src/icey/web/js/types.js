@@ -1,0 +1,71 @@
+/**
+ * The shapes that cross module borders. Types only: this module has no code.
+ *
+ * @module types
+ */
+
+/** @typedef {"stream" | "record" | "relay"} Mode */
+
+/**
+ * What presence says about a peer (docs/protocol.md, "presence").
+ *
+ * @typedef {object} Peer
+ * @property {string} id
+ * @property {string} user
+ * @property {string} name
+ * @property {string} [type] `"server"` for the server's own virtual peer.
+ * @property {boolean} online
+ * @property {Mode} [mode]
+ * @property {string[]} [capabilities] `view`: it can be watched. `publish`: it takes media.
+ */
+
+/**
+ * A routed Symple message.
+ *
+ * @typedef {object} Message
+ * @property {string} type
+ * @property {string} [subtype]
+ * @property {string} [from] `user|id`, always set by the server.
+ * @property {string | string[]} [to]
+ * @property {boolean} [probe]
+ * @property {unknown} [data]
+ */
+
+/**
+ * Where the signalling connection stands.
+ *
+ * @typedef {{name: "connecting"}
+ *   | {name: "online"}
+ *   | {name: "waiting", attempt: number, delayMs: number}
+ *   | {name: "refused", status: number, message: string}
+ *   | {name: "stopped"}} Connection
+ */
+
+/**
+ * `GET /api/config`, as far as this page reads it.
+ *
+ * @typedef {object} ServerConfig
+ * @property {Mode} mode
+ * @property {string} version
+ * @property {{value: string, kind: string}} source
+ * @property {RTCIceServer[]} iceServers
+ */
+
+/**
+ * Why a call ended.
+ *
+ * `refused`: the server said no. `remote`: the server hung up. `local`: we did.
+ * `lost`: it broke on the way, and calling again may well work.
+ *
+ * @typedef {object} CallEnd
+ * @property {"refused" | "remote" | "local" | "lost"} kind
+ * @property {string} reason
+ */
+
+/**
+ * What the player area shows.
+ *
+ * @typedef {"idle" | "calling" | "connecting" | "playing" | "recovering" | "ended"} Phase
+ */
+
+export {};
