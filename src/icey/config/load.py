@@ -1,0 +1,319 @@
+"""Settings from defaults < config file < environment < flags.
+
+Each source is checked by itself and then all together, so a wrong value is refused and
+named with the place that it came from, even where a later source would have hidden it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from icey.config import document
+from icey.config.availability import unavailable
+from icey.config.bindings import (
+    BINDINGS,
+    BOOLEAN_WORDS,
+    CONFIG_ENVIRONMENT,
+    CONFIG_FLAG,
+    read_text,
+    resolve_path,
+    resolve_source,
+)
+from icey.config.keys import FLAG_ONLY, Key, KeyPath, keys, nearest, sections
+from icey.config.model import MAX_CREDENTIAL_TTL_SECONDS, Settings
+from icey.config.showing import printable, shown, type_name
+from icey.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+__all__ = ["DEFAULT_CONFIG", "Loaded", "Location", "load", "locate"]
+
+DEFAULT_CONFIG = "config.json"
+_TTL: KeyPath = ("turn", "credentialTtlSeconds")
+_RECORD_DIR: KeyPath = ("media", "recordDir")
+_NEAREST_VARIABLE_SCORE = 75.0  # other programs may own variables that begin with ICEY_ too
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read, and from where.
+
+    Attributes:
+        settings: the settings in force; every path in them is absolute.
+        warnings: what the operator should know: unknown keys, clamped values. The API serves
+            them, so they name the file without its folder.
+        path: the config file: named, or the default one.
+        exists: whether that file is there.
+    """
+
+    settings: Settings
+    warnings: list[str] = field(default_factory=list)
+    path: Path | None = None
+    exists: bool = False
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the config file is looked for.
+
+    Attributes:
+        path: the file, absolute.
+        named: who named it; empty for the default place, where it need not exist.
+    """
+
+    path: Path
+    named: str
+
+
+@dataclass
+class _Layer:
+    """The values of one source by key, and for each the name of the place that it came from."""
+
+    values: dict[KeyPath, object] = field(default_factory=dict)
+    places: dict[KeyPath, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def put(self, key: Key, value: object, place: str) -> None:
+        self.values[key.path] = value
+        self.places[key.path] = place
+
+    def over(self, below: _Layer) -> _Layer:
+        return _Layer(
+            below.values | self.values,
+            below.places | self.places,
+            below.warnings + self.warnings,
+        )
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loaded:
+    """Read the settings.
+
+    Args:
+        flags: values by dotted key (``{"http.port": "8080", "media.loop": False}``), as text or
+            already typed; ``config`` is the path of the file. None is "not given".
+        environ: the environment variables; an empty one is "not given".
+        cwd: what relative paths in flags and environment are relative to.
+
+    Raises:
+        ConfigError: a value, key or file is refused; the message names file, key, value and
+            what is allowed, one line for each fault, the attributes those of the first.
+        UnavailableError: a feature that this version lacks was turned on.
+    """
+    cwd = cwd.absolute()
+    location = locate(flags, environ, cwd)
+    from_file, exists = _file_layer(location)
+    environment = _environment_layer(environ, cwd)
+    command_line = _flag_layer(flags, cwd)
+    for layer in (from_file, environment, command_line):
+        _validate(layer)
+    merged = command_line.over(environment.over(from_file))
+    merged.values.setdefault(_RECORD_DIR, cwd / "recordings")
+    settings = _validate(merged)
+    _refuse_contradictions(settings, merged)
+    _refuse_unavailable(merged)
+    return Loaded(settings, merged.warnings, location.path, exists)
+
+
+def locate(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Location:
+    """Find which config file is meant; it need not exist."""
+    if flags.get("config") is not None:
+        return Location(cwd / str(flags["config"]), f"flag {CONFIG_FLAG}")
+    if environ.get(CONFIG_ENVIRONMENT):
+        return Location(cwd / environ[CONFIG_ENVIRONMENT], f"environment {CONFIG_ENVIRONMENT}")
+    return Location(cwd / DEFAULT_CONFIG, "")
+
+
+def _file_layer(location: Location) -> tuple[_Layer, bool]:
+    path = location.path
+    content = document.read(path)
+    if content is None:
+        if location.named:
+            raise ConfigError(
+                f"{path}: no such file (named by {location.named})",
+                file=str(path),
+                allowed="a config file that exists",
+            )
+        return _Layer(), False
+    layer = _Layer()
+    _collect(content, (), layer, path)
+    return layer, True
+
+
+def _collect(content: Mapping[Any, Any], prefix: KeyPath, layer: _Layer, file: Path) -> None:
+    """Take what is known out of a document, and a warning for what is not."""
+    for name, value in content.items():
+        path = (*prefix, str(name))
+        if path in keys() and path not in FLAG_ONLY:
+            key = keys()[path]
+            layer.put(key, _from_file(key, value, layer, file), str(file))
+        elif path not in sections():
+            layer.warnings.append(_unknown(path, file))
+        elif isinstance(value, dict):
+            _collect(value, path, layer, file)
+        elif value is not None:  # in YAML a section whose lines are all comments is null
+            raise _refusal(str(file), ".".join(path), type_name(value), "an object")
+
+
+def _from_file(key: Key, value: object, layer: _Layer, file: Path) -> object:
+    """Resolve a path against its file, and clamp what is clamped rather than refused."""
+    if isinstance(value, str) and key.kind == "path":
+        return resolve_path(key, value, file.parent)
+    if isinstance(value, str) and key.kind == "source":
+        return resolve_source(value, file.parent)
+    if key.path == _TTL and type(value) is int and value > MAX_CREDENTIAL_TTL_SECONDS:
+        layer.warnings.append(
+            f"{file.name}: '{key.name}' is {shown(value)}, more than a day: "
+            f"{MAX_CREDENTIAL_TTL_SECONDS} is used"
+        )
+        return MAX_CREDENTIAL_TTL_SECONDS
+    return value
+
+
+def _unknown(path: KeyPath, file: Path) -> str:
+    name = printable(".".join(path))
+    if path in FLAG_ONLY:
+        binding = next(binding for binding in BINDINGS if binding.key == path)
+        return f"{file.name}: '{name}' cannot be set in a file; use {binding.flag} or {binding.environment}"
+    known = [
+        ".".join(known) for known in (*keys(), *sections()) if known and known not in FLAG_ONLY
+    ]
+    guess = nearest(name, known)
+    return f"{file.name}: unknown key '{name}'" + (f", did you mean '{guess}'?" if guess else "")
+
+
+def _environment_layer(environ: Mapping[str, str], cwd: Path) -> _Layer:
+    layer = _Layer()
+    for binding in BINDINGS:
+        text = environ.get(binding.environment)
+        if text:
+            key = keys()[binding.key]
+            layer.put(key, read_text(key, text, cwd), f"environment {binding.environment}")
+    known = {binding.environment for binding in BINDINGS} | {CONFIG_ENVIRONMENT}
+    for name in environ:
+        if name.startswith("ICEY_") and name not in known:
+            guess = nearest(name, known, score=_NEAREST_VARIABLE_SCORE)
+            if guess:
+                layer.warnings.append(
+                    f"unknown environment variable {printable(name)}, did you mean {guess}?"
+                )
+    return layer
+
+
+def _flag_layer(flags: Mapping[str, Any], cwd: Path) -> _Layer:
+    layer = _Layer()
+    for name, value in flags.items():
+        if name == "config" or value is None:
+            continue
+        key = keys()[tuple(name.split("."))]
+        place = next(
+            (f"flag {b.flag or b.off_flag}" for b in BINDINGS if b.key == key.path), "flag"
+        )
+        layer.put(key, read_text(key, value, cwd) if isinstance(value, str) else value, place)
+    return layer
+
+
+def _validate(layer: _Layer) -> Settings:
+    """Check the values of a layer against the model.
+
+    Raises:
+        ConfigError: at least one is refused.
+    """
+    nested: dict[str, Any] = {}
+    for path, value in layer.values.items():
+        group = nested
+        for name in path[:-1]:
+            group = group.setdefault(name, {})
+        group[path[-1]] = value
+    try:
+        return Settings.model_validate(nested)
+    except ValidationError as error:
+        faults = [fault["loc"] for fault in error.errors(include_url=False, include_input=False)]
+        raise _refusals(faults, layer) from None
+
+
+def _refusals(faults: Iterable[tuple[int | str, ...]], layer: _Layer) -> ConfigError:
+    """Make one error of all faults, each key named once."""
+    found: dict[KeyPath, ConfigError] = {}
+    for location in faults:
+        path = next(location[:n] for n in range(1, len(location) + 1) if location[:n] in keys())
+        key = keys()[path]  # type: ignore[index]
+        if key.path in found:
+            continue
+        value = layer.values[key.path]
+        index = location[len(path)] if len(location) > len(path) else None
+        name = key.name
+        if isinstance(index, int) and isinstance(value, (list, tuple)):
+            value, name = value[index], f"{name}[{index}]"
+        place = layer.places[key.path]
+        allowed = key.allowed
+        if key.kind == "boolean" and place.startswith("environment "):
+            allowed = f"one of {', '.join(BOOLEAN_WORDS)}"
+        text = f"this {type_name(value).split()[-1]} (not shown)" if key.secret else shown(value)
+        found[key.path] = _refusal(place, name, text, allowed)
+    first, *others = found.values()
+    if not others:
+        return first
+    return ConfigError(
+        "\n".join(str(error) for error in found.values()),
+        file=first.file,
+        key=first.key,
+        value=first.value,
+        allowed=first.allowed,
+    )
+
+
+def _refusal(place: str, key: str, value: str, allowed: str) -> ConfigError:
+    return ConfigError(
+        f"{place}: '{key}' must be {allowed}, not {value}",
+        file=place,
+        key=key,
+        value=value,
+        allowed=allowed,
+    )
+
+
+def _refuse_contradictions(settings: Settings, layer: _Layer) -> None:
+    """Refuse values that are allowed alone but not together."""
+    tls = settings.tls
+    if (tls.cert is None) != (tls.key is None):
+        given, missing = ("cert", "key") if tls.key is None else ("key", "cert")
+        place = layer.places[("tls", given)]
+        raise ConfigError(
+            f"{place}: 'tls.{given}' is set but 'tls.{missing}' is not: set both, or neither "
+            "for plain HTTP",
+            file=place,
+            key=f"tls.{missing}",
+            allowed="both tls.cert and tls.key, or neither",
+        )
+    speech = settings.media.intelligence.speech
+    if speech.stop_threshold > speech.start_threshold:
+        path = ("media", "intelligence", "speech", "stopThreshold")
+        place = layer.places.get(path) or layer.places[(*path[:-1], "startThreshold")]
+        raise _refusal(
+            place,
+            ".".join(path),
+            shown(speech.stop_threshold),
+            f"at most the startThreshold of {speech.start_threshold}",
+        )
+
+
+def _refuse_unavailable(layer: _Layer) -> None:
+    """Refuse what this version lacks, where somebody turned it on."""
+    for path, value in layer.values.items():
+        key = keys()[path]
+        feature = unavailable(key.name, value)
+        if feature:
+            place = layer.places[path]
+            raise UnavailableError(
+                f"{place}: '{key.name}' is {shown(value)}, but {feature.name} is not available yet "
+                f"in this version: {feature.instead}",
+                file=place,
+                key=key.name,
+                value=shown(value),
+                allowed=feature.instead,
+            )

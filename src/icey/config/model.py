@@ -1,0 +1,370 @@
+"""Every setting: its key, default, unit, range, and what its edge values mean.
+
+Attributes are the snake_case of the camelCase key in a config file. The models are
+frozen and read nothing: no file, environment, clock or socket. `icey.config.load` fills them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+from icey.config.availability import available
+from icey.config.values import (
+    FilePath,
+    Host,
+    IpAddress,
+    IpAddresses,
+    OpusRate,
+    Origins,
+    PixelFormat,
+    Realm,
+    Says,
+    Secret,
+    Source,
+    TokenText,
+)
+
+__all__ = [
+    "MAX_CREDENTIAL_TTL_SECONDS",
+    "AudioSettings",
+    "AuthSettings",
+    "ClipSettings",
+    "HttpSettings",
+    "IntelligenceSettings",
+    "LogLevel",
+    "MediaSettings",
+    "Mode",
+    "MotionSettings",
+    "NormalizeSettings",
+    "Settings",
+    "SettingsModel",
+    "SnapshotSettings",
+    "SpeechSettings",
+    "TlsSettings",
+    "TurnSettings",
+    "VideoSettings",
+    "VisionSettings",
+    "WebrtcSettings",
+]
+
+MAX_CREDENTIAL_TTL_SECONDS = 86_400
+"""One day: a longer ``turn.credentialTtlSeconds`` is clamped to it, with a warning."""
+
+Mode: TypeAlias = Literal["stream", "record", "relay"]
+LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error"]
+Port: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
+Unit: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+PictureSide: TypeAlias = Annotated[
+    int, Field(ge=32, le=3840, multiple_of=2), Says("an even integer from 32 to 3840")
+]
+Microseconds: TypeAlias = Annotated[int, Field(ge=0, le=60_000_000)]
+
+
+class SettingsModel(BaseModel):
+    """What all groups of settings share: frozen, strict about types, camelCase keys."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # an input may be a secret
+    )
+
+
+class HttpSettings(SettingsModel):
+    """``http``: the port of the page, the API and the signalling WebSocket."""
+
+    host: Host = "0.0.0.0"  # noqa: S104 - a server for the local network is the purpose
+    """Address or host name to bind; ``0.0.0.0`` is every IPv4 address of this machine, ``::`` every
+    IPv6 one, ``127.0.0.1`` this machine alone."""
+
+    port: Port = 4500
+    """TCP port; 0 takes any free one, which the line printed at start then names."""
+
+
+class TlsSettings(SettingsModel):
+    """``tls``: HTTPS and WSS where both are set, plain HTTP where neither is."""
+
+    cert: FilePath | None = None
+    """PEM file with the certificate and its chain; empty is plain HTTP."""
+
+    key: FilePath | None = None
+    """PEM file with the private key of that certificate, without a passphrase."""
+
+
+class AuthSettings(SettingsModel):
+    """``auth``: who may use the API and the signalling."""
+
+    token: Secret = SecretStr("")
+    """The access token that clients must show; empty lets everyone in. There is no flag for it,
+    because command lines are visible to every user of a machine."""
+
+    allowed_origins: Origins = ()
+    """Web origins whose pages may connect, besides the server's own; kept as browsers write them
+    (lower case, without a default port)."""
+
+
+class TurnSettings(SettingsModel):
+    """``turn``: the built-in TURN server (RFC 8656) for browsers behind strict networks."""
+
+    enabled: bool = True
+    """Whether to run it. While it is not available yet the default counts as off, and turning
+    it on by hand is refused: see `Settings.turn_active`."""
+
+    port: Port = 3478
+    """UDP and TCP port; 0 takes any free one."""
+
+    realm: Realm = "icey"
+    """The authentication realm (RFC 8489 §14.9)."""
+
+    external_ip: IpAddress = ""
+    """The public address of this machine where it sits behind a NAT; also advertised as an ICE
+    candidate. Empty: the addresses of its interfaces are the reachable ones."""
+
+    secret: Secret = SecretStr("")
+    """Shared secret that signs TURN credentials; empty makes a random one at each start, so that
+    credentials do not outlive the process."""
+
+    username: TokenText = ""
+    """Suffix of the user names handed out, ``<unix expiry>:<suffix>``; empty leaves it away."""
+
+    credential_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_CREDENTIAL_TTL_SECONDS)] = 3600
+    """Seconds for which a credential is valid; more than 86400 (a day) is clamped to that."""
+
+    allow_local_relay: bool = False
+    """Whether TURN may relay to loopback, link-local and private addresses. Off, so that a
+    credential is no door into the network behind the server."""
+
+
+class WebrtcSettings(SettingsModel):
+    """``webrtc``: the transport of all peers."""
+
+    port: Port = 4501
+    """UDP port that all peers share; 0 takes any free one."""
+
+    additional_hosts: IpAddresses = ()
+    """Further addresses to advertise as ICE candidates, such as that of a port forwarding."""
+
+
+class VideoSettings(SettingsModel):
+    """``media.video``: what viewers are sent."""
+
+    codec: Literal["h264"] = "h264"
+    """H.264 Constrained Baseline, which every browser decodes."""
+
+    width: PictureSide = 1280
+    """Width in pixels; the source is scaled into width x height with its aspect ratio kept."""
+
+    height: PictureSide = 720
+    """Height in pixels."""
+
+    fps: Annotated[int, Field(ge=1, le=120)] = 30
+    """Frames a second, at most; a slower source is sent at its own pace."""
+
+    bitrate: Annotated[int, Field(ge=150_000, le=50_000_000)] = 2_000_000
+    """Bit/s, the upper limit; the bitrate falls below it, to 150000, as a viewer's network
+    demands."""
+
+
+class AudioSettings(SettingsModel):
+    """``media.audio``: what viewers are sent."""
+
+    codec: Literal["libopus"] = "libopus"
+    """Opus, by libopus."""
+
+    channels: Annotated[int, Field(ge=1, le=2)] = 2
+    """1 is mono, 2 stereo; a source with more is mixed down."""
+
+    sample_rate: OpusRate = 48_000
+    """Samples a second that the encoder is fed with; the RTP clock is 48000 always (RFC 7587
+    §4.1)."""
+
+    bitrate: Annotated[int, Field(ge=6000, le=510_000)] = 128_000
+    """Bit/s, all channels together (RFC 6716 §2.1.1)."""
+
+
+class NormalizeSettings(SettingsModel):
+    """``media.intelligence.vision.normalize``: the pictures that the detectors get."""
+
+    width: Annotated[int, Field(ge=0, le=3840)] = 0
+    """Pixels; 0 leaves the width of the source."""
+
+    height: Annotated[int, Field(ge=0, le=3840)] = 0
+    """Pixels; 0 leaves the height of the source."""
+
+    pixel_fmt: PixelFormat = ""
+    """FFmpeg pixel format; empty leaves that of the source."""
+
+
+class SnapshotSettings(SettingsModel):
+    """``media.intelligence.vision.snapshots``: a still picture of a detection."""
+
+    enabled: bool = False
+    """Whether to write them."""
+
+    dir: FilePath | None = None
+    """Folder; empty is ``<recordDir>/snapshots``."""
+
+    min_interval_usec: Microseconds = 1_000_000
+    """Microseconds between two snapshots of a stream, at least; 0 is no limit."""
+
+
+class ClipSettings(SettingsModel):
+    """``media.intelligence.vision.clips``: a short film around a detection."""
+
+    enabled: bool = False
+    """Whether to write them."""
+
+    dir: FilePath | None = None
+    """Folder; empty is ``<recordDir>/clips``."""
+
+    pre_roll_usec: Microseconds = 1_000_000
+    """Microseconds kept from before the detection; 0 starts with it."""
+
+    post_roll_usec: Microseconds = 3_000_000
+    """Microseconds recorded after the last detection; 0 ends with it."""
+
+
+class MotionSettings(SettingsModel):
+    """``media.intelligence.vision.motion``: the motion detector."""
+
+    grid_width: Annotated[int, Field(ge=1, le=256)] = 32
+    """Cells across into which a picture is divided."""
+
+    grid_height: Annotated[int, Field(ge=1, le=256)] = 18
+    """Cells down."""
+
+    warmup_frames: Annotated[int, Field(ge=0, le=10_000)] = 2
+    """Sampled frames that are only learnt from before anything is reported; 0 reports at once."""
+
+    threshold: Unit = 0.08
+    """Score from which a frame counts as motion; 0 is every frame, 1 practically none."""
+
+    cooldown_usec: Microseconds = 500_000
+    """Microseconds between two reports of a stream, at least; 0 is no limit."""
+
+
+class VisionSettings(SettingsModel):
+    """``media.intelligence.vision``: detectors on sampled pictures, in stream mode."""
+
+    enabled: bool = False
+    """Whether to run it."""
+
+    every_nth_frame: Annotated[int, Field(ge=1, le=10_000)] = 6
+    """Sample one frame of so many; 1 is every frame."""
+
+    min_interval_usec: Microseconds = 200_000
+    """Microseconds between two samples, at least; 0 is no limit."""
+
+    queue_depth: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Frames that may wait for the detectors; beyond it the oldest is dropped and counted."""
+
+    normalize: NormalizeSettings = NormalizeSettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
+    clips: ClipSettings = ClipSettings()
+    motion: MotionSettings = MotionSettings()
+
+
+class SpeechSettings(SettingsModel):
+    """``media.intelligence.speech``: voice activity by energy, in stream mode."""
+
+    enabled: bool = False
+    """Whether to run it."""
+
+    queue_depth: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Audio frames that may wait for the detector; beyond it the oldest is dropped and counted."""
+
+    start_threshold: Unit = 0.045
+    """Level (mean absolute sample, 0 to 1) at which speech starts."""
+
+    stop_threshold: Unit = 0.02
+    """Level below which it ends after the silence; at most the start threshold."""
+
+    min_silence_usec: Microseconds = 250_000
+    """Microseconds below the stop threshold that end speech; 0 ends it at once."""
+
+    update_interval_usec: Microseconds = 250_000
+    """Microseconds between two updates while speech goes on; 0 is one for every audio frame."""
+
+
+class IntelligenceSettings(SettingsModel):
+    """``media.intelligence``: side branches on decoded media, active in stream mode only."""
+
+    vision: VisionSettings = VisionSettings()
+    speech: SpeechSettings = SpeechSettings()
+
+
+class MediaSettings(SettingsModel):
+    """``media``: the mode and what it works on."""
+
+    mode: Mode = "stream"
+    """``stream``: server to browsers; ``record``: browser to disk; ``relay``: browser to
+    browsers."""
+
+    source: Source = ""
+    """What stream mode plays; ``demo:`` is a moving test picture with a clock and a tone. Empty
+    is allowed where the mode needs no source."""
+
+    loop: bool = True
+    """Whether a file starts again at its end; live sources never loop."""
+
+    record_dir: FilePath = Path("recordings")
+    """Folder of recordings, and of snapshots and clips unless these have their own; made when
+    first needed."""
+
+    pipeline: Literal["auto", "per-peer", "shared"] = "auto"
+    """``per-peer``: each viewer has decoder and encoder of its own; ``shared``: all viewers see
+    one; ``auto``: per-peer for a file, shared for a live source and ``demo:``."""
+
+    passthrough_video: bool | Literal["auto"] = False
+    """``true`` sends the H.264 of the source as it is; ``auto`` where browsers can decode it and
+    nothing needs the pictures; ``false`` never. A passed-through bitrate cannot adapt."""
+
+    video: VideoSettings = VideoSettings()
+    audio: AudioSettings = AudioSettings()
+    intelligence: IntelligenceSettings = IntelligenceSettings()
+
+
+class Settings(SettingsModel):
+    """All settings of one server."""
+
+    http: HttpSettings = HttpSettings()
+    tls: TlsSettings = TlsSettings()
+    auth: AuthSettings = AuthSettings()
+    turn: TurnSettings = TurnSettings()
+    webrtc: WebrtcSettings = WebrtcSettings()
+    media: MediaSettings = MediaSettings()
+
+    web_root: FilePath | None = None
+    """Folder of the web UI; empty is the one inside the package."""
+
+    log_level: LogLevel = "info"
+    """The least grave level that is logged; ``trace`` logs frames and packets. Environment and
+    flag only: no key in a config file."""
+
+    @property
+    def turn_active(self) -> bool:
+        """Whether the TURN server runs: enabled, and available in this version."""
+        return self.turn.enabled and available("turn.enabled", True)
+
+    @property
+    def tls_active(self) -> bool:
+        """Whether HTTP and WebSocket are served over TLS."""
+        return self.tls.cert is not None and self.tls.key is not None
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Folder of snapshots, its default resolved."""
+        return self.media.intelligence.vision.snapshots.dir or self.media.record_dir / "snapshots"
+
+    @property
+    def clips_dir(self) -> Path:
+        """Folder of clips, its default resolved."""
+        return self.media.intelligence.vision.clips.dir or self.media.record_dir / "clips"

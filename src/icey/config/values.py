@@ -1,0 +1,175 @@
+"""The kinds of value that a setting can have beyond numbers and words, and what each allows.
+
+Each kind is an ``Annotated`` type that carries a `Says`: the words that an error message
+and the documentation use for it, so that neither can drift from what is checked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field, SecretStr
+
+__all__ = [
+    "FilePath",
+    "Host",
+    "IpAddress",
+    "IpAddresses",
+    "OpusRate",
+    "Origins",
+    "PixelFormat",
+    "Realm",
+    "Says",
+    "Secret",
+    "Source",
+    "TokenText",
+]
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?"
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_VISIBLE_ASCII = re.compile(r"[!-~]*")
+_PIXEL_FORMAT = re.compile(r"[a-z0-9_]{0,32}")
+_OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716 §2.1.3
+_MAX_SECRET = 1024
+_MAX_SOURCE = 4096
+_MAX_HOST = 253  # RFC 1035 §2.3.4, without the length octets
+
+
+@dataclass(frozen=True)
+class Says:
+    """What a kind of value allows, in words that follow "allowed: "."""
+
+    words: str
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_host(text: str) -> str:
+    if _is_ip(text):
+        return text
+    labels = text.removesuffix(".").split(".")
+    if len(text) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("not a host")
+    if all(label.isdigit() for label in labels):  # 1.2.3 or 1.2.3.400: a broken address, not a name
+        raise ValueError("not an address")
+    return text
+
+
+def _check_ip(text: str) -> str:
+    if not _is_ip(text):
+        raise ValueError("not an IP address")
+    return text
+
+
+def _check_ip_or_empty(text: str) -> str:
+    return _check_ip(text) if text else text
+
+
+def _check_origin(text: str) -> str:
+    """Return the origin as a browser writes it (RFC 6454 §6.2): lower case, no default port."""
+    match = _ORIGIN.fullmatch(text.lower().removesuffix("/"))
+    if match is None:
+        raise ValueError("not an origin")
+    scheme, host, port = match["scheme"], match["host"], match["port"]
+    if port is None or int(port) == _DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    if not 0 < int(port) < 65536:
+        raise ValueError("no such port")
+    return f"{scheme}://{host}:{int(port)}"
+
+
+def _check_visible(text: str) -> str:
+    if not _VISIBLE_ASCII.fullmatch(text):
+        raise ValueError("not visible ASCII")
+    return text
+
+
+def _check_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if len(text) > _MAX_SECRET:
+        raise ValueError("too long")
+    _check_visible(text)
+    return secret
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters")
+    return text
+
+
+def _check_opus_rate(rate: int) -> int:
+    if rate not in _OPUS_RATES:
+        raise ValueError("not a rate of Opus")
+    return rate
+
+
+def _check_pixel_format(text: str) -> str:
+    if not _PIXEL_FORMAT.fullmatch(text):
+        raise ValueError("not a pixel format")
+    return text
+
+
+Host: TypeAlias = Annotated[str, AfterValidator(_check_host), Says("an IP address or a host name")]
+IpAddress: TypeAlias = Annotated[
+    str, AfterValidator(_check_ip_or_empty), Says("an IPv4 or IPv6 address, or empty")
+]
+IpAddresses: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_ip)], ...],
+    Field(strict=False, max_length=16),
+    Says("a list of at most 16 IPv4 or IPv6 addresses"),
+]
+Origins: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_origin)], ...],
+    Field(strict=False, max_length=64),
+    Says("a list of at most 64 origins such as https://cam.example.org:8443"),
+]
+Secret: TypeAlias = Annotated[
+    SecretStr,
+    AfterValidator(_check_secret),
+    Says(f"at most {_MAX_SECRET} visible ASCII characters without spaces, or empty"),
+]
+"""Visible ASCII, because it travels in an HTTP header and in a URL."""
+TokenText: TypeAlias = Annotated[
+    str,
+    Field(max_length=128),
+    AfterValidator(_check_visible),
+    Says("at most 128 visible ASCII characters without spaces, or empty"),
+]
+Realm: TypeAlias = Annotated[
+    str,
+    Field(min_length=1, max_length=127),  # RFC 8489 §14.9: fewer than 128 characters
+    AfterValidator(_check_printable),
+    Says("1 to 127 printable characters"),
+]
+Source: TypeAlias = Annotated[
+    str,
+    Field(max_length=_MAX_SOURCE),
+    AfterValidator(_check_printable),
+    Says(
+        "a file path, a device (/dev/video0, v4l2:, avfoundation:, dshow:), "
+        "a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp), demo:, or empty"
+    ),
+]
+OpusRate: TypeAlias = Annotated[
+    int, AfterValidator(_check_opus_rate), Says(f"one of {', '.join(map(str, _OPUS_RATES))}")
+]
+PixelFormat: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_pixel_format),
+    Says("the name of an FFmpeg pixel format such as gray or rgb24, or empty"),
+]
+FilePath: TypeAlias = Annotated[Path, Says("a path")]
