@@ -1,0 +1,361 @@
+"""Calls between peers and the server: one state machine for each caller.
+
+::
+
+    idle ── call:init ──▶ incoming ── accept ──▶ negotiating ── activate ──▶ active
+     ▲                       │                        │                        │
+     └────── ended ◀── ending ◀── reject, hang-up, time-out, socket closed ────┘
+
+Contract: whoever tells the table something carries out the actions that come back, in
+order. `Ended` is the last action that names a call; the table has forgotten it by then,
+so a late answer to it (from a thread that was still at work) is harmless and says nothing.
+
+A caller has one call at a time, named by the caller's address, since no message on the
+wire carries the id of a call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "CallAction",
+    "CallState",
+    "CallTable",
+    "CandidateArrived",
+    "Ended",
+    "Incoming",
+    "Offered",
+    "Send",
+]
+
+OFFER_TIMEOUT_S = 15.0
+"""Seconds from ``call:accept`` (or ``call:init``) to the offer; then the caller is hung up."""
+
+ACCEPT_TIMEOUT_S = 30.0
+"""Seconds that the server may take to accept or reject, then it rejects: no call rings for ever."""
+
+EARLY_CANDIDATES = 64
+"""Candidates that wait for the offer; the excess is dropped and counted."""
+
+CANDIDATE_CHARACTERS = 1024
+"""A candidate line is far shorter (RFC 8839 §5.1); what is longer is not one."""
+
+REASON_CHARACTERS = 200
+
+
+class CallState(Enum):
+    """Where a call is."""
+
+    IDLE = "idle"
+    INCOMING = "incoming"
+    NEGOTIATING = "negotiating"
+    ACTIVE = "active"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this message to this address."""
+
+    to: str
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Somebody calls: `CallTable.accept` or `CallTable.reject` is due."""
+
+    call_id: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An offer to answer; on a call that was answered before it is a renegotiation."""
+
+    call_id: str
+    sdp: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateArrived:
+    """A remote ICE candidate, without ``a=``; never before the call's first `Offered`."""
+
+    call_id: str
+    candidate: str
+    sdp_mid: str | None
+    sdp_mline_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call is over: free what belongs to it. ``reason`` is safe to log and to show."""
+
+    call_id: str
+    reason: str
+
+
+CallAction: TypeAlias = Send | Incoming | Offered | CandidateArrived | Ended
+
+
+class _MalformedError(ValueError):
+    """The data of a call message is not what its subtype says."""
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    caller: str
+    deadline: float | None
+    announced: bool
+    """The caller sent ``call:init`` and so waits for ``call:accept``."""
+    state: CallState = CallState.IDLE
+    offer: str | None = None
+    offered: bool = False
+    early: list[CandidateArrived] = field(default_factory=list)
+
+
+class CallTable:
+    """Every call with the server's own peer."""
+
+    def __init__(self) -> None:
+        self._by_caller: dict[str, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._total = 0
+        self._dropped = 0
+
+    @property
+    def active(self) -> int:
+        """Calls that have not ended, in whichever state."""
+        return len(self._by_id)
+
+    @property
+    def total(self) -> int:
+        """Calls since the start."""
+        return self._total
+
+    @property
+    def candidates_dropped(self) -> int:
+        """Early candidates thrown away because too many waited."""
+        return self._dropped
+
+    def open_calls(self) -> list[str]:
+        """The ids of all calls that have not ended, oldest first."""
+        return list(self._by_id)
+
+    def state(self, call_id: str) -> CallState:
+        """Where a call is; one that the table does not know (any more) has ended."""
+        call = self._by_id.get(call_id)
+        return CallState.ENDED if call is None else call.state
+
+    def is_active(self, call_id: str) -> bool:
+        """Whether the media path of this call is up."""
+        return self.state(call_id) is CallState.ACTIVE
+
+    def receive(self, caller: str, message: Mapping[str, Any], now: float) -> list[CallAction]:
+        """Take a message that was routed to the server. Never raises for what it says.
+
+        Args:
+            caller: the sender's address, as the hub knows it.
+            message: the frame; nothing in it is believed.
+            now: seconds, from a monotonic clock.
+        """
+        subtype = message.get("subtype")
+        data = message.get("data")
+        try:
+            if subtype == "call:init":
+                return self._init(caller, now, announced=True)
+            if subtype == "call:offer":
+                return self._offer(caller, _sdp(data), now)
+            if subtype == "call:candidate":
+                return self._candidate(caller, data)
+        except _MalformedError as error:
+            return self._malformed(caller, f"malformed {subtype}: {error}")
+        if subtype == "call:hangup":
+            call = self._by_caller.get(caller)
+            return [] if call is None else self._end(call, _reason(data))
+        return []
+
+    def accept(self, call_id: str, now: float) -> list[CallAction]:
+        """Take an incoming call; the caller has `OFFER_TIMEOUT_S` for its offer."""
+        call = self._by_id.get(call_id)
+        if call is None or call.state is not CallState.INCOMING:
+            return []
+        call.state = CallState.NEGOTIATING
+        call.deadline = now + OFFER_TIMEOUT_S
+        actions: list[CallAction] = []
+        if call.announced:
+            actions.append(_message(call.caller, "call:accept", {}))
+        if call.offer is not None:
+            actions.extend(self._take_offer(call, call.offer))
+        return actions
+
+    def reject(self, call_id: str, reason: str) -> list[CallAction]:
+        """Refuse a call, with a reason that a person can act on."""
+        call = self._by_id.get(call_id)
+        if call is None:
+            return []
+        actions: list[CallAction] = [_message(call.caller, "call:reject", {"reason": reason})]
+        if call.state is not CallState.INCOMING:
+            # A stock caller that was accepted no longer listens for a rejection.
+            actions.append(_message(call.caller, "call:hangup", {"reason": reason}))
+        return [*actions, *self._end(call, reason)]
+
+    def answer(self, call_id: str, sdp: str) -> list[CallAction]:
+        """Send the answer to the newest offer."""
+        call = self._by_id.get(call_id)
+        if call is None or not call.offered:
+            return []
+        return [_message(call.caller, "call:answer", {"type": "answer", "sdp": sdp})]
+
+    def activate(self, call_id: str) -> list[CallAction]:
+        """ICE and DTLS are up. Says nothing on the wire."""
+        call = self._by_id.get(call_id)
+        if call is not None and call.state is CallState.NEGOTIATING and call.offered:
+            call.state = CallState.ACTIVE
+        return []
+
+    def hangup(self, call_id: str, reason: str) -> list[CallAction]:
+        """End a call from this side; one that was never accepted is rejected instead."""
+        call = self._by_id.get(call_id)
+        if call is None:
+            return []
+        if call.state is CallState.INCOMING:
+            return self.reject(call_id, reason)
+        return [_message(call.caller, "call:hangup", {"reason": reason}), *self._end(call, reason)]
+
+    def caller_left(self, caller: str) -> list[CallAction]:
+        """The caller's WebSocket is closed: nobody is left to be told."""
+        call = self._by_caller.get(caller)
+        return [] if call is None else self._end(call, "caller left")
+
+    def expire(self, now: float) -> list[CallAction]:
+        """End what waited too long for its offer, or for being accepted."""
+        actions: list[CallAction] = []
+        for call in list(self._by_id.values()):
+            if call.deadline is None or call.deadline > now:
+                continue
+            if call.state is CallState.INCOMING:
+                actions.extend(self.reject(call.id, "the server took too long to accept"))
+            else:
+                reason = f"no offer within {OFFER_TIMEOUT_S:g} s"
+                actions.extend(self.hangup(call.id, reason))
+        return actions
+
+    def next_deadline(self) -> float | None:
+        """When `expire` has something to do next."""
+        return min(
+            (c.deadline for c in self._by_id.values() if c.deadline is not None), default=None
+        )
+
+    def _init(self, caller: str, now: float, *, announced: bool) -> list[CallAction]:
+        actions: list[CallAction] = []
+        before = self._by_caller.get(caller)
+        if before is not None:
+            # Not said to the caller: to it, a hang-up would mean the call that it just began.
+            actions.extend(self._end(before, "replaced by a new call"))
+        self._total += 1
+        call = _Call(f"call-{self._total}", caller, now + ACCEPT_TIMEOUT_S, announced)
+        call.state = CallState.INCOMING
+        self._by_caller[caller] = call
+        self._by_id[call.id] = call
+        actions.append(Incoming(call.id, caller))
+        return actions
+
+    def _offer(self, caller: str, sdp: str, now: float) -> list[CallAction]:
+        call = self._by_caller.get(caller)
+        if call is None:
+            # An offer out of the blue is a call whose caller does not wait to be accepted.
+            actions = self._init(caller, now, announced=False)
+            self._by_caller[caller].offer = sdp
+            return actions
+        if call.state is CallState.INCOMING:
+            call.offer = sdp
+            return []
+        return self._take_offer(call, sdp)
+
+    def _take_offer(self, call: _Call, sdp: str) -> list[CallAction]:
+        call.offer = None
+        call.offered = True
+        call.deadline = None
+        early, call.early = call.early, []
+        return [Offered(call.id, sdp), *early]
+
+    def _candidate(self, caller: str, data: object) -> list[CallAction]:
+        call = self._by_caller.get(caller)
+        if call is None:  # late ones of a call that has just ended are no fault
+            return []
+        arrived = _parse_candidate(call.id, data)
+        if arrived is None:
+            return []
+        if call.offered:
+            return [arrived]
+        if len(call.early) < EARLY_CANDIDATES:
+            call.early.append(arrived)
+        else:
+            self._dropped += 1
+        return []
+
+    def _malformed(self, caller: str, reason: str) -> list[CallAction]:
+        call = self._by_caller.get(caller)
+        if call is not None:
+            return self.hangup(call.id, reason)
+        return [_message(caller, "call:reject", {"reason": reason})]
+
+    def _end(self, call: _Call, reason: str) -> list[CallAction]:
+        call.state = CallState.ENDING
+        del self._by_id[call.id]
+        del self._by_caller[call.caller]
+        call.early.clear()
+        return [Ended(call.id, reason)]
+
+
+def _message(to: str, subtype: str, data: dict[str, Any]) -> Send:
+    return Send(to, {"type": "message", "subtype": subtype, "data": data})
+
+
+def _sdp(data: object) -> str:
+    if not isinstance(data, dict):
+        raise _MalformedError("data must be an object")
+    if data.get("type") != "offer":
+        raise _MalformedError("data.type must be 'offer'")
+    sdp = data.get("sdp")
+    if not isinstance(sdp, str) or not sdp:
+        raise _MalformedError("data.sdp must be a non-empty string")
+    return sdp
+
+
+def _parse_candidate(call_id: str, data: object) -> CandidateArrived | None:
+    """Check a candidate; None for the end of candidates, which some clients announce."""
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        raise _MalformedError("data must be an object")
+    line = data.get("candidate")
+    if line is None or line == "":
+        return None
+    if not isinstance(line, str) or len(line) > CANDIDATE_CHARACTERS:
+        raise _MalformedError(f"candidate must be a string of at most {CANDIDATE_CHARACTERS}")
+    mid = data.get("sdpMid")
+    index = data.get("sdpMLineIndex")
+    if mid is not None and not isinstance(mid, str):
+        raise _MalformedError("sdpMid must be a string")
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
+        raise _MalformedError("sdpMLineIndex must be an integer")
+    return CandidateArrived(call_id, line.removeprefix("a="), mid, index)
+
+
+def _reason(data: object) -> str:
+    """The caller's reason, fit for a log: one line, printable, not long."""
+    reason = data.get("reason") if isinstance(data, dict) else None
+    if not isinstance(reason, str) or not reason:
+        return "hung up by the caller"
+    cut = reason[:REASON_CHARACTERS]
+    return "".join(character if character.isprintable() else " " for character in cut)
