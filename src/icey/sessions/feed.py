@@ -16,7 +16,6 @@ from icey.media.pipeline import Pipeline
 from icey.sessions.adaptation import LanePlan
 
 if TYPE_CHECKING:
-
     from icey._core import Engine, Peer, Track
     from icey.config.model import MediaSettings
     from icey.media.events import PipelineEvent

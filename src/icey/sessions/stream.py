@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 
 from icey._core import (
     BitrateEstimated,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from icey._core import Event, Peer
     from icey.config.model import Settings
     from icey.media.events import PipelineEvent
+    from icey.media.source import Source
     from icey.signalling.calls import CallAction
 
 __all__ = ["StreamSessions"]
@@ -60,10 +62,11 @@ JOIN_SECONDS = 10.0
 class _Viewer:
     """One call that got as far as an offer: its peer, and the feed it watches."""
 
-    def __init__(self, call: str, peer: Peer, feed: Feed) -> None:
+    def __init__(self, call: str, peer: Peer, feed: Feed, prepared: asyncio.Task[None]) -> None:
         self.call = call
         self.peer = peer
         self.feed = feed
+        self.prepared = prepared
         self.negotiation = asyncio.Lock()  # offers of one call are answered one after the other
 
 
@@ -82,7 +85,9 @@ class StreamSessions:
         self._shared = feed_is_shared(self._source, settings.media)
         # What has no encoder of its own cannot follow an estimate packet by packet, so the pacing
         # that a send-side estimate costs would be paid for nothing.
-        self._estimation = "remb" if self._shared or settings.media.passthrough_video else "twcc"
+        self._estimation: Literal["remb", "twcc"] = (
+            "remb" if self._shared or settings.media.passthrough_video else "twcc"
+        )
         external = [settings.turn.external_ip] if settings.turn.external_ip else []
         self._engine = Engine(
             host=bind_address(settings.http.host),
@@ -159,50 +164,47 @@ class StreamSessions:
                 case Incoming(call, _caller):
                     self._spawn(self._admit(call), call)
                 case Offered(call, sdp):
-                    self._spawn(self._negotiate(call, sdp), call)
-                case CandidateArrived(call, candidate):
+                    # The peer exists from here on: candidates follow in the same breath.
+                    viewer = self._viewers.get(call) or self._open_viewer(call)
+                    self._spawn(self._negotiate(viewer, sdp), call)
+                case CandidateArrived(call_id=call, candidate=candidate):
                     self._add_candidate(call, candidate)
                 case Ended(call, reason):
                     self._release(call, reason)
 
     async def _admit(self, call: str) -> None:
         try:
-            await self._in_thread(self._source.check)
+            await self._in_thread(_look_for_blocking, self._source)
         except SourceError as error:
             log.warning("call refused: %s", error)
             self._perform(self._calls.reject(call, f"source unavailable: {error}"))
         else:
             self._perform(self._calls.accept(call, self._now()))
 
-    async def _negotiate(self, call: str, sdp: str) -> None:
-        viewer = self._viewers.get(call)
-        if viewer is None:
-            viewer = self._open_viewer(call)
+    async def _negotiate(self, viewer: _Viewer, sdp: str) -> None:
         async with viewer.negotiation:
             try:
                 answer = await self._in_thread(viewer.peer.accept_offer, sdp)
             except OfferError as error:
                 log.info("offer refused: %s", error)
-                self._perform(self._calls.reject(call, error.reason))
+                self._perform(self._calls.reject(viewer.call, error.reason))
                 return
             except ClosedError:  # hung up meanwhile; nobody waits for the answer
                 return
-        self._perform(self._calls.answer(call, answer))
+        self._perform(self._calls.answer(viewer.call, answer))
         try:
-            # Shielded: others may wait for the same source.
-            await asyncio.shield(self._feeds[viewer.feed])
-        except KeyError:  # released meanwhile
-            return
+            await asyncio.shield(viewer.prepared)  # others may wait for the same source
         except SourceError as error:
             log.warning("call ended: %s", error)
-            self._perform(self._calls.hangup(call, f"source unavailable: {error}"))
+            self._perform(self._calls.hangup(viewer.call, f"source unavailable: {error}"))
 
     def _open_viewer(self, call: str) -> _Viewer:
         peer = self._engine.create_peer(estimation=self._estimation)
-        viewer = _Viewer(call, peer, self._feed())
+        feed = self._feed()
+        viewer = _Viewer(call, peer, feed, self._feeds[feed])
         self._viewers[call] = viewer
         self._by_peer[peer.id] = viewer
-        viewer.feed.add(peer)
+        feed.add(peer)
         return viewer
 
     def _add_candidate(self, call: str, candidate: str) -> None:
@@ -315,8 +317,7 @@ class StreamSessions:
         match event:
             case PeerConnected():
                 self._perform(self._calls.activate(viewer.call))
-                prepared = self._feeds.get(viewer.feed)
-                if prepared is not None and prepared.done() and not prepared.exception():
+                if viewer.prepared.done() and viewer.prepared.exception() is None:
                     viewer.feed.start()
             case PeerDisconnected():
                 self._perform(self._calls.hangup(viewer.call, event.reason))
@@ -352,3 +353,9 @@ class StreamSessions:
         log.error("internal error in a call", exc_info=task.exception())
         if call is not None:  # one call's bug is that call's end, and nobody else's
             self._perform(self._calls.hangup(call, "internal error"))
+
+
+def _look_for_blocking(source: Source) -> None:
+    """Look whether a file is there, before anybody is let in. For a thread: a disk may be slow."""
+    if source.kind == "file" and not Path(source.location).is_file():
+        raise SourceError(f"{source.public}: no such file", source=source.public)
