@@ -1,0 +1,1 @@
+"""Measurements beside the budgets of the design; they print, they never fail on a number."""

@@ -1,0 +1,103 @@
+"""``make bench``: measure the budgets of the design, and print them beside what is reached.
+
+``make bench ARGS=--only=load`` measures one part: start, load or browser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import browser, load
+from bench.clip import write_clip
+from bench.server import Server
+
+PARTS = ("start", "load", "browser")
+MEBIBYTE = 1024 * 1024
+
+
+def start(table: Table) -> None:
+    """From the command to the first answer of the API."""
+    times = []
+    for _ in range(7):
+        with Server({"source": "demo:"}) as server:
+            times.append(server.ready_after_s)
+    table.add_row("start to ready, median of 7", "1.5 s", f"{statistics.median(times):.2f} s")
+
+
+def viewer_load(table: Table) -> None:
+    """CPU and memory of viewers, per pipeline; CPU of a packet at 50 viewers."""
+    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
+        clip = write_clip(Path(folder) / "clip.mp4")
+        _pipeline(table, "per-peer", load.measure({"source": str(clip)}, [0, 1, 2, 4]), "11 %")
+    _pipeline(table, "shared", load.measure({"source": "demo:"}, [0, 1, 2, 4]), "0.2 % one more")
+    # One viewer and fifty, side by side: the difference is what the packets cost alone.
+    one, fifty = load.measure({"source": "demo:"}, [1, 50])
+    alone = (fifty.cpu_s - one.cpu_s) / (fifty.packets - one.packets)
+    table.add_row(
+        "shared, 50 viewers: CPU a sent packet",
+        "",
+        f"{1e6 * fifty.cpu_s / fifty.packets:.1f} µs all in, {1e6 * alone:.1f} µs one more;"
+        f" {fifty.packets / load.MEASURE_S:.0f} packets/s, {fifty.frames_per_second:.1f} fps,"
+        f" {fifty.lost} lost",
+    )
+    more = (fifty.core_percent - one.core_percent) / 49
+    table.add_row("shared, CPU of one more viewer of 50", "0.2 %", f"{more:.2f} %")
+    memory = (fifty.memory_bytes - one.memory_bytes) / 49 / MEBIBYTE
+    table.add_row("shared, memory of one more viewer", "", f"{memory:.2f} MiB")
+
+
+def _pipeline(table: Table, name: str, loads: list[load.Load], budget: str) -> None:
+    idle = loads[0]
+    for entry in loads:
+        each = (
+            f" = {(entry.core_percent - idle.core_percent) / entry.viewers:.1f} % and"
+            f" {(entry.memory_bytes - idle.memory_bytes) / entry.viewers / MEBIBYTE:.1f} MiB each,"
+            f" {entry.frames_per_second:.1f} fps, {entry.lost} lost"
+            if entry.viewers
+            else ""
+        )
+        table.add_row(
+            f"{name}, {entry.viewers} viewers",
+            budget,
+            f"{entry.core_percent:.1f} % of a core{each}",
+        )
+
+
+def picture(table: Table) -> None:
+    """What a person at a browser notices."""
+    result = browser.measure()
+    table.add_row(
+        "click to first picture, median of 20",
+        "150 ms",
+        f"{statistics.median(result.first_picture_ms):.0f} ms"
+        f" ({min(result.first_picture_ms):.0f}–{max(result.first_picture_ms):.0f})",
+    )
+    table.add_row(
+        "capture to glass, median",
+        "100 ms",
+        f"{statistics.median(result.glass_ms):.0f} ms"
+        f" ({min(result.glass_ms):.0f}–{max(result.glass_ms):.0f};"
+        f" {len(result.glass_ms)} pictures)",
+    )
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part")
+    parts = parser.parse_args().only or PARTS
+    table = Table("measured", "budget", "reached", title="icey-server, 720p30 at 2 Mb/s + Opus")
+    for name, measure in zip(PARTS, (start, viewer_load, picture), strict=True):
+        if name in parts:
+            measure(table)
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()

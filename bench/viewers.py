@@ -1,0 +1,75 @@
+"""Light viewers: ``rust/viewers`` as a process of its own, with signalling done here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.symple import Caller
+
+if TYPE_CHECKING:
+    from bench.server import Server
+
+ROOT = Path(__file__).parents[1]
+CONNECTED_WITHIN_S = 30.0
+
+
+def build() -> Path:
+    """Build the viewers in release mode, and tell where the program is."""
+    subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "--package", "icey-viewers"],
+        cwd=ROOT,
+        check=True,
+    )
+    return ROOT / "target" / "release" / "icey-viewers"
+
+
+class LightViewers:
+    """So many viewers that decode nothing, all connected; a context manager."""
+
+    def __init__(self, server: Server, count: int) -> None:
+        self._server = server
+        self._count = count
+        self._callers: list[Caller] = []
+        self._report: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [build(), str(self._count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("the viewers have no standard input or output")
+        for _ in range(self._count):
+            offer = json.loads(self._process.stdout.readline())
+            caller = Caller(self._server.url, f"viewer{offer['viewer']}")
+            self._callers.append(caller)
+            answer = {"viewer": offer["viewer"], "sdp": caller.watch(offer["sdp"])}
+            self._process.stdin.write(json.dumps(answer) + "\n")
+            self._process.stdin.flush()
+        threading.Thread(target=self._read, daemon=True).start()
+        deadline = time.monotonic() + CONNECTED_WITHIN_S
+        while self.report.get("connected", 0) < self._count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not all of {self._count} viewers connected: {self.report}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for caller in self._callers:
+            caller.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait(timeout=10)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The newest totals: connected, packets, bytes, frames, lost."""
+        return dict(self._report)
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self._report = json.loads(line)

@@ -1,0 +1,427 @@
+"""Calls of stream mode, with a packet engine and a pipeline that are played by the test."""
+
+import asyncio
+import os
+import threading
+from collections import defaultdict
+from types import SimpleNamespace
+
+import pytest
+
+from icey.config.model import Settings
+from icey.errors import ClosedError, OfferError, SourceError
+from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
+from icey.sessions import feed as feed_module
+from icey.sessions import stream
+from icey.sessions.stream import StreamSessions
+
+ALICE, BOB = "alice|1", "bob|2"
+OFFER = {"type": "message", "subtype": "call:offer", "data": {"type": "offer", "sdp": "v=0"}}
+INIT = {"type": "message", "subtype": "call:init", "data": {}}
+CANDIDATE = {
+    "type": "message",
+    "subtype": "call:candidate",
+    "data": {"candidate": "candidate:1 1 udp 1 127.0.0.1 9 typ host", "sdpMid": "0"},
+}
+
+
+class PlayedPeer:
+    """A peer that answers at once."""
+
+    def __init__(self, number):
+        self.id = number
+        self.offers, self.candidates, self.closed = [], [], False
+        self.refusal = None
+
+    def accept_offer(self, sdp):
+        if self.closed:
+            raise ClosedError("the peer was closed")
+        if self.refusal:
+            raise self.refusal
+        self.offers.append(sdp)
+        return f"answer to {sdp}"
+
+    def add_candidate(self, candidate):
+        self.candidates.append(candidate)
+
+    def close(self):
+        self.closed = True
+
+
+class PlayedEngine:
+    """An engine whose events the test writes."""
+
+    def __init__(self, **_):
+        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self.peers, self.tracks, self.attached, self.closed = [], [], defaultdict(set), False
+        self.refusal = None
+        self._events = []
+
+    def create_peer(self, *, estimation):
+        peer = PlayedPeer(len(self.peers) + 1)
+        peer.estimation, peer.refusal = estimation, self.refusal
+        self.peers.append(peer)
+        return peer
+
+    def create_track(self, kind):
+        track = SimpleNamespace(id=len(self.tracks) + 100, kind=kind, closed=False)
+        track.close = lambda: setattr(track, "closed", True)
+        self.tracks.append(track)
+        return track
+
+    def attach(self, peer, track):
+        self.attached[peer.id].add(track.id)
+
+    def tell(self, *events):
+        self._events += events
+        os.eventfd_write(self.event_fd, 1)
+
+    def poll_events(self):
+        os.eventfd_read(self.event_fd)
+        events, self._events = self._events, []
+        return events
+
+    def close(self):
+        self.closed = True
+        os.close(self.event_fd)
+
+
+class PlayedPipeline:
+    """A pipeline that opens when the test lets it."""
+
+    all: list["PlayedPipeline"] = []
+    gate = threading.Event()
+    failure: Exception | None = None
+
+    def __init__(self, source, settings, *, on_event):
+        self.on_event, self.started, self.stopped, self.lanes = on_event, 0, 0, []
+        self.all.append(self)
+
+    def prepare(self):
+        assert self.gate.wait(5)
+        if self.failure:
+            raise self.failure
+
+    def start(self):
+        self.started += 1
+
+    def add_lane(self, *, video, audio, bitrate):
+        lane = SimpleNamespace(keyframes=0, bitrates=[bitrate], closed=False)
+        lane.request_keyframe = lambda: setattr(lane, "keyframes", lane.keyframes + 1)
+        lane.set_bitrate = lane.bitrates.append
+        lane.close = lambda: setattr(lane, "closed", True)
+        self.lanes.append(lane)
+        return lane
+
+    def stop(self):
+        self.stopped += 1
+
+    def join(self, timeout_s):
+        return True
+
+
+class PlayedEvent(SimpleNamespace):
+    """Stands in for the engine's events, which only the engine can make."""
+
+
+class Connected(PlayedEvent):
+    pass
+
+
+class Disconnected(PlayedEvent):
+    pass
+
+
+class Keyframe(PlayedEvent):
+    pass
+
+
+class Bitrate(PlayedEvent):
+    pass
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Put the played parts in the places of the real ones."""
+    monkeypatch.setattr(stream, "Engine", PlayedEngine)
+    monkeypatch.setattr(stream, "PeerConnected", Connected)
+    monkeypatch.setattr(stream, "PeerDisconnected", Disconnected)
+    monkeypatch.setattr(stream, "KeyframeRequested", Keyframe)
+    monkeypatch.setattr(stream, "BitrateEstimated", Bitrate)
+    monkeypatch.setattr(feed_module, "Pipeline", PlayedPipeline)
+    monkeypatch.setattr(PlayedPipeline, "all", [])
+    monkeypatch.setattr(PlayedPipeline, "gate", threading.Event())
+    monkeypatch.setattr(PlayedPipeline, "failure", None)
+    PlayedPipeline.gate.set()
+
+
+class House:
+    """The sessions under test, with what they have said to whom."""
+
+    def __init__(self, **media):
+        settings = Settings.model_validate({"media": {"source": "demo:", **media}})
+        self.sessions = StreamSessions(settings)
+        self.engine = self.sessions._engine
+        self.said = []
+        self.sessions.connect(lambda to, message: self.said.append((to, message)))
+
+    async def __aenter__(self):
+        await self.sessions.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.sessions.close("end of test")
+        assert self.engine.closed
+        assert all(peer.closed for peer in self.engine.peers)
+        assert all(track.closed for track in self.engine.tracks)
+        assert all(pipeline.stopped for pipeline in PlayedPipeline.all)
+
+    def heard(self, who, subtype):
+        """The data of messages of this subtype to this address."""
+        return [m["data"] for to, m in self.said if to == who and m["subtype"] == subtype]
+
+    async def until(self, condition):
+        """Wait for a condition, at most five seconds."""
+        async with asyncio.timeout(5):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def call(self, who):
+        """Call and offer; return the peer that the engine made for it."""
+        before = len(self.engine.peers)
+        self.sessions.deliver(who, INIT)
+        await self.until(lambda: self.heard(who, "call:accept"))
+        self.sessions.deliver(who, OFFER)
+        await self.until(lambda: len(self.engine.peers) > before)
+        return self.engine.peers[-1]
+
+    async def watch(self, who):
+        """Call, offer and connect."""
+        peer = await self.call(who)
+        await self.until(lambda: self.heard(who, "call:answer"))
+        self.engine.tell(Connected(peer=peer.id))
+        await self.until(lambda: PlayedPipeline.all[-1].started)
+        return peer
+
+
+pytestmark = pytest.mark.usefixtures("played")
+
+
+async def test_a_call_from_init_to_hangup():
+    """Init is accepted, the offer answered, media start on connection, a hang-up frees it all."""
+    async with House(pipeline="per-peer") as house:
+        peer = await house.call(ALICE)
+        await house.until(lambda: house.heard(ALICE, "call:answer"))
+        assert house.heard(ALICE, "call:answer") == [{"type": "answer", "sdp": "answer to v=0"}]
+        pipeline = PlayedPipeline.all[0]
+        assert not pipeline.started
+        house.engine.tell(Connected(peer=peer.id))
+        await house.until(lambda: pipeline.started)
+        assert house.sessions.status()["sessions"] == {"active": 1, "total": 1}
+        house.sessions.deliver(ALICE, {"subtype": "call:hangup", "data": {"reason": "bye"}})
+        assert peer.closed
+        assert pipeline.stopped
+        assert house.sessions.status()["sessions"] == {"active": 0, "total": 1}
+
+
+async def test_candidates_in_the_same_breath_as_the_offer():
+    """Candidates that arrive before the offer, or right behind it, reach the peer."""
+    async with House() as house:
+        house.sessions.deliver(ALICE, INIT)
+        house.sessions.deliver(ALICE, CANDIDATE)
+        await house.until(lambda: house.heard(ALICE, "call:accept"))
+        house.sessions.deliver(ALICE, OFFER)
+        house.sessions.deliver(ALICE, CANDIDATE)
+        assert len(house.engine.peers[0].candidates) == 2
+
+
+async def test_pictures_wait_for_a_source_that_opens_slowly():
+    """Connected before the source is open: the pictures start when both are there."""
+    PlayedPipeline.gate.clear()
+    async with House() as house:
+        peer = await house.call(ALICE)
+        house.engine.tell(Connected(peer=peer.id))
+        await house.until(lambda: house.sessions._calls.is_active("call-1"))
+        assert not PlayedPipeline.all[0].started
+        PlayedPipeline.gate.set()
+        await house.until(lambda: PlayedPipeline.all[0].started)
+
+
+async def test_hang_up_while_the_source_opens():
+    """A caller who leaves during the opening leaves nothing behind, and nothing starts."""
+    PlayedPipeline.gate.clear()
+    async with House(pipeline="per-peer") as house:
+        await house.call(ALICE)
+        house.sessions.caller_left(ALICE)
+        PlayedPipeline.gate.set()
+        await house.until(lambda: not house.sessions._tasks)
+        assert not PlayedPipeline.all[0].started
+        assert house.heard(ALICE, "call:hangup") == []
+
+
+async def test_a_source_that_cannot_be_opened():
+    """Everybody who waits for the source is told why, and the next caller gets a new try."""
+    PlayedPipeline.failure = SourceError("camera: device is busy")
+    async with House() as house:
+        await house.call(ALICE)
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        reason = "source unavailable: camera: device is busy"
+        assert house.heard(ALICE, "call:hangup") == [{"reason": reason}]
+        PlayedPipeline.failure = None
+        await house.watch(BOB)
+        assert len(PlayedPipeline.all) == 2
+
+
+async def test_a_missing_file_is_refused_before_anything_is_opened(tmp_path):
+    """`call:init` on a file that is gone is rejected, without its folder in the reason."""
+    async with House(source=str(tmp_path / "gone.mp4")) as house:
+        house.sessions.deliver(ALICE, INIT)
+        await house.until(lambda: house.heard(ALICE, "call:reject"))
+        reason = "source unavailable: gone.mp4: no such file"
+        assert house.heard(ALICE, "call:reject") == [{"reason": reason}]
+        assert PlayedPipeline.all == []
+
+
+async def test_an_offer_that_cannot_be_answered():
+    """The engine's reason goes to the caller, at once."""
+    async with House() as house:
+        house.engine.refusal = OfferError("no", reason="codec: browser offers no H.264")
+        await house.call(ALICE)
+        await house.until(lambda: house.heard(ALICE, "call:reject"))
+        assert house.heard(ALICE, "call:reject") == [{"reason": "codec: browser offers no H.264"}]
+        assert house.engine.peers[0].closed
+
+
+async def test_a_second_offer_is_answered_by_the_same_peer():
+    """A renegotiation or an ICE restart makes no second peer."""
+    async with House() as house:
+        peer = await house.watch(ALICE)
+        house.sessions.deliver(ALICE, OFFER)
+        await house.until(lambda: len(house.heard(ALICE, "call:answer")) == 2)
+        assert house.engine.peers == [peer]
+        assert len(peer.offers) == 2
+
+
+async def test_live_sources_are_shared_and_files_are_not(tmp_path):
+    """`auto`: one pipeline for all viewers of a live source, one each for a file."""
+    async with House() as house:
+        await house.watch(ALICE)
+        await house.watch(BOB)
+        assert len(PlayedPipeline.all) == 1
+        assert {peer.estimation for peer in house.engine.peers} == {"remb"}
+    PlayedPipeline.all.clear()
+    clip = tmp_path / "clip.mp4"
+    clip.touch()
+    async with House(source=str(clip)) as house:
+        await house.watch(ALICE)
+        await house.watch(BOB)
+        assert len(PlayedPipeline.all) == 2
+        assert {peer.estimation for peer in house.engine.peers} == {"twcc"}
+
+
+async def test_a_shared_source_outlives_its_last_viewer_a_little(monkeypatch):
+    """A reload finds the source open; without anybody it is closed after a while."""
+    monkeypatch.setattr(stream, "LINGER_SECONDS", 0.2)
+    async with House() as house:
+        await house.watch(ALICE)
+        house.sessions.caller_left(ALICE)
+        await house.watch(BOB)
+        assert len(PlayedPipeline.all) == 1
+        await asyncio.sleep(0.3)  # longer than the linger: BOB still watches, so nothing closes
+        assert not PlayedPipeline.all[0].stopped
+        house.sessions.caller_left(BOB)
+        await house.until(lambda: PlayedPipeline.all[0].stopped)
+
+
+async def test_keyframes_and_bitrates_reach_the_viewers_encoder():
+    """What the path reports becomes the encoder's orders."""
+    async with House() as house:
+        peer = await house.watch(ALICE)
+        lane = PlayedPipeline.all[0].lanes[0]
+        video = next(track for track in house.engine.tracks if track.kind == "video")
+        house.engine.tell(
+            Keyframe(peer=peer.id, track=video.id), Bitrate(peer=peer.id, bitrate=600_000)
+        )
+        await house.until(lambda: lane.keyframes and lane.bitrates[-1] < 600_000)
+        house.engine.tell(Keyframe(peer=99, track=video.id), Bitrate(peer=99, bitrate=1))
+        await house.until(lambda: not house.engine._events)
+        assert lane.keyframes == 1
+
+
+async def test_a_slow_viewer_moves_to_another_encoder():
+    """Two viewers of unlike paths end on two encoders, and the fast one keeps its rate."""
+    async with House() as house:
+        alice, bob = await house.watch(ALICE), await house.watch(BOB)
+        house.engine.tell(
+            Bitrate(peer=alice.id, bitrate=5_000_000), Bitrate(peer=bob.id, bitrate=400_000)
+        )
+        await house.until(lambda: len(PlayedPipeline.all[0].lanes) == 2)
+        fast, slow = PlayedPipeline.all[0].lanes
+        assert fast.bitrates[-1] == 2_000_000
+        assert slow.bitrates[0] < 400_000
+        house.sessions.caller_left(BOB)
+        assert slow.closed
+        assert not fast.closed
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (SourceEnded(), "source ended"),
+        (SourceBroken("clip.mp4: invalid data"), "source unavailable: clip.mp4: invalid data"),
+    ],
+)
+async def test_the_end_of_a_source_is_the_end_of_its_calls(event, reason):
+    """Every viewer of the source is hung up with the reason."""
+    async with House() as house:
+        await house.watch(ALICE)
+        await house.watch(BOB)
+        PlayedPipeline.all[0].on_event(event)
+        await house.until(lambda: house.heard(BOB, "call:hangup"))
+        assert house.heard(ALICE, "call:hangup") == [{"reason": reason}]
+        assert house.heard(BOB, "call:hangup") == [{"reason": reason}]
+        assert house.sessions.status()["sessions"]["active"] == 0
+
+
+async def test_a_lost_live_source_keeps_its_viewers():
+    """The loss is a warning in the status until the source is back; nobody is hung up."""
+    async with House() as house:
+        await house.watch(ALICE)
+        PlayedPipeline.all[0].on_event(SourceLost("connection refused", 1.0))
+        await house.until(lambda: house.sessions.status()["warnings"])
+        assert house.sessions.status()["state"] == "degraded"
+        assert house.sessions.status()["sessions"]["active"] == 1
+        PlayedPipeline.all[0].on_event(SourceRestored())
+        await house.until(lambda: not house.sessions.status()["warnings"])
+
+
+async def test_a_lost_path_ends_the_call():
+    """The engine's word is passed on as the reason."""
+    async with House() as house:
+        peer = await house.watch(ALICE)
+        house.engine.tell(Disconnected(peer=peer.id, reason="connection lost"))
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        assert house.heard(ALICE, "call:hangup") == [{"reason": "connection lost"}]
+
+
+async def test_a_bug_in_one_call_ends_that_call_alone(monkeypatch):
+    """An unexpected exception hangs up its call; the others play on."""
+    async with House() as house:
+        alice = await house.watch(ALICE)
+        alice.refusal = ZeroDivisionError("a bug")
+        bob = await house.watch(BOB)
+        house.sessions.deliver(ALICE, OFFER)
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        assert house.heard(ALICE, "call:hangup") == [{"reason": "internal error"}]
+        assert alice.closed
+        assert not bob.closed
+
+
+async def test_closing_hangs_everybody_up():
+    """The reason of the shutdown reaches each caller, and later messages are ignored."""
+    async with House() as house:
+        await house.watch(ALICE)
+        await house.sessions.close("server is shutting down")
+        assert house.heard(ALICE, "call:hangup") == [{"reason": "server is shutting down"}]
+        house.sessions.deliver(BOB, INIT)
+        assert house.sessions.status()["sessions"]["active"] == 0
