@@ -38,9 +38,7 @@ BOOLEAN_WORDS = {
 }
 """Booleans in the environment, in any case."""
 
-DEVICE_OR_URL = re.compile(
-    r"(?:demo|v4l2|avfoundation|dshow):|[a-z][a-z0-9+.-]*://|/dev/", re.IGNORECASE
-)
+DEVICE_OR_URL = re.compile(r"(?:demo|v4l2|avfoundation|dshow):|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 """How a source begins that is no file path."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")

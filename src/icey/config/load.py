@@ -178,7 +178,8 @@ def _unknown(path: KeyPath, file: Path) -> str:
     name = printable(".".join(path))
     if path in FLAG_ONLY:
         binding = next(binding for binding in BINDINGS if binding.key == path)
-        return f"{file.name}: '{name}' cannot be set in a file; use {binding.flag} or {binding.environment}"
+        instead = f"use {binding.flag} or {binding.environment}"
+        return f"{file.name}: '{name}' cannot be set in a file; {instead}"
     known = [
         ".".join(known) for known in (*keys(), *sections()) if known and known not in FLAG_ONLY
     ]

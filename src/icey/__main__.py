@@ -1,0 +1,16 @@
+"""``python -m icey`` and the command ``icey-server``."""
+
+import sys
+
+from icey import cli
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit code."""
+    return cli.run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+"""The command line: flags in, exit code out.
+
+Exit codes: 0 success (or doctor: ready), 1 runtime failure (or doctor: not ready), 2 usage
+error, 3 config error, 4 preflight failure. A flag whose value its setting refuses
+(``--port 99999``) is a config error, as the same value in a file or variable is; a usage error
+is a command line that cannot be understood.
+
+The server, and all that it imports, is loaded only when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import logging
+import os
+import re
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from icey.config.bindings import BINDINGS, CONFIG_ENVIRONMENT, CONFIG_FLAG
+from icey.config.keys import keys, nearest
+from icey.config.load import DEFAULT_CONFIG, load, locate
+from icey.config.showing import printable, without_credentials
+from icey.errors import ConfigError, IceyError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import FrameType
+
+    from icey.config.load import Loaded
+    from icey.config.model import LogLevel, Settings
+
+__all__ = ["COMMAND", "LEVELS", "TRACE", "configure_logging", "parse", "run"]
+
+COMMAND = "icey-server"
+TRACE = 5
+"""The level of ``logging`` below DEBUG, for what happens per frame or packet."""
+
+LEVELS: Mapping[LogLevel, int] = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+_EPILOG = f"""\
+Each setting may also stand in the config file or in an environment variable:
+defaults < config file < environment < flags. The access token and the TURN secret have no
+flag on purpose: set ICEY_AUTH_TOKEN and ICEY_TURN_SECRET, or write them into the file.
+
+  {COMMAND} --source demo:               a test picture with a clock and a tone
+  {COMMAND} --source film.mp4            a file, over and over
+  {COMMAND} --source rtsp://cam/stream   a camera in the network
+  {COMMAND} --doctor                     check everything, start nothing
+
+exit codes: 0 success, 1 runtime failure or not ready, 2 usage, 3 configuration, 4 preflight
+"""
+
+log = logging.getLogger("icey")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An `argparse.ArgumentParser` that raises `UsageError` and suggests the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if not unknown:
+            raise UsageError(message)
+        word = without_credentials(unknown[1].partition("=")[0])
+        if "token" in word or "secret" in word:
+            raise UsageError(
+                f"there is no flag '{printable(word)}': every user of a machine can read command "
+                "lines; set ICEY_AUTH_TOKEN or ICEY_TURN_SECRET, or use the config file",
+                argument=word,
+            )
+        if not word.startswith("-"):
+            raise UsageError(
+                f"'{printable(word)}' is no flag; a source is given as --source SOURCE",
+                argument=word,
+            )
+        guess = nearest(word, (flag for flag in self._option_string_actions if "--" in flag))
+        hint = f", did you mean '{guess}'?" if guess else ""
+        raise UsageError(f"unknown flag '{printable(word)}'{hint}", argument=word)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=COMMAND,
+        usage=f"{COMMAND} [flags]",
+        description="Live video into a browser, out of one, and on to others, over WebRTC.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        exit_on_error=False,
+        add_help=False,
+    )
+    run_group = parser.add_argument_group("running")
+    run_group.add_argument("-h", "--help", action="help", help="show this text and exit")
+    run_group.add_argument(
+        "--version", action="version", version=f"{COMMAND} {version()}", help="show it and exit"
+    )
+    run_group.add_argument(
+        "--doctor",
+        action="store_true",
+        help="check configuration, ports, source, folders and certificate; print the report "
+        "as JSON and exit with 0 (ready) or 1",
+    )
+    run_group.add_argument(
+        "-c",
+        CONFIG_FLAG,
+        metavar="FILE",
+        help=f"config file, JSON, YAML or TOML (default {DEFAULT_CONFIG} in the working directory, "
+        f"if there is one) [{CONFIG_ENVIRONMENT}]",
+    )
+    settings = parser.add_argument_group("settings")
+    for binding in BINDINGS:
+        key = keys()[binding.key]
+        shown = binding.key not in _SELF_EXPLAINING and key.default != ""
+        default = f" (default {_default(key.default)})" if shown else ""
+        texts = f"{binding.help}{default} [{binding.environment}]"
+        if binding.metavar and binding.flag:
+            settings.add_argument(binding.flag, dest=key.name, metavar=binding.metavar, help=texts)
+            continue
+        if binding.flag:
+            settings.add_argument(
+                binding.flag, dest=key.name, action="store_const", const=True, help=texts
+            )
+        if binding.off_flag:
+            texts = f"the opposite of {binding.flag}" if binding.flag else texts
+            settings.add_argument(
+                binding.off_flag, dest=key.name, action="store_const", const=False, help=texts
+            )
+    return parser
+
+
+_SELF_EXPLAINING = frozenset({("tls", "cert"), ("tls", "key"), ("webRoot",), ("turn", "enabled")})
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def parse(argv: Sequence[str]) -> tuple[dict[str, str | bool], bool]:
+    """Read the flags.
+
+    Returns:
+        What `icey.config.load.load` takes as flags, and whether ``--doctor`` was given.
+
+    Raises:
+        UsageError: a flag that does not exist, or lacks its value.
+        SystemExit: with 0, after ``--help`` and ``--version``.
+    """
+    try:
+        values = vars(_parser().parse_args(argv))
+    except argparse.ArgumentError as error:
+        flag = (error.argument_name or "").rpartition("/")[2]
+        if "expected one argument" in error.message:
+            raise UsageError(f"flag '{flag}' requires a value", argument=flag) from None
+        if "ignored explicit argument" in error.message:
+            raise UsageError(f"flag '{flag}' takes no value", argument=flag) from None
+        raise UsageError(f"flag '{flag}': {error.message}", argument=flag) from None
+    doctor = bool(values.pop("doctor"))
+    flags = {name: value for name, value in values.items() if value is not None}
+    for name, flag in _MUST_NOT_BE_EMPTY.items():
+        if flags.get(name) == "":
+            raise UsageError(f"flag '{flag}' requires a value", argument=flag)
+    return flags, doctor
+
+
+_MUST_NOT_BE_EMPTY = {"config": CONFIG_FLAG} | {
+    key.name: binding.flag
+    for binding in BINDINGS
+    for key in [keys()[binding.key]]
+    if binding.flag and not key.nullable and key.default != ""
+}
+"""``--host=`` is a flag without a value as ``--host`` is; ``--source=`` means no source."""
+
+
+def version() -> str:
+    """The version of the installed package."""
+    try:
+        return importlib.metadata.version("icey")
+    except importlib.metadata.PackageNotFoundError:  # run from the sources without installing
+        return "0+uninstalled"
+
+
+class _Formatter(logging.Formatter):
+    """One line a record, with UTC milliseconds; known secrets are struck out, as a last resort.
+
+    Nothing that we log holds a secret; this is for what libraries and tracebacks say.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__("%(asctime)s %(levelname)-5s %(name)s: %(message)s")
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        """The record's time in UTC, ISO 8601 with milliseconds."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.strftime(f"%Y-%m-%dT%H:%M:%S.{int(record.msecs):03d}Z")
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = without_credentials(super().format(record))
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def configure_logging(level: LogLevel, secrets: Iterable[str] = ()) -> None:
+    """Send the log to stderr.
+
+    Args:
+        level: the least grave level shown. Libraries speak from ``warn`` on only, unless the
+            level is ``debug`` or ``trace``.
+        secrets: texts that never may appear; shorter ones than 4 characters are ignored.
+    """
+    logging.addLevelName(TRACE, "TRACE")
+    logging.addLevelName(logging.WARNING, "WARN")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(secrets))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(LEVELS[level] if LEVELS[level] <= logging.DEBUG else logging.WARNING)
+    log.setLevel(LEVELS[level])
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the program and return its exit code; what went wrong stands on stderr."""
+    try:
+        flags, doctor = parse(argv)
+    except UsageError as error:
+        _complain(f"{error}\nTry '{COMMAND} --help'.")
+        return error.exit_code
+    except SystemExit as done:  # --help and --version
+        return int(done.code or 0)
+    try:
+        return _diagnose(flags) if doctor else _serve(flags)
+    except IceyError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:  # before the server took the signals over: nothing to end
+        return 0
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"{COMMAND}: {message}\n")
+
+
+def _secrets(settings: Settings) -> list[str]:
+    return [settings.auth.token.get_secret_value(), settings.turn.secret.get_secret_value()]
+
+
+def _load(flags: Mapping[str, str | bool]) -> Loaded:
+    loaded = load(flags, os.environ, Path.cwd())
+    configure_logging(loaded.settings.log_level, _secrets(loaded.settings))
+    return loaded
+
+
+def _serve(flags: Mapping[str, str | bool]) -> int:
+    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)  # until the server's own handlers take over
+    loaded = _load(flags)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+
+    import asyncio  # noqa: PLC0415
+
+    from icey.server.app import serve  # noqa: PLC0415 - --help and --version need none of it
+
+    try:
+        return asyncio.run(serve(loaded))
+    except IceyError:
+        raise
+    except Exception:
+        log.critical("this is a fault in %s itself", COMMAND, exc_info=True)
+        return 1
+
+
+def _diagnose(flags: Mapping[str, str | bool]) -> int:
+    """Print the preflight report: JSON on stdout, and a table on stderr where that is a terminal.
+
+    A configuration that is refused is one of the things the report tells.
+    """
+    from icey.preflight.report import run_preflight, run_without_settings  # noqa: PLC0415
+
+    try:
+        report = run_preflight(_load(flags))
+    except ConfigError as error:
+        configure_logging("info")
+        report = run_without_settings(error, locate(flags, os.environ, Path.cwd()).path)
+    if sys.stderr.isatty():
+        from icey.preflight.table import print_table  # noqa: PLC0415
+
+        print_table(report)
+    sys.stdout.write(f"{json.dumps(report.to_json(public=False), indent=2)}\n")
+    return 0 if report.ready else 1
