@@ -224,9 +224,19 @@ function parse(text) {
   if (typeof text !== "string") return null;
   try {
     const frame = JSON.parse(text);
-    return frame && typeof frame === "object" && typeof frame.type === "string" ? frame : null;
+    return wellFormed(frame) ? frame : null;
   } catch (error) {
     console.warn("icey: a frame that is not JSON", error);
     return null;
   }
+}
+
+/**
+ * @param {any} frame
+ * @returns {frame is Message} What other peers write into a message is not to be relied on.
+ */
+function wellFormed(frame) {
+  return typeof frame === "object" && frame !== null && typeof frame.type === "string"
+    && ["string", "undefined"].includes(typeof frame.subtype)
+    && ["string", "undefined"].includes(typeof frame.from);
 }

@@ -1,0 +1,1 @@
+"""Tests against the whole: the installed server, real browsers, independent clients."""

@@ -1,0 +1,1 @@
+"""The page alone, against a scripted server."""
