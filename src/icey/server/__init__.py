@@ -1,0 +1,1 @@
+"""The server: HTTP, WebSocket, and the life of the process."""

@@ -1,0 +1,195 @@
+"""The HTTP API: health, readiness, status and what the browser has to know.
+
+The fields and their names are fixed (`docs/http-api.md`). No answer carries an absolute
+path of this machine, the user and password of a URL, or a secret.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from icey.server.auth import offered_tokens
+
+if TYPE_CHECKING:
+    from icey.config.model import Settings
+    from icey.server.auth import AccessToken
+    from icey.server.readiness import Readiness
+    from icey.sessions.session import SessionService
+    from icey.signalling.peers import ServerPeer
+
+__all__ = ["ApiContext", "add_api"]
+
+PRODUCT = "icey"
+SERVICE = "icey-server"
+READ = ["GET", "HEAD"]
+
+_ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """What the answers are made of.
+
+    Attributes:
+        settings: the settings in force.
+        version: of this program.
+        port: the TCP port that is really bound.
+        peer: the server's own peer.
+        token: the access token.
+        readiness: the preflight report.
+        sessions: the calls.
+        started: when the server began, on `time.monotonic`'s clock.
+    """
+
+    settings: Settings
+    version: str
+    port: int
+    peer: ServerPeer
+    token: AccessToken
+    readiness: Readiness
+    sessions: SessionService
+    started: float = field(default_factory=time.monotonic)
+
+    def identity(self) -> dict[str, Any]:
+        """Who answers."""
+        return {"product": PRODUCT, "service": SERVICE, "version": self.version}
+
+    def peer_json(self) -> dict[str, Any]:
+        """The peer to call."""
+        return {"id": self.peer.id, "name": self.peer.name, "type": self.peer.kind}
+
+    def http_json(self) -> dict[str, Any]:
+        """Where the server listens."""
+        return {
+            "host": self.settings.http.host,
+            "port": self.port,
+            "scheme": "https" if self.settings.tls_active else "http",
+            "tls": self.settings.tls_active,
+        }
+
+
+def add_api(app: FastAPI, context: ApiContext) -> None:
+    """Add the routes under ``/api`` and the JSON form of every error."""
+    app.include_router(_open_routes(context))
+    app.include_router(_protected_routes(context))
+    app.add_exception_handler(HTTPException, _error_response)
+
+
+def _open_routes(context: ApiContext) -> APIRouter:
+    router = APIRouter(prefix="/api")
+
+    @router.api_route("/health", methods=READ)
+    async def health() -> JSONResponse:
+        return _json({"status": "ok", **context.identity()})
+
+    return router
+
+
+def _protected_routes(context: ApiContext) -> APIRouter:
+    async def require_token(request: Request) -> None:
+        if not context.token.required:
+            return
+        offered = offered_tokens(request.headers.raw, request.scope["query_string"])
+        if not any(context.token.admits(token) for token in offered):
+            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+
+    router = APIRouter(prefix="/api", dependencies=[Depends(require_token)])
+
+    @router.api_route("/ready", methods=READ)
+    async def ready() -> JSONResponse:
+        report = await context.readiness.current()
+        body = {
+            **report.to_json(),
+            "version": context.version,
+            "peer": context.peer_json(),
+            "sessions": context.sessions.status()["sessions"],
+        }
+        return _json(body, status=200 if report.ready else 503)
+
+    @router.api_route("/status", methods=READ)
+    async def status() -> JSONResponse:
+        return _json(_status(context))
+
+    @router.api_route("/config", methods=READ)
+    async def config(request: Request) -> JSONResponse:
+        return _json(_browser_config(context, request.url.hostname or ""))
+
+    @router.api_route("/{rest:path}", methods=READ)
+    async def unknown(rest: str) -> JSONResponse:  # noqa: ARG001 - the path's own parameter
+        raise HTTPException(404)
+
+    return router
+
+
+def _status(context: ApiContext) -> dict[str, Any]:
+    settings, report = context.settings, context.readiness.last
+    checked, running = report.to_json(), context.sessions.status()
+    media = settings.media
+    source = checked["source"]
+    return {
+        "status": _worse(report.status, running["state"]),
+        "ready": report.ready,
+        **context.identity(),
+        "mode": media.mode,
+        "peer": context.peer_json(),
+        "runtime": {"state": running["state"]},
+        "uptimeSec": round(time.monotonic() - context.started, 3),
+        "sessions": running["sessions"],
+        "http": context.http_json(),
+        "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
+        "record": {"dir": media.record_dir.name},
+        "turn": {
+            "enabled": settings.turn_active,
+            "port": settings.turn.port,
+            "externalIp": settings.turn.external_ip,
+        },
+        "intelligence": {
+            "vision": {"enabled": media.intelligence.vision.enabled, "active": False},
+            "speech": {"enabled": media.intelligence.speech.enabled, "active": False},
+        },
+        "checks": checked["checks"],
+        "warnings": [*checked["warnings"], *running["warnings"]],
+    }
+
+
+def _worse(checked: str, state: str) -> str:
+    return "degraded" if checked == "ok" and state == "degraded" else checked
+
+
+def _browser_config(context: ApiContext, hostname: str) -> dict[str, Any]:
+    settings = context.settings
+    http = context.http_json()
+    # A browser knows the server by the name it used, not by the address that was bound.
+    return {
+        "status": "ok",
+        "mode": settings.media.mode,
+        **context.identity(),
+        "peer": context.peer_json(),
+        "source": context.readiness.last.to_json()["source"],
+        "http": {"host": hostname, "scheme": http["scheme"], "tls": http["tls"]},
+        "turn": {
+            "enabled": settings.turn_active,
+            "host": settings.turn.external_ip or hostname,
+            "port": settings.turn.port,
+            "username": "",
+            "credential": "",
+        },
+        "stun": {"urls": []},
+    }
+
+
+def _json(body: dict[str, Any], *, status: int = 200) -> JSONResponse:
+    return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
+
+
+async def _error_response(_request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = {**((error.headers or {}) if isinstance(error, HTTPException) else {})}
+    body = {"status": "error", "error": _ERRORS.get(status, "internal")}
+    return JSONResponse(body, status, headers={**headers, "Cache-Control": "no-store"})

@@ -1,0 +1,209 @@
+"""Assembly and life of the server.
+
+::
+
+    preflight ─▶ bind the port ─▶ sessions start ─▶ listen ─▶ ready line ─▶ …
+    first SIGINT/SIGTERM ─▶ stop accepting ─▶ hang up every call ─▶ close every socket ─▶ 0
+    second one ─▶ the process ends at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import ipaddress
+import logging
+import resource
+import sys
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from icey.preflight.folders import web_root
+from icey.server.api import ApiContext, add_api
+from icey.server.auth import AccessToken
+from icey.server.gateway import Gateway
+from icey.server.hardening import Hardening
+from icey.server.listener import HttpServer, bind
+from icey.server.page import Page
+from icey.server.readiness import Readiness
+from icey.server.signals import stop_requests
+from icey.server.websocket import socket_class
+from icey.signalling.hub import Hub
+from icey.signalling.peers import ServerPeer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from icey.config.load import Loaded
+    from icey.config.model import Settings
+    from icey.preflight.report import Report
+    from icey.sessions.session import SessionService
+
+__all__ = ["create_app", "serve"]
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_REASON = "server is shutting down"
+SESSIONS_GRACE_S = 4.0
+"""How long the sessions may take to hang up and to finish what they write."""
+SOCKETS_GRACE_S = 0.5
+"""How long clients may take to answer the close of their WebSocket; then they are cut off."""
+DESCRIPTORS = 16_384
+"""Open files asked for: every WebSocket is one, and many systems grant 1024 at first."""
+
+
+def create_app(context: ApiContext, root: Path) -> FastAPI:
+    """Make the HTTP application: the API, and the web UI below ``/``.
+
+    Args:
+        context: what the API's answers are made of.
+        root: the folder of the web UI.
+    """
+    # No /docs and no /openapi.json: they would load scripts from elsewhere and show everyone
+    # what needs the token.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    add_api(app, context)
+
+    @app.api_route("/ws", methods=["GET", "HEAD"])
+    async def upgrade_required() -> JSONResponse:
+        """Answer a request for the WebSocket that is not an upgrade (RFC 9110 §15.5.22)."""
+        body = {"status": "error", "error": "upgrade_required"}
+        return JSONResponse(body, 426, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+
+    app.mount("/", Page(root))
+    app.add_middleware(Hardening)
+    return app
+
+
+async def serve(loaded: Loaded) -> int:
+    """Run the server until it is asked to stop.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        PreflightError: something that the server needs is missing; the message says what.
+        AddressInUseError: a port was taken between the check and the start.
+        IceyError: the sessions cannot be opened.
+    """
+    from icey.preflight.run import run_preflight  # noqa: PLC0415 - it imports FFmpeg
+
+    with stop_requests() as stop:
+        check = asyncio.create_task(asyncio.to_thread(run_preflight, loaded))
+        if not await _done_before(stop, check):
+            return 0
+        report = check.result()
+        report.raise_unless_ready()
+        await _run(loaded, report, stop)
+    return 0
+
+
+async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
+    from icey.sessions import open_sessions  # noqa: PLC0415 - so that tests need no engine
+
+    settings = loaded.settings
+    _raise_descriptor_limit()
+    with contextlib.ExitStack() as bound:
+        listeners = bind(settings.http.host, settings.http.port)
+        for listener in listeners:
+            bound.enter_context(listener)
+        sessions = open_sessions(settings)
+        port = listeners[0].getsockname()[1]
+        token = AccessToken(settings.auth.token.get_secret_value())
+        hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
+        gateway = Gateway(hub, sessions, settings.auth.allowed_origins)
+        now = asyncio.get_running_loop().time()
+        context = ApiContext(
+            settings=settings,
+            version=version(),
+            port=port,
+            peer=hub.server,
+            token=token,
+            readiness=Readiness(_recheck(loaded, port), report, now),
+            sessions=sessions,
+        )
+        app = create_app(context, web_root(settings))
+        server = HttpServer(app, socket_class(gateway), settings.tls)
+        try:
+            await sessions.start()
+            serving = asyncio.create_task(server.serve(sockets=listeners))
+            listening = asyncio.create_task(server.listening.wait())
+            await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                _announce(settings, port)
+            await _done_before(stop, serving)
+        finally:
+            server.stop_accepting()
+            await _close_sessions(sessions)
+            await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
+        server.should_exit = True
+        await serving
+
+
+def version() -> str:
+    """The version of the installed package."""
+    try:
+        return importlib.metadata.version("icey")
+    except importlib.metadata.PackageNotFoundError:  # run from the sources without installing
+        return "0+uninstalled"
+
+
+def _recheck(loaded: Loaded, port: int) -> Callable[[], Report]:
+    from icey.preflight.run import run_preflight  # noqa: PLC0415
+    from icey.preflight.running import Running  # noqa: PLC0415
+
+    running = Running(http_port=port, webrtc_port=loaded.settings.webrtc.port)
+    return lambda: run_preflight(loaded, running=running)
+
+
+async def _done_before(
+    stop: asyncio.Event, task: asyncio.Task[Report] | asyncio.Task[None]
+) -> bool:
+    """Wait for whichever comes first; whether it was the task."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    return task.done()
+
+
+async def _close_sessions(sessions: SessionService) -> None:
+    try:
+        async with asyncio.timeout(SESSIONS_GRACE_S):
+            await sessions.close(SHUTDOWN_REASON)
+    except TimeoutError:
+        log.warning("sessions were not closed within %g s", SESSIONS_GRACE_S)
+
+
+def _announce(settings: Settings, port: int) -> None:
+    """Print the one line that says where the page is."""
+    scheme = "https" if settings.tls_active else "http"
+    url = f"{scheme}://{_reachable(settings.http.host)}:{port}"
+    line = f"icey-server {version()} {settings.media.mode} {url}"
+    with contextlib.suppress(OSError):  # a closed stdout is no reason not to serve
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    log.info("ready: %s", line)
+
+
+def _reachable(host: str) -> str:
+    """The host for a URL: an address that stands for all of them is none to click on."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "localhost"
+    return f"[{host}]" if address.version == 6 else host
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

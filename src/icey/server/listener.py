@@ -1,0 +1,130 @@
+"""The TCP port: binding it, and uvicorn's server on it without uvicorn's signal handling."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from icey.errors import AddressInUseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp
+
+    from icey.config.model import TlsSettings
+
+__all__ = ["HttpServer", "bind"]
+
+HEAD_TIMEOUT_S = 15.0
+"""How long a connection may take for its first request line and headers."""
+
+BACKLOG = 1024
+
+
+class BoundedHttpProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, which alone would wait for a first request for ever."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_overdue)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop it."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def _head_overdue(self) -> None:
+        # After an upgrade the transport belongs to another protocol.
+        cycle: object = self.cycle
+        if cycle is None and self.transport.get_protocol() is self:
+            self.transport.abort()
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn's server; the signals are ours (`icey.server.app`)."""
+
+    def __init__(self, app: ASGIApp, websocket: type[asyncio.Protocol], tls: TlsSettings) -> None:
+        # uvicorn logs whole requests below INFO, tokens included.
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        files: dict[str, Any] = {}
+        if tls.cert is not None and tls.key is not None:
+            files = {"ssl_certfile": os.fspath(tls.cert), "ssl_keyfile": os.fspath(tls.key)}
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=BoundedHttpProtocol,
+                ws=websocket,
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=15,
+                timeout_graceful_shutdown=1,
+                **files,
+            )
+        )
+
+        self.listening = asyncio.Event()
+        """Set once connections are accepted."""
+        self.servers = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; open connections stay."""
+        for server in self.servers:
+            server.close()
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Bind, without listening yet, every address that the host name has.
+
+    Args:
+        host: an address or a name; ``localhost`` often is both an IPv4 and an IPv6 one.
+        port: 0 takes a free one, the same for all addresses.
+
+    Raises:
+        AddressInUseError: the port is taken, may not be used, or the host is not of this machine.
+    """
+    bound: list[socket.socket] = []
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in infos:
+            listener = socket.socket(family, kind, protocol)
+            bound.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            chosen = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
+            listener.bind((address[0], chosen, *address[2:]))
+    except OSError as error:
+        for listener in bound:
+            listener.close()
+        reason = error.strerror or str(error)
+        raise AddressInUseError(
+            f"cannot listen on {host} port {port}: {reason}", host=host, port=port
+        ) from error
+    return bound

@@ -1,0 +1,64 @@
+"""The preflight report of a running server, made at most once in a few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Readiness", "Report"]
+
+TTL_S = 5.0
+"""How long a report counts as fresh, so that asking for it is no way to load the server."""
+
+
+class Report(Protocol):
+    """What the server needs of a preflight report."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every check passed or only warned."""
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``degraded`` (something warns) or ``error`` (not ready)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as the API gives it: no absolute path, no secret."""
+
+
+class Readiness:
+    """Runs the checks in a thread; whoever asks meanwhile waits for the same run.
+
+    Args:
+        run: makes a report; blocking.
+        first: the report of the check at the start.
+        now: the time at which it was made, on the event loop's clock.
+    """
+
+    def __init__(self, run: Callable[[], Report], first: Report, now: float) -> None:
+        self.last = first
+        """The newest report, however old."""
+        self._run = run
+        self._made = now
+        self._running: asyncio.Task[Report] | None = None
+
+    async def current(self) -> Report:
+        """A report that is at most `TTL_S` seconds old."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._made < TTL_S:
+            return self.last
+        if self._running is None:
+            self._running = loop.create_task(self._check())
+        # Shielded: one client that hangs up does not take the report from the others.
+        return await asyncio.shield(self._running)
+
+    async def _check(self) -> Report:
+        try:
+            self.last = await asyncio.to_thread(self._run)
+            self._made = asyncio.get_running_loop().time()
+        finally:
+            self._running = None
+        return self.last
