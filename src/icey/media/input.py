@@ -1,0 +1,273 @@
+"""An opened source: FFmpeg's demuxer and decoders behind three calls that fail in one way.
+
+Every network call has a deadline (PyAV interrupts FFmpeg), so a dead camera blocks its thread for
+`READ_TIMEOUT_S` at most. A file has none: a disk answers or fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, cast
+
+import av
+import av.error
+from av.codec.context import Flags, ThreadType
+from av.stream import Discard, Disposition
+
+from icey.errors import SourceError
+from icey.media.timebase import to_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from fractions import Fraction
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from icey.config.model import VideoSettings
+    from icey.media.source import Source
+
+__all__ = ["OPEN_TIMEOUT_S", "READ_TIMEOUT_S", "Input", "source_error"]
+
+log = logging.getLogger(__name__)
+
+OPEN_TIMEOUT_S = 8.0
+"""Seconds that opening a URL may take, and finding out what it sends as much again."""
+
+READ_TIMEOUT_S = 5.0
+"""Seconds without a packet after which a live source counts as lost."""
+
+MAX_DAMAGED = 150
+"""Packets in a row that cannot be decoded before the source counts as broken: 5 s at 30 fps."""
+
+_LOW_DELAY = {"fflags": "nobuffer", "probesize": "500000", "analyzeduration": "1000000"}
+_OPTIONS: dict[str, dict[str, str]] = {
+    # TCP, as lost UDP packets of a camera leave smears; no reordering is needed there.
+    "rtsp": {**_LOW_DELAY, "rtsp_transport": "tcp", "max_delay": "0", "reorder_queue_size": "0"},
+    "rtmp": {"probesize": "500000", "analyzeduration": "1000000", "rtmp_live": "live"},
+    "srt": _LOW_DELAY,
+    "udp": {"probesize": "500000", "analyzeduration": "1000000", "overrun_nonfatal": "1"},
+    "http": {},
+}
+"""FFmpeg's options by scheme (rtsps like rtsp and so on)."""
+
+_WORDS = {
+    "Immediate exit requested": "no answer in time",  # our own deadline, in FFmpeg's words
+    "Protocol not found": "this FFmpeg cannot read this kind of URL",
+}
+
+
+def source_error(source: Source, error: BaseException | str) -> SourceError:
+    """Say in one line, fit for anyone's eyes, what FFmpeg said about a source."""
+    words = error if isinstance(error, str) else getattr(error, "strerror", None) or str(error)
+    words = source.scrub(_WORDS.get(words, words)) or type(error).__name__
+    return SourceError(f"{source.public}: {words}", source=source.public, detail=words)
+
+
+class Input:
+    """A source, open. Used by one thread at a time.
+
+    Args:
+        source: what to open; not ``demo:``.
+        video: size and rate to ask a camera for; other sources give what they have.
+        decode: open decoders too, so that `decode` works.
+
+    Attributes:
+        video: the best video stream, None if there is none but a cover picture.
+        audio: the best audio stream, None if there is none.
+        damaged: packets that could not be decoded.
+
+    Raises:
+        SourceError: it cannot be opened, or holds neither pictures nor sound.
+    """
+
+    def __init__(self, source: Source, video: VideoSettings | None = None) -> None:
+        self.source = source
+        self.damaged = 0
+        self._damaged_in_a_row = 0
+        self._container = _open(source, video)
+        try:
+            self.video = self._pick_video()
+            self.audio = cast("AudioStream | None", self._container.streams.best("audio"))
+            if self.video is None and self.audio is None:
+                raise source_error(source, "it holds neither pictures nor sound")
+            self._streams = [s for s in (self.video, self.audio) if s is not None]
+            for stream in self._container.streams:
+                if stream not in self._streams:
+                    stream.discard = Discard.all
+                elif stream.codec_context is None:
+                    raise source_error(source, "FFmpeg has no decoder for its " + stream.type)
+            self._set_up_decoders()
+        except BaseException:
+            self._container.close()
+            raise
+        self._packets = self._container.demux(self._streams)
+
+    @property
+    def rates(self) -> tuple[Fraction | None, Fraction | None]:
+        """Frames a second of the video stream, the average and FFmpeg's guess."""
+        if self.video is None:
+            return None, None
+        return self.video.average_rate, self.video.guessed_rate
+
+    @property
+    def sample_aspect(self) -> Fraction | None:
+        """Width by height of a pixel of the video stream, None if unknown."""
+        return self.video.sample_aspect_ratio if self.video is not None else None
+
+    @property
+    def start_ns(self) -> int | None:
+        """The source time at which the container says that it starts, None if it does not."""
+        start = self._container.start_time
+        return None if start is None else start * 1000
+
+    @property
+    def duration_ns(self) -> int | None:
+        """How long the container says that it is, None if it does not."""
+        duration = self._container.duration
+        return None if duration is None else duration * 1000
+
+    def read(self) -> av.Packet | None:
+        """Return the next packet of either stream; None at the end.
+
+        At the end each stream first gives an empty packet, which makes `decode` give up what the
+        decoder still holds.
+
+        Raises:
+            SourceError: FFmpeg cannot read on.
+        """
+        try:
+            return next(self._packets, None)
+        except av.FFmpegError as error:
+            raise source_error(self.source, error) from None
+
+    def decode(self, packet: av.Packet) -> Sequence[av.VideoFrame | av.AudioFrame]:
+        """Decode a packet; a damaged one gives nothing and is counted.
+
+        Raises:
+            SourceError: nothing could be decoded for `MAX_DAMAGED` packets.
+        """
+        try:
+            frames = cast("list[av.VideoFrame | av.AudioFrame]", packet.decode())
+        except av.error.EOFError:
+            return []
+        except av.FFmpegError as error:
+            self.damaged += 1
+            self._damaged_in_a_row += 1
+            if self._damaged_in_a_row >= MAX_DAMAGED:
+                raise source_error(self.source, error) from None
+            log.debug("%s: damaged packet: %s", self.source.public, error.strerror)
+            return []
+        if frames:
+            self._damaged_in_a_row = 0
+        return frames
+
+    def is_video(self, packet: av.Packet) -> bool:
+        """Say whether a packet is the video stream's."""
+        return self.video is not None and packet.stream_index == self.video.index
+
+    def skip_nonreference(self, *, skip: bool) -> None:
+        """Leave away the pictures that no other one needs, where decoding cannot keep up."""
+        if self.video is not None:
+            self.video.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
+
+    def rewind(self) -> None:
+        """Go back to the beginning.
+
+        Raises:
+            SourceError: FFmpeg can neither seek nor open the source again.
+        """
+        self._packets.close()  # type: ignore[attr-defined] # it is a generator
+        start = self._container.start_time
+        try:
+            self._container.seek(start if start is not None else 0)
+            self._packets = self._container.demux(self._streams)
+        except av.FFmpegError:
+            twin = Input(self.source)
+            self._container.close()
+            self._container, self._packets = twin._container, twin._packets
+            self.video, self.audio, self._streams = twin.video, twin.audio, twin._streams
+
+    def close(self) -> None:
+        """Free everything."""
+        with contextlib.suppress(av.FFmpegError):  # a socket that is broken already
+            self._packets.close()  # type: ignore[attr-defined] # it is a generator
+            self._container.close()
+        self.video = self.audio = None
+        self._streams = []
+
+    def _pick_video(self) -> VideoStream | None:
+        stream = cast("VideoStream | None", self._container.streams.best("video"))
+        if stream is not None and stream.disposition & Disposition.attached_pic:
+            return None  # a cover picture is no film
+        return stream
+
+    def _set_up_decoders(self) -> None:
+        if self.audio is not None:
+            self.audio.codec_context.thread_count = 1
+        if self.video is None:
+            return
+        context = self.video.codec_context
+        big = context.width * context.height > 1920 * 1088
+        context.thread_count = 2 if big else 1
+        if self.source.live:
+            # Frame threads hold a picture back.
+            context.thread_type = ThreadType.SLICE
+            context.flags |= Flags.low_delay
+            if context.name == "libdav1d":
+                context.options = {"max_frame_delay": "1"}
+        else:
+            context.thread_type = ThreadType.AUTO
+
+
+def first_pts_ns(packet: av.Packet) -> int | None:
+    """Return a packet's source time, ns; None where it has none."""
+    pts = packet.pts if packet.pts is not None else packet.dts
+    return None if pts is None else to_ns(pts, packet.time_base)
+
+
+def _open(source: Source, video: VideoSettings | None) -> InputContainer:
+    if source.kind == "file":
+        return _av_open(source, f"file:{source.location}", None, {})
+    if source.kind == "url":
+        plain = source.scheme if source.scheme in _OPTIONS else source.scheme[:-1]
+        timeout = str(int(READ_TIMEOUT_S * 1_000_000))
+        name = "timeout" if plain in {"rtsp", "udp", "srt"} else "rw_timeout"
+        return _av_open(source, source.location, None, {**_OPTIONS[plain], name: timeout})
+    return _open_device(source, video)
+
+
+def _open_device(source: Source, video: VideoSettings | None) -> InputContainer:
+    """Open a camera in the first way that it knows: JPEG gives most cameras their full rate."""
+    size = {} if video is None else {"video_size": f"{video.width}x{video.height}"}
+    rate = {} if video is None else {"framerate": str(video.fps)}
+    ways: Iterator[dict[str, str]] = iter(
+        (
+            {"input_format": "mjpeg", **size, **rate},
+            {"input_format": "yuyv422", **size, **rate},
+            {**size},
+            {},
+        )
+        if source.scheme == "v4l2"
+        else ({**size, **rate}, {})
+    )
+    while True:
+        options = next(ways)
+        try:
+            return _av_open(source, source.location, source.scheme, options)
+        except SourceError as error:
+            # Only a refused format is worth another try, not a missing or busy camera.
+            if not options or "Invalid argument" not in error.detail:
+                raise
+
+
+def _av_open(
+    source: Source, location: str, format_name: str | None, options: dict[str, str]
+) -> InputContainer:
+    timeout = None if source.kind == "file" else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
+    try:
+        return av.open(location, format=format_name, options=options, timeout=timeout)
+    except (av.FFmpegError, ValueError, UnicodeError) as error:
+        raise source_error(source, error) from None

@@ -1,0 +1,133 @@
+"""A lane: one video encoder and where its output goes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from icey.errors import ClosedError
+from icey.media.encode import MIN_BITRATE, VideoEncoder
+from icey.media.timebase import KeyframeGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import av
+
+    from icey.media.passthrough import AccessUnit
+
+__all__ = ["Lane", "Sink"]
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """What takes encoded media; `icey._core.Track` is one."""
+
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
+        """Take an access unit or an Opus packet; must not block. See `icey._core.Track.push`."""
+
+
+class Lane:
+    """One encoder on a pipeline's pictures. Made by `Pipeline.add_lane`.
+
+    `request_keyframe`, `set_bitrate` and `close` may be called from any thread and return at once;
+    the rest is the pipeline's.
+    """
+
+    def __init__(
+        self,
+        video: Sink,
+        audio: Sink | None,
+        bitrate: int,
+        limit: int,
+        encoder: VideoEncoder | None,
+    ) -> None:
+        self._video, self._audio = video, audio
+        self._limit = limit
+        self._bitrate = self._clamp(bitrate)
+        self._encoder = encoder
+        self._gate = KeyframeGate()
+        self._waiting = True  # for the first keyframe of a passed-through source
+        self.closed = False
+        self.encoded = 0
+
+    @property
+    def bitrate(self) -> int:
+        """The bitrate aimed at, bit/s."""
+        return self._bitrate
+
+    def request_keyframe(self) -> None:
+        """Ask for a keyframe.
+
+        At most one in 300 ms is made; a request that comes earlier is served when they are over.
+        """
+        self._gate.request()
+
+    def set_bitrate(self, bits_per_second: int) -> None:
+        """Aim at a bitrate from the next frame on, within 150 kb/s and ``media.video.bitrate``."""
+        self._bitrate = self._clamp(bits_per_second)
+
+    def close(self) -> None:
+        """Push nothing more. Closing twice is harmless."""
+        self.closed = True
+
+    def keyframe_due(self, now_ns: int) -> bool:
+        """Say whether somebody waits for a keyframe that may be made now."""
+        return not self.closed and self._gate.due(now_ns)
+
+    def encode(
+        self,
+        picture: av.VideoFrame,
+        timestamp: int,
+        captured_ns: int,
+        make: Callable[[int], VideoEncoder],
+    ) -> None:
+        """Encode a picture and push it.
+
+        Args:
+            picture: what to send.
+            timestamp: in 1/90000 s.
+            captured_ns: the moment of the picture, `time.monotonic_ns`'s clock.
+            make: opens an encoder of a bitrate, where the lane has none yet.
+        """
+        if self._encoder is None:
+            self._encoder = make(self._bitrate)
+        if self._encoder.bitrate != self._bitrate:
+            self._encoder.set_bitrate(self._bitrate)
+        data, keyframe = self._encoder.encode(
+            picture, timestamp, keyframe=self._gate.due(captured_ns)
+        )
+        if not data:
+            return
+        if keyframe:
+            self._gate.sent(captured_ns)
+        self._push(self._video, data, timestamp, captured_ns, keyframe=keyframe)
+
+    def pass_through(self, unit: AccessUnit, timestamp: int, captured_ns: int) -> None:
+        """Push an access unit of the source; nothing before the first keyframe."""
+        if self._waiting and not unit.keyframe:
+            return
+        self._waiting = False
+        self._push(self._video, unit.data, timestamp, captured_ns, keyframe=unit.keyframe)
+
+    def push_sound(self, data: bytes, timestamp: int, captured_ns: int) -> None:
+        """Push an Opus packet, where the lane has a sink for it."""
+        if self._audio is not None:
+            self._push(self._audio, data, timestamp, captured_ns, keyframe=True)
+
+    def _push(
+        self, sink: Sink, data: bytes, timestamp: int, captured_ns: int, *, keyframe: bool
+    ) -> None:
+        if self.closed:
+            return
+        try:
+            sink.push(data, timestamp, captured_ns, keyframe)
+        except ClosedError:  # the viewer left between two frames
+            self.closed = True
+            return
+        if sink is self._video:
+            self.encoded += 1
+
+    def _clamp(self, bitrate: int) -> int:
+        return max(MIN_BITRATE, min(bitrate, self._limit))

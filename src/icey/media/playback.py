@@ -1,0 +1,227 @@
+"""A file as a source: decoded a little ahead of time, at a constant rate, around and around."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+
+from icey.media.buffer import MediaBuffer, Shown
+from icey.media.input import Input, source_error
+from icey.media.scale import Scaler, matrix_of
+from icey.media.sound import SoundConverter
+from icey.media.timebase import SECOND_NS, FrameGrid, Timeline, output_rate, to_ns
+
+if TYPE_CHECKING:
+    from icey.config.model import MediaSettings
+    from icey.media.scale import Matrix
+    from icey.media.source import Source
+
+__all__ = ["FileReader"]
+
+log = logging.getLogger(__name__)
+
+PENDING_BYTES = 16 << 20
+"""Packets that may wait for their decoder because the file's other stream lags behind, bytes."""
+
+TAIL_NS = SECOND_NS // 2
+"""Sound that goes on for less than this after the last picture is cut off at the end of a
+loop: encoders pad sound, and a picture that stands still at each seam would be seen."""
+
+JUMP_NS = 30 * SECOND_NS
+"""A step of the timestamps that is no pause but a jump, as where broadcasts were joined."""
+
+
+class FileReader:
+    """A `Reader` of a file, or of a file on a web server.
+
+    Args:
+        source: the file.
+        media: size, rates, and whether it loops.
+        buffer: where pictures and sound go.
+    """
+
+    def __init__(self, source: Source, media: MediaSettings, buffer: MediaBuffer) -> None:
+        self.source = source
+        self.rate = Fraction(media.video.fps)
+        self.matrix: Matrix = "bt709"
+        self.passthrough = False
+        self.decoded = 0
+        self.still = ""
+        self._media = media
+        self._buffer = buffer
+        self._input: Input | None = None
+        self._scaler = Scaler(media.video.width, media.video.height)
+        self._converter = SoundConverter(media.audio.sample_rate, media.audio.channels)
+        self._timeline = Timeline()
+        self._grid = FrameGrid(self.rate)
+        self._origin_ns = 0
+        self._round_ns = 0  # media time at which this round of the loop began
+        self._video_packets: deque[av.Packet] = deque()
+        self._audio_packets: deque[av.Packet] = deque()
+        self._pending = 0
+        self._frames: deque[av.VideoFrame] = deque()
+        self._held: tuple[av.VideoFrame, int] | None = None
+        self._end_of_file = False
+        self._finished = False
+
+    def open(self) -> None:
+        """Open the file and decode up to its first picture."""
+        self._input = opened = Input(self.source)
+        if opened.video is None:
+            self.still = f"{self.source.public}: sound only"
+        else:
+            self.rate = output_rate(*opened.rates, self._media.video.fps)
+            self._grid = FrameGrid(self.rate)
+        self._origin_ns = opened.start_ns or 0
+        self._timeline.anchor(self._origin_ns, 0)
+        while not (self._buffer.pictures if opened.video else self._buffer.sound.ready):
+            if not self.step(0):
+                break
+        if not self._buffer.pictures and not self._buffer.sound.started:
+            raise source_error(self.source, "nothing in it could be decoded")
+
+    def step(self, now_ns: int) -> bool:  # noqa: ARG002 - a file does not look at the clock
+        """Decode one picture or one packet of sound, or read one packet."""
+        opened = self._input
+        if opened is None or self._finished:
+            return False
+        if self._buffer.picture_room:
+            if self._frames:
+                self._place(self._frames.popleft())
+                return True
+            if self._video_packets:
+                self._decode_video(opened, self._take(self._video_packets))
+                return True
+        if self._buffer.sound_room and self._audio_packets:
+            self._decode_audio(opened, self._take(self._audio_packets))
+            return True
+        if not self._end_of_file:
+            starving = (opened.video is not None and self._buffer.picture_room) or (
+                opened.audio is not None and self._buffer.sound_room
+            )
+            if not starving or self._pending > PENDING_BYTES:
+                return False
+            self._read(opened)
+            return True
+        if self._video_packets or self._audio_packets or self._frames:
+            return False
+        self._end_round(opened)
+        return True
+
+    def next_step_ns(self) -> int | None:
+        """Return None: a file only waits for room."""
+        return None
+
+    def lagging(self, *, behind: bool) -> None:
+        """Leave away pictures that no other needs while decoding cannot follow."""
+        if self._input is not None:
+            self._input.skip_nonreference(skip=behind)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+        self._video_packets.clear()
+        self._audio_packets.clear()
+        self._frames.clear()
+        self._held = None
+
+    def _take(self, packets: deque[av.Packet]) -> av.Packet:
+        packet = packets.popleft()
+        self._pending -= packet.size
+        return packet
+
+    def _read(self, opened: Input) -> None:
+        packet = opened.read()
+        if packet is None:
+            self._end_of_file = True
+            return
+        self._pending += packet.size
+        (self._video_packets if opened.is_video(packet) else self._audio_packets).append(packet)
+
+    def _decode_video(self, opened: Input, packet: av.Packet) -> None:
+        for frame in opened.decode(packet):
+            if isinstance(frame, av.VideoFrame):
+                self.decoded += 1
+                self._frames.append(frame)
+
+    def _decode_audio(self, opened: Input, packet: av.Packet) -> None:
+        for frame in opened.decode(packet):
+            if not isinstance(frame, av.AudioFrame):
+                continue
+            line = self._buffer.sound
+            due = line.end_ns
+            if frame.pts is not None and frame.time_base is not None:
+                due = self._timeline.media(to_ns(frame.pts, frame.time_base))
+            for run in self._converter.convert(frame):
+                if due < self._round_ns:  # before the beginning: padding of the encoder
+                    early = (self._round_ns - due) * line.rate // SECOND_NS
+                    run, due = run[early:], self._round_ns
+                self._buffer.put_sound(due, run)
+                due += len(run) * SECOND_NS // line.rate
+
+    def _place(self, frame: av.VideoFrame) -> None:
+        """Find out when a decoded picture is due, and thereby how long the one before lasts."""
+        period = self._grid.time(1)
+        if self._held is None:
+            self.matrix = matrix_of(frame) if not self._grid.next_tick else self.matrix
+            self._held = frame, self._round_ns  # a first picture that starts late is shown at once
+            return
+        before = self._held[1]
+        due = before + period
+        if frame.pts is not None and frame.time_base is not None:
+            source_ns = to_ns(frame.pts, frame.time_base)
+            due = self._timeline.media(source_ns)
+            if due < before - SECOND_NS or due > before + JUMP_NS:
+                due = before + period
+                self._timeline.anchor(source_ns, due)
+        self._show(until_ns=due)
+        self._held = frame, max(due, before)
+
+    def _show(self, *, until_ns: int) -> None:
+        if self._held is None:
+            return
+        ticks = self._grid.cover(until_ns)
+        if not ticks:
+            self._buffer.dropped += 1
+            return
+        aspect = self._input.sample_aspect if self._input is not None else None
+        picture = self._scaler.scale(self._held[0], aspect, self.matrix)
+        self._buffer.put_picture(Shown(picture, deque(self._grid.time(t) for t in ticks)))
+
+    def _end_round(self, opened: Input) -> None:
+        """Show the last picture for as long as it lasts, then begin again, or end."""
+        line = self._buffer.sound
+        end = self._held_end() if self._held is not None else 0
+        if line.started and line.end_ns > end + TAIL_NS:
+            end = line.end_ns
+        end = max(end, self._round_ns)
+        if end < self._round_ns + SECOND_NS // 1000:
+            raise source_error(self.source, "nothing in it could be decoded")
+        self._show(until_ns=end)
+        self._held = None
+        if not self._media.loop:
+            self._finished = True
+            self._buffer.end()
+            return
+        with self._buffer.changed:
+            line.cut(end)
+            line.fill(end)
+        self._round_ns = end
+        opened.rewind()
+        self._end_of_file = False
+        self._timeline.anchor(self._origin_ns, end)
+
+    def _held_end(self) -> int:
+        if self._held is None:
+            return 0
+        frame, due = self._held
+        last = self._grid.time(1)
+        if frame.duration and frame.time_base is not None:
+            last = min(to_ns(frame.duration, frame.time_base), SECOND_NS)
+        return due + last

@@ -1,0 +1,135 @@
+"""What ``media.source`` means: a demo, a file, a device or a URL. Parsing only, nothing is opened.
+
+`Source.public` is the one form that may be shown to anybody; `Source.location` is for
+FFmpeg's eyes, and kept out of ``repr``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Literal, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from icey.errors import SourceError
+
+__all__ = ["URL_SCHEMES", "Source", "SourceKind", "parse_source"]
+
+SourceKind: TypeAlias = Literal["demo", "file", "device", "url"]
+
+URL_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https", "udp"})
+"""URL schemes that are sources."""
+
+DEVICE_SCHEMES = frozenset({"v4l2", "avfoundation", "dshow"})
+"""FFmpeg's capture devices: Linux, macOS, Windows."""
+
+FILE_SUFFIXES = frozenset(
+    [".3gp", ".aac", ".avi", ".flac", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp3", ".mp4", ".mpg", ".oga", ".ogg", ".ogv", ".opus", ".wav", ".webm", ".wmv"]
+)
+"""An HTTP URL that ends like this is a file on another machine: it has a beginning and an end."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_DEVICE_PATH = re.compile(r"/dev/video\d+$")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pictures and sound come from.
+
+    Attributes:
+        kind: what it is.
+        live: it happens now: it can be opened once only, never loops, never waits for a viewer.
+        scheme: ``demo``, ``file``, ``v4l2``, or the URL's, in lower case.
+        public: what may be shown to anybody: no user, password or query of a URL, no folder
+            of a file.
+        location: what FFmpeg opens; may hold a password, so it is never printed.
+    """
+
+    kind: SourceKind
+    live: bool
+    scheme: str
+    public: str
+    location: str = field(repr=False)
+
+    def scrub(self, text: str) -> str:
+        """Return FFmpeg's words with the location, and any URL's user, replaced by `public`."""
+        for secret in (self.location, f"file:{self.location}"):
+            text = text.replace(secret, self.public)
+        return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def parse_source(text: str) -> Source:
+    """Understand ``media.source``.
+
+    Args:
+        text: a file path; ``/dev/video0`` or ``v4l2:/dev/video0`` (``avfoundation:…`` and
+            ``dshow:…`` elsewhere); a URL of `URL_SCHEMES`; or ``demo:``.
+
+    Returns:
+        The source, not opened, and a file not looked for.
+
+    Raises:
+        SourceError: the text is empty, or looks like a URL of another scheme.
+    """
+    if not text.strip():
+        raise SourceError(
+            "no source is set: give a file, a device, a URL or demo: as media.source or --source",
+            detail="empty",
+        )
+    if "\0" in text:
+        raise SourceError("a source cannot contain a NUL character", detail="NUL character")
+    if text == "demo:":
+        return Source("demo", live=True, scheme="demo", public="demo:", location=text)
+    if text.lower().startswith("demo:"):
+        raise SourceError("the demo source is written 'demo:', with nothing after it", source=text)
+    if _DEVICE_PATH.match(text):
+        return _device("v4l2", text)
+    head, colon, rest = text.partition(":")
+    if colon and head.lower() in DEVICE_SCHEMES:
+        if not rest:
+            raise SourceError(f"{head}: names no device: write {head}:DEVICE", source=text)
+        return _device(head.lower(), rest)
+    if text.lower().startswith("file://"):
+        return _file(unquote(text[len("file://") :]))
+    if match := _SCHEME.match(text):
+        return _url(match[1].lower(), text)
+    return _file(text)
+
+
+def _device(scheme: str, location: str) -> Source:
+    name = PurePath(location).name if scheme == "v4l2" else location
+    return Source("device", live=True, scheme=scheme, public=f"{scheme}:{name}", location=location)
+
+
+def _file(path: str) -> Source:
+    return Source(
+        "file", live=False, scheme="file", public=PurePath(path).name or "file", location=path
+    )
+
+
+def _url(scheme: str, text: str) -> Source:
+    if scheme not in URL_SCHEMES:
+        raise SourceError(
+            f"a source cannot be a {scheme}:// URL; use one of {', '.join(sorted(URL_SCHEMES))}",
+            source=f"{scheme}://",
+            detail=f"scheme {scheme}",
+        )
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise SourceError(
+            f"the {scheme}:// URL is not well formed", source=f"{scheme}://", detail=str(error)
+        ) from None
+    if ":" in host:
+        host = f"[{host}]"
+    where = f"{host}:{port}" if port is not None else host
+    is_file = scheme in {"http", "https"} and PurePath(parts.path).suffix.lower() in FILE_SUFFIXES
+    return Source(
+        "url",
+        live=not is_file,
+        scheme=scheme,
+        public=f"{scheme}://{where}{parts.path}",
+        location=text,
+    )
