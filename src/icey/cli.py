@@ -291,7 +291,7 @@ def _diagnose(flags: Mapping[str, str | bool]) -> int:
 
     A configuration that is refused is one of the things the report tells.
     """
-    from icey.preflight.report import run_preflight, run_without_settings  # noqa: PLC0415
+    from icey.preflight.run import run_preflight, run_without_settings  # noqa: PLC0415
 
     try:
         report = run_preflight(_load(flags))

@@ -78,10 +78,14 @@ def nearest(name: str, known: Iterable[str], *, score: float = _NEAREST_SCORE) -
     """
     from rapidfuzz import fuzz  # noqa: PLC0415 - 30 ms that only a misspelling costs
 
+    parent, _, last = name.lower().rpartition(".")
+
     def likeness(candidate: str) -> tuple[float, float]:
+        other_parent, _, other_last = candidate.lower().rpartition(".")
         whole = fuzz.ratio(name.lower(), candidate.lower())
-        last = fuzz.ratio(name.rpartition(".")[2].lower(), candidate.rpartition(".")[2].lower())
-        return max(whole, last * 0.9), whole
+        # The same word in another group is a guess, a likely one only if it is spelt well.
+        part = fuzz.ratio(last, other_last) * (1.0 if parent == other_parent else 0.8)
+        return max(whole, part), whole
 
     best = max(known, key=likeness, default=None)
     return best if best is not None and likeness(best)[0] >= score else None

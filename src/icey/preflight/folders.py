@@ -1,0 +1,128 @@
+"""Checks of folders: the web UI's is there, that of recordings can be written to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from icey.preflight.finding import Finding, failed, passed, warned
+
+if TYPE_CHECKING:
+    from icey.config.model import Settings
+
+__all__ = ["check_record_dir", "check_web_root", "web_root"]
+
+_LOW_DISK_BYTES = 1024**3
+"""Below a GiB of free space a recording is about to be cut short: an hour at 2 Mbit/s needs it."""
+
+
+def web_root(settings: Settings) -> Path:
+    """The folder that the web UI is served from."""
+    return settings.web_root or Path(__file__).parents[1] / "web"
+
+
+def check_web_root(settings: Settings) -> Finding:
+    """Read the page that a browser will ask for first."""
+    root = web_root(settings)
+    index = root / "index.html"
+    what_to_do = (
+        "set --web-root or webRoot to a folder with an index.html, or leave it out for the UI "
+        "inside the package"
+        if settings.web_root
+        else "reinstall the package: pip install --force-reinstall icey"
+    )
+    try:
+        page = index.read_bytes()
+    except OSError as error:
+        return failed("cannot read ", index, f" ({error.strerror}): {what_to_do}")
+    if not page.strip():
+        return failed(index, f" is empty: {what_to_do}")
+    return passed(root, "" if settings.web_root else " (inside the package)")
+
+
+def _writers(settings: Settings) -> list[tuple[str, Path, str]]:
+    """The folders that this configuration writes to: what for, where, and the setting."""
+    if settings.media.mode == "record":
+        return [("recordings", settings.media.record_dir, "--record-dir or media.recordDir")]
+    vision = settings.media.intelligence.vision
+    if settings.media.mode != "stream" or not vision.enabled:
+        return []
+    prefix = "media.intelligence.vision"
+    kinds = [
+        ("snapshots", vision.snapshots.enabled, settings.snapshots_dir),
+        ("clips", vision.clips.enabled, settings.clips_dir),
+    ]
+    return [(name, path, f"{prefix}.{name}.dir") for name, enabled, path in kinds if enabled]
+
+
+def check_record_dir(settings: Settings) -> Finding:
+    """Write, flush and delete a file in each folder that will be written to.
+
+    Folders made for it are removed again: the doctor leaves no trace, and in a mode that writes
+    nothing no folder is touched at all.
+    """
+    writers = _writers(settings)
+    if not writers:
+        return passed(f"not written to in {settings.media.mode} mode")
+    free = []
+    for name, path, setting in writers:
+        try:
+            free.append(_write_in(path))
+        except OSError as error:
+            return failed(
+                f"cannot write {name} to ",
+                path,
+                f" ({error.strerror}): make it a folder that this user may write to, or choose "
+                f"another with {setting}",
+            )
+    detail = [part for _, path, _ in writers for part in (path, " ")]
+    least = min(free)
+    if least < _LOW_DISK_BYTES:
+        return warned(*detail, f"has {least // 1024**2} MiB left: make room, or recordings stop")
+    return passed(*detail, f"writable, {least // 1024**3} GiB free")
+
+
+def _write_in(folder: Path) -> int:
+    """Write a file in a folder, as a recording would; return the bytes that stay free.
+
+    Raises:
+        OSError: the folder cannot be made, or the file not written.
+    """
+    made = _make(folder)
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".icey-preflight-", dir=folder) as file:
+            file.write(b"icey")
+            file.flush()
+            os.fsync(file.fileno())
+        return shutil.disk_usage(folder).free
+    finally:
+        _remove(made)
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder with its parents; return those that were not there, innermost first."""
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.exists():
+            break
+        missing.append(path)
+    made: list[Path] = []
+    try:
+        for path in reversed(missing):
+            path.mkdir()
+            made.insert(0, path)
+    except OSError:
+        _remove(made)
+        raise
+    return made
+
+
+def _remove(made: list[Path]) -> None:
+    for path in made:
+        # A folder that somebody has put something into since then is not ours any more.
+        with suppress(OSError):
+            path.rmdir()

@@ -1,0 +1,104 @@
+"""Checks of ports: really bound, and released."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from icey.preflight.finding import Finding, failed, passed, warned
+
+if TYPE_CHECKING:
+    from icey.config.model import Settings
+    from icey.preflight.running import Running
+
+__all__ = ["check_ports", "check_turn"]
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A port that the server is about to take."""
+
+    purpose: str
+    kind: socket.SocketKind
+    port: int
+    setting: str
+
+    def __str__(self) -> str:
+        protocol = "TCP" if self.kind == socket.SOCK_STREAM else "UDP"
+        port = str(self.port) if self.port else "any free port"
+        return f"{port} ({protocol}, {self.purpose})"
+
+
+def check_ports(settings: Settings, running: Running | None) -> Finding:
+    """Bind and release each port that this server does not hold itself."""
+    claims = [
+        (
+            _Claim("HTTP", socket.SOCK_STREAM, settings.http.port, "--port or http.port"),
+            running is not None and running.http_port is not None,
+        ),
+        (
+            _Claim("WebRTC", socket.SOCK_DGRAM, settings.webrtc.port, "webrtc.port"),
+            running is not None and running.webrtc_port is not None,
+        ),
+    ]
+    host = settings.http.host
+    problems = [
+        problem for claim, held in claims if not held and (problem := _problem(host, claim))
+    ]
+    if problems:
+        return failed("; ".join(problems))
+    words = [f"{claim} held by this server" if held else f"{claim} free" for claim, held in claims]
+    return passed(f"{host}: {', '.join(words)}")
+
+
+def _problem(host: str, claim: _Claim) -> str:
+    """Bind as the server will; return what is in the way and what to do, or nothing."""
+    try:
+        candidates = socket.getaddrinfo(host, claim.port, type=claim.kind, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        return (
+            f"the host '{host}' has no address ({error.strerror}): set --host or http.host to an "
+            "address of this machine, or 0.0.0.0"
+        )
+    family, kind, protocol, _, address = candidates[0]
+    try:
+        with closing(socket.socket(family, kind, protocol)) as probe:
+            if kind == socket.SOCK_STREAM and sys.platform != "win32":
+                # As asyncio does: a port whose last connections linger in TIME_WAIT is free.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(address)
+            if kind == socket.SOCK_STREAM:
+                probe.listen(1)
+    except OSError as error:
+        return f"{claim} on {host}: {_advice(error, claim)}"
+    return ""
+
+
+def _advice(error: OSError, claim: _Claim) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            "in use by another program: stop it (is another icey-server running?) "
+            f"or choose another port with {claim.setting}"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"not permitted: choose a port from 1024 up with {claim.setting}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "not an address of this machine: set --host or http.host to one, or 0.0.0.0"
+    return f"{error.strerror}: set --host or http.host to an address of this machine"
+
+
+def check_turn(settings: Settings) -> Finding:
+    """Say whether viewers behind strict networks are served."""
+    if not settings.turn.enabled:
+        return passed("off")
+    return warned(
+        "the TURN server is not available yet in this version, so viewers behind a NAT or firewall "
+        "that lets no UDP through do not get a picture; --no-turn or turn.enabled false silences "
+        "this"
+    )

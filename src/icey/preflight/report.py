@@ -1,0 +1,165 @@
+"""The preflight report, in the shape of the HTTP API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from icey.errors import PreflightError
+from icey.preflight.finding import Finding, render
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from icey.config.model import Settings
+
+__all__ = ["ConfigFacts", "Report"]
+
+PRODUCT = "icey"
+SERVICE = "icey-server"
+
+
+@dataclass(frozen=True)
+class ConfigFacts:
+    """What is known of the config file; ``error`` is why it is refused, empty where it is not."""
+
+    path: Path | None
+    exists: bool
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks, in order.
+
+    Attributes:
+        settings: what was checked; defaults where the configuration is refused.
+        config: where the settings came from.
+        findings: what each check found, by its name, in the order of the checks.
+        source: the source in public and on the operator's terminal, by ``public``.
+        web_root: the folder of the web UI.
+        http_port: the port listened on, or to be listened on.
+        config_warnings: what the loader warned of.
+    """
+
+    settings: Settings
+    config: ConfigFacts
+    findings: dict[str, Finding]
+    source: dict[bool, dict[str, object]]
+    web_root: Path
+    http_port: int
+    config_warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server can run: no check failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[str]:
+        """The names of the checks that failed."""
+        return [name for name, finding in self.findings.items() if finding.result == "fail"]
+
+    @property
+    def status(self) -> Literal["ok", "degraded", "error"]:
+        """``error``: not ready; ``degraded``: ready, but a check warns; ``ok``: neither."""
+        if self.failures:
+            return "error"
+        warns = any(finding.result == "warn" for finding in self.findings.values())
+        return "degraded" if warns else "ok"
+
+    @property
+    def checks(self) -> list[dict[str, str]]:
+        """The checks as the API shows them."""
+        return self._checks(public=True)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the operator should know: warnings of the configuration, then of the checks."""
+        return self._warnings(public=True)
+
+    def _checks(self, *, public: bool) -> list[dict[str, str]]:
+        return [
+            {
+                "name": name,
+                "result": finding.result,
+                "detail": render(finding.detail, public=public),
+            }
+            for name, finding in self.findings.items()
+        ]
+
+    def _warnings(self, *, public: bool) -> list[str]:
+        if self.config.error:
+            return []  # the other checks could only say that there was nothing to check
+        of_checks = [
+            f"{name}: {render(finding.detail, public=public)}"
+            for name, finding in self.findings.items()
+            if finding.result == "warn" and name != "config"  # whose reasons these are already
+        ]
+        return [*self.config_warnings, *of_checks]
+
+    def raise_unless_ready(self) -> None:
+        """Refuse to go on where a check failed.
+
+        Raises:
+            PreflightError: names each failed check, why, and what to do; for the operator, so with
+                whole paths.
+        """
+        if self.ready:
+            return
+        lines = [
+            f"  {check['name']}: {check['detail']}"
+            for check in self._checks(public=False)
+            if check["result"] == "fail"
+        ]
+        raise PreflightError("\n".join(["cannot start:", *lines]), checks=self.failures)
+
+    def to_json(self, *, public: bool = True) -> dict[str, Any]:
+        """Return the report as plain values, keys in the order of the specification.
+
+        Args:
+            public: as the HTTP API shows it, with the names of files and folders; False is for the
+                operator's own terminal, with whole paths. Neither shows a secret.
+        """
+        settings = self.settings
+        tls = settings.tls
+
+        def shown(path: Path | None) -> str:
+            return "" if path is None else render((path,), public=public)
+
+        config: dict[str, Any] = {
+            "path": shown(self.config.path),
+            "exists": self.config.exists,
+            "valid": not self.config.error,
+        }
+        if self.config.error:
+            config["error"] = render(self.findings["config"].detail, public=public)
+        return {
+            "product": PRODUCT,
+            "service": SERVICE,
+            "mode": settings.media.mode,
+            "status": self.status,
+            "ready": self.ready,
+            "source": self.source[public],
+            "http": {
+                "host": settings.http.host,
+                "port": self.http_port,
+                "scheme": "https" if settings.tls_active else "http",
+                "tls": settings.tls_active,
+            },
+            "turn": {
+                "enabled": settings.turn_active,
+                "port": settings.turn.port,
+                "externalIp": settings.turn.external_ip,
+                "localRelay": settings.turn.allow_local_relay,
+            },
+            "tls": {
+                "configured": tls.cert is not None or tls.key is not None,
+                "enabled": settings.tls_active and self.findings["tls"].result != "fail",
+                "certFile": shown(tls.cert),
+            },
+            "web": {"root": shown(self.web_root)},
+            "config": config,
+            "checks": self._checks(public=public),
+            "warnings": self._warnings(public=public),
+        }

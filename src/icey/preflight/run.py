@@ -1,0 +1,136 @@
+"""Running the checks: side by side where they wait, reported in their fixed order."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeAlias
+
+from icey.config.model import Settings
+from icey.preflight.certificate import check_tls
+from icey.preflight.finding import Detail, Finding, failed, passed, warned
+from icey.preflight.folders import check_record_dir, check_web_root, web_root
+from icey.preflight.network import check_ports, check_turn
+from icey.preflight.report import ConfigFacts, Report
+from icey.preflight.software import check_ffmpeg, check_openssl
+from icey.preflight.source import check_intelligence, check_source, describe_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from icey.config.load import Loaded
+    from icey.errors import ConfigError
+    from icey.preflight.running import Running
+
+__all__ = ["CHECKS", "run_preflight", "run_without_settings"]
+
+log = logging.getLogger(__name__)
+
+_Check: TypeAlias = "Callable[[Settings, Running | None], Finding]"
+
+CHECKS: dict[str, _Check] = {
+    "openssl": lambda _settings, _running: check_openssl(),
+    "ffmpeg": lambda _settings, _running: check_ffmpeg(),
+    "web_root": lambda settings, _running: check_web_root(settings),
+    "ports": check_ports,
+    "source": check_source,
+    "record_dir": lambda settings, _running: check_record_dir(settings),
+    "tls": lambda settings, _running: check_tls(settings),
+    "turn": lambda settings, _running: check_turn(settings),
+    "intelligence": lambda settings, _running: check_intelligence(settings),
+}
+"""Every check in the order of the report; ``config`` comes before them."""
+
+_NEED_NO_SETTINGS = frozenset({"openssl", "ffmpeg"})
+_WORKERS = 4
+
+
+def run_preflight(loaded: Loaded, *, running: Running | None = None) -> Report:
+    """Check everything that the server needs. Blocks: call it in a thread.
+
+    Args:
+        loaded: the settings.
+        running: what the server that asks holds already; None before it holds anything.
+    """
+    settings = loaded.settings
+    if loaded.warnings:
+        config = warned(f"{len(loaded.warnings)} warning(s): {'; '.join(loaded.warnings)}")
+    elif loaded.exists and loaded.path is not None:
+        config = passed("read ", loaded.path)
+    else:
+        config = passed("no config file; defaults, environment and flags")
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="icey-preflight") as pool:
+        futures = {
+            name: pool.submit(_guard, name, check, settings, running)
+            for name, check in CHECKS.items()
+        }
+        findings = {name: future.result() for name, future in futures.items()}
+    return _report(
+        settings,
+        ConfigFacts(loaded.path, loaded.exists),
+        {"config": config, **findings},
+        running,
+        loaded.warnings,
+    )
+
+
+def run_without_settings(error: ConfigError, path: Path) -> Report:
+    """Report a configuration that is refused: only what depends on no setting is checked.
+
+    Args:
+        error: why it is refused.
+        path: the config file that was read or looked for.
+    """
+    settings = Settings()
+    findings = {
+        name: _guard(name, check, settings, None)
+        if name in _NEED_NO_SETTINGS
+        else warned("not checked, because the configuration is refused")
+        for name, check in CHECKS.items()
+    }
+    return _report(
+        settings,
+        ConfigFacts(path, path.exists(), str(error)),
+        {"config": failed(*_with_path(str(error), path)), **findings},
+        None,
+        [],
+    )
+
+
+def _with_path(text: str, path: Path) -> Detail:
+    """Make the config file's path in a message a part of its own, as a `Detail` has it."""
+    parts: list[str | Path] = []
+    for piece in text.split(str(path)):
+        parts += [piece, path]
+    return tuple(parts[:-1])
+
+
+def _guard(name: str, check: _Check, settings: Settings, running: Running | None) -> Finding:
+    """Run one check; a fault of its own fails it, with the traceback in the log."""
+    try:
+        return check(settings, running)
+    except Exception as error:
+        log.exception("the check %s broke", name)
+        return failed(
+            f"the check itself broke ({type(error).__name__}): see the log, and report it"
+        )
+
+
+def _report(
+    settings: Settings,
+    config: ConfigFacts,
+    findings: dict[str, Finding],
+    running: Running | None,
+    warnings: list[str],
+) -> Report:
+    port = running.http_port if running is not None else None
+    return Report(
+        settings=settings,
+        config=config,
+        findings=findings,
+        source={public: describe_source(settings.media, public=public) for public in (True, False)},
+        web_root=web_root(settings),
+        http_port=settings.http.port if port is None else port,
+        config_warnings=list(warnings),
+    )

@@ -1,0 +1,35 @@
+"""What a running server holds already, so that a later check does not trip over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Running", "SourceState"]
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """How a live source fares that the server has opened: it cannot be opened a second time.
+
+    Attributes:
+        healthy: it gives pictures, or is idle after having done so.
+        detail: the same in words, without credentials or an absolute path.
+    """
+
+    healthy: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """The ports and the source of the server that asks.
+
+    Attributes:
+        http_port: the TCP port that it really listens on; None is "not yet".
+        webrtc_port: the UDP port of the peers; None is "not yet".
+        source: the state of its live source; None where none is open.
+    """
+
+    http_port: int | None = None
+    webrtc_port: int | None = None
+    source: SourceState | None = None

@@ -1,0 +1,112 @@
+"""Checks of the source, really opened, and of what looks at its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from icey.errors import SourceError
+from icey.media.source import parse_source
+from icey.preflight.finding import Finding, failed, passed, warned
+
+if TYPE_CHECKING:
+    from icey.config.model import MediaSettings, Settings
+    from icey.media.probe import SourceInfo
+    from icey.media.source import Source
+    from icey.preflight.running import Running
+
+__all__ = ["PROBE_TIMEOUT_SECONDS", "check_intelligence", "check_source", "describe_source"]
+
+PROBE_TIMEOUT_SECONDS = 10.0
+"""How long a camera or a URL may take to show its first picture."""
+
+
+def describe_source(settings: MediaSettings, *, public: bool) -> dict[str, object]:
+    """Return ``source`` of the report: what it is, and whether it lies on another machine.
+
+    Args:
+        settings: the media settings.
+        public: without the folder of a file.
+    """
+    try:
+        source = parse_source(settings.source)
+    except SourceError as error:
+        return {
+            "value": error.source,
+            "kind": "none" if not settings.source else "",
+            "remote": False,
+        }
+    value = settings.source if source.kind == "file" and not public else source.public
+    return {"value": value, "kind": source.kind, "remote": source.kind == "url"}
+
+
+def check_source(settings: Settings, running: Running | None) -> Finding:
+    """Open the source and decode its beginning, unless this server has it open already."""
+    media = settings.media
+    if media.mode != "stream":
+        return passed(f"not used in {media.mode} mode")
+    if not media.source:
+        return failed(
+            "no source is set: give a file, a device or a URL with --source or media.source, "
+            "or demo: for a test picture"
+        )
+    if running is not None and running.source is not None:
+        state = running.source
+        return passed(state.detail) if state.healthy else warned(state.detail)
+    try:
+        source = parse_source(media.source)
+    except SourceError as error:
+        return failed(f"{error}: correct --source or media.source")
+    if running is not None and source.live:
+        # The sessions open it when somebody watches; a camera that is probed now and then
+        # would be busy at that moment.
+        return passed(f"{source.public}: live, not opened a second time")
+    try:
+        return passed(_describe(source, _probe(source)))
+    except SourceError as error:
+        name = Path(media.source) if source.kind == "file" else source.public
+        return failed(name, f": {error.detail or error}; {_ADVICE[source.kind]}")
+
+
+_ADVICE: dict[str, str] = {
+    "demo": "this is a fault of the server",
+    "file": "correct the path in --source or media.source, or try a file that FFmpeg can play",
+    "device": "see that it is plugged in, not used by another program, and that this user may "
+    "read it, or correct --source or media.source",
+    "url": "see that it is switched on and reachable from here and that user and password are "
+    "right, or correct --source or media.source",
+}
+
+
+def _probe(source: Source) -> SourceInfo:
+    from icey.media.probe import probe  # noqa: PLC0415 - it loads FFmpeg, which `demo:` need not
+
+    return probe(source, timeout_s=PROBE_TIMEOUT_SECONDS)
+
+
+def _describe(source: Source, info: SourceInfo) -> str:
+    """Put codec, size, rate and sound into words."""
+    if source.kind == "demo":
+        return "demo: a test picture with a clock and a tone, made by the server"
+    picture = "no picture"
+    if info.video:
+        rate = f" at {info.fps:.4g} fps" if info.fps else ""
+        picture = f"{info.video} {info.width}x{info.height}{rate}"
+    sound = "no sound"
+    if info.audio:
+        sound = f"{info.audio} {info.sample_rate} Hz, {info.channels} channel(s)"
+    return f"{source.public}: {picture}; {sound}"
+
+
+def check_intelligence(settings: Settings) -> Finding:
+    """Say where vision or speech is turned on but stays inactive."""
+    intelligence = settings.media.intelligence
+    on = [name for name in ("vision", "speech") if getattr(intelligence, name).enabled]
+    if not on:
+        return passed("off")
+    if settings.media.mode != "stream":
+        return warned(
+            f"{' and '.join(on)} turned on, but inactive in {settings.media.mode} mode: only "
+            "stream mode has decoded media; turn it off under media.intelligence, or use mode stream"
+        )
+    return passed(f"{' and '.join(on)} on")
