@@ -17,6 +17,7 @@ from playwright.async_api import Error as PlaywrightError
 
 import icey
 from e2e.waiting import until
+from icey.server.hardening import content_security_policy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -115,7 +116,8 @@ class FakeServer:
             await route.fulfill(status=404)
             return
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        await route.fulfill(body=file.read_bytes(), content_type=kind)
+        policy = {"Content-Security-Policy": content_security_policy("localhost")}
+        await route.fulfill(body=file.read_bytes(), content_type=kind, headers=policy)
 
     async def _api(self, route: Route, path: str) -> None:
         if not self.up:

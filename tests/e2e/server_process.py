@@ -1,0 +1,170 @@
+"""The installed `icey-server` as a process of its own, on free ports of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+
+from e2e.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+READY_WITHIN_S = 20  # the budget is 1.5 s; the rest is for a machine that others use too
+STOP_WITHIN_S = 10
+
+
+def command() -> Path:
+    """Return the installed command: the one beside the Python that runs the tests."""
+    path = Path(sys.executable).with_name("icey-server")
+    if not path.exists():
+        message = f"{path} is not there: run `make build`"
+        raise FileNotFoundError(message)
+    return path
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    """Return a port that is free on loopback at this moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process holds; `memory` is its unique set size in bytes."""
+
+    threads: int
+    descriptors: int
+    memory: int
+
+
+class ServerProcess:
+    """A running server: where it is, what it says about itself, what it uses."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._ps = psutil.Process(process.pid)
+        # Loopback goes to no proxy, whatever the environment says.
+        self._http = httpx.AsyncClient(base_url=self.url, trust_env=False)
+
+    @property
+    def output(self) -> str:
+        """Everything that it wrote so far."""
+        return self.log.read_text(errors="replace")
+
+    def usage(self) -> Usage:
+        """Measure it now."""
+        with self._ps.oneshot():
+            return Usage(
+                threads=self._ps.num_threads(),
+                descriptors=self._ps.num_fds(),
+                memory=self._ps.memory_full_info().uss,
+            )
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """Get a JSON answer of the API."""
+        body: dict[str, Any] = (await self._http.get(path)).json()
+        return body
+
+    async def active_sessions(self) -> int:
+        """How many calls it has now, by its own account."""
+        return int((await self.get("/api/status"))["sessions"]["active"])
+
+    async def sessions_become(self, count: int, *, deadline_s: float = 10) -> None:
+        """Wait until it has exactly this many calls."""
+
+        async def reached() -> bool:
+            return await self.active_sessions() == count
+
+        await until(reached, f"{count} active sessions", deadline_s=deadline_s)
+
+    async def answers(self) -> bool:
+        """Whether /api/health is answered; an ended process is an error at once."""
+        if self.process.returncode is not None:
+            message = f"icey-server ended with {self.process.returncode}:\n{self.output}"
+            raise AssertionError(message)
+        try:
+            return (await self._http.get("/api/health")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def stop(self) -> int:
+        """End it as a service manager does; return its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return await asyncio.wait_for(self.process.wait(), STOP_WITHIN_S)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+            message = f"icey-server did not end within {STOP_WITHIN_S} s:\n{self.output}"
+            raise AssertionError(message) from None
+        finally:
+            await self._http.aclose()
+
+
+def write_config(folder: Path, settings: dict[str, Any] | None = None) -> tuple[Path, int]:
+    """Write a config with free ports into `folder`; return its path and the HTTP port.
+
+    `settings` are merged on top, section by section.
+    """
+    port = free_port(socket.SOCK_STREAM)
+    config: dict[str, Any] = {
+        "http": {"host": "127.0.0.1", "port": port},
+        "webrtc": {"port": free_port(socket.SOCK_DGRAM)},
+    }
+    for section, values in (settings or {}).items():
+        config.setdefault(section, {}).update(values)
+    path = folder / "config.json"
+    path.write_text(json.dumps(config))
+    return path, config["http"]["port"]
+
+
+@asynccontextmanager
+async def running_server(
+    folder: Path, *arguments: str, settings: dict[str, Any] | None = None
+) -> AsyncIterator[ServerProcess]:
+    """Run the server until the block is left; its output is printed then, for a failed test."""
+    path, port = write_config(folder, settings)
+    server = await start(folder, path, port, *arguments)
+    try:
+        await until(server.answers, "the server answers", deadline_s=READY_WITHIN_S)
+        yield server
+    finally:
+        try:
+            code = await server.stop()
+        finally:
+            print(f"--- {server.log}\n{server.output}")  # noqa: T201
+    assert code == 0
+
+
+async def start(folder: Path, config: Path, port: int, *arguments: str) -> ServerProcess:
+    """Start the process; it may not answer yet."""
+    log = folder / "server.log"
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            command(),
+            "--config",
+            config,
+            *arguments,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    return ServerProcess(process, port, log)
