@@ -6,36 +6,11 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
-import av
-import numpy as np
-
 from e2e.chromium import AUTOPLAY, open_chromium
+from e2e.clip import make_clip
 from e2e.server_process import running_server
 from e2e.viewer import Viewer
 from e2e.waiting import until
-
-RATE = 48_000
-
-
-def make_clip(path, *, seconds=4.0, width=640, height=360, fps=25):
-    """Write an MP4 with a moving H.264 picture and a 440 Hz tone in AAC."""
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        audio = container.add_stream("aac", rate=RATE, layout="stereo")
-        for index in range(int(seconds * fps)):
-            picture = np.full((height, width, 3), 60, np.uint8)
-            left = index * 8 % (width - 40)
-            picture[:, left : left + 40] = (220, 40, 40)
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * RATE)) / RATE)
-        for start in range(0, wave.size - 1023, 1024):
-            block = np.tile(wave[start : start + 1024].astype(np.float32), (2, 1))
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
-            frame.sample_rate, frame.pts = RATE, start
-            container.mux(audio.encode(frame))
-        container.mux(video.encode(None))
-        container.mux(audio.encode(None))
 
 
 async def browser_pid(browser):
