@@ -22,7 +22,8 @@ MAX_BYTES = 1024 * 1024
 """Largest config file that is read."""
 
 _JSON_STRING_OR_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|(?P<constant>-?Infinity|NaN)')
-_QUOTED = re.compile(r"'[^'\n]{2,}'|\"[^\"\n]{2,}\"")
+_QUOTED = re.compile(r"'([^'\n]*)'|\"([^\"\n]*)\"")
+_HARMLESS = re.compile(r".?|<[a-z ]+>")  # one character, or PyYAML's '<stream end>'
 
 
 def read(path: Path) -> dict[Any, Any] | None:
@@ -101,7 +102,12 @@ def _position(before: str) -> tuple[int, int]:
 
 def _without_quotes(message: str) -> str:
     """Take quoted text out of a parser's message: it may be part of a secret."""
-    return _QUOTED.sub("'…'", message)
+
+    def hide(match: re.Match[str]) -> str:
+        quoted = match[1] if match[1] is not None else match[2]
+        return match[0] if _HARMLESS.fullmatch(quoted) else "'…'"
+
+    return _QUOTED.sub(hide, message)
 
 
 def _parse_json(text: str) -> object:

@@ -211,9 +211,8 @@ def _flag_layer(flags: Mapping[str, Any], cwd: Path) -> _Layer:
         if name == "config" or value is None:
             continue
         key = keys()[tuple(name.split("."))]
-        place = next(
-            (f"flag {b.flag or b.off_flag}" for b in BINDINGS if b.key == key.path), "flag"
-        )
+        own = (binding for binding in BINDINGS if binding.key == key.path)
+        place = next((f"flag {b.flag or b.off_flag or name}" for b in own), f"flag {name}")
         layer.put(key, read_text(key, value, cwd) if isinstance(value, str) else value, place)
     return layer
 

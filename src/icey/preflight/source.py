@@ -53,18 +53,22 @@ def check_source(settings: Settings, running: Running | None) -> Finding:
     if running is not None and running.source is not None:
         state = running.source
         return passed(state.detail) if state.healthy else warned(state.detail)
+    return _open(media.source, running=running is not None)
+
+
+def _open(text: str, *, running: bool) -> Finding:
     try:
-        source = parse_source(media.source)
+        source = parse_source(text)
     except SourceError as error:
-        return failed(f"{error}: correct --source or media.source")
-    if running is not None and source.live:
+        return failed(f"{error}; correct --source or media.source")
+    if running and source.live:
         # The sessions open it when somebody watches; a camera that is probed now and then
         # would be busy at that moment.
         return passed(f"{source.public}: live, not opened a second time")
     try:
         return passed(_describe(source, _probe(source)))
     except SourceError as error:
-        name = Path(media.source) if source.kind == "file" else source.public
+        name = Path(text) if source.kind == "file" else source.public
         return failed(name, f": {error.detail or error}; {_ADVICE[source.kind]}")
 
 
@@ -107,6 +111,6 @@ def check_intelligence(settings: Settings) -> Finding:
     if settings.media.mode != "stream":
         return warned(
             f"{' and '.join(on)} turned on, but inactive in {settings.media.mode} mode: only "
-            "stream mode has decoded media; turn it off under media.intelligence, or use mode stream"
+            "stream mode has decoded media; turn it off, or use mode stream"
         )
     return passed(f"{' and '.join(on)} on")
