@@ -1,0 +1,328 @@
+//! The protocol side of the engine, without a socket and without a clock.
+//!
+//! [`Core`] is driven from outside: every method that moves it takes `now`, and hands datagrams
+//! to an [`Outbound`]. After any call, [`Core::next_deadline`] says when to call
+//! [`Core::expire`] at the latest, and [`Core::take_events`] what has happened.
+
+pub mod candidate;
+pub mod demux;
+mod drive;
+mod estimate;
+pub mod h264;
+pub mod offer;
+pub mod peer;
+mod sender;
+pub mod timers;
+pub mod track;
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use str0m::Candidate;
+use str0m::ice::StunMessage;
+
+use self::demux::{Class, Routes, classify};
+use self::drive::Driven;
+use self::peer::{Local, Peer, PeerOptions};
+use self::timers::Timers;
+use self::track::{Frame, MediaKind, Track, TrackState};
+use crate::error::EngineError;
+use crate::event::Event;
+use crate::stats::{Counters, PeerStats};
+
+/// A peer's number, never used twice.
+pub type PeerId = u64;
+
+/// A track's number, never used twice.
+pub type TrackId = u64;
+
+/// A datagram to be sent.
+#[derive(Debug)]
+pub struct Datagram {
+    pub peer: PeerId,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub payload: Vec<u8>,
+}
+
+/// Where datagrams go.
+pub trait Outbound {
+    /// Sends a datagram, or queues it, or drops and counts it. Never blocks.
+    fn send(&mut self, datagram: Datagram);
+}
+
+/// What a peer may reach while it is being driven.
+pub struct Context<'a> {
+    pub out: &'a mut dyn Outbound,
+    pub events: &'a mut Vec<Event>,
+    pub routes: &'a mut Routes,
+    pub counters: &'a Counters,
+}
+
+/// Every peer and track.
+pub struct Core {
+    local: Local,
+    peers: HashMap<PeerId, Peer>,
+    tracks: HashMap<TrackId, Track>,
+    routes: Routes,
+    timers: Timers,
+    events: Vec<Event>,
+    counters: Arc<Counters>,
+}
+
+impl Core {
+    pub fn new(local: Local, counters: Arc<Counters>) -> Self {
+        Self {
+            local,
+            peers: HashMap::new(),
+            tracks: HashMap::new(),
+            routes: Routes::default(),
+            timers: Timers::default(),
+            events: Vec::new(),
+            counters,
+        }
+    }
+
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub fn tracks(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// Makes a peer that waits for its offer.
+    pub fn create_peer(&mut self, id: PeerId, options: PeerOptions, now: Instant) {
+        self.peers.insert(id, Peer::new(id, options, now));
+    }
+
+    /// Answers an offer.
+    pub fn accept_offer(
+        &mut self,
+        id: PeerId,
+        sdp: &str,
+        now: Instant,
+        out: &mut dyn Outbound,
+    ) -> Result<String, EngineError> {
+        let local = self.local.clone();
+        self.with_peer(id, now, out, |peer, context| peer.accept_offer(now, sdp, &local, context))
+            .unwrap_or(Err(EngineError::Closed("peer")))
+    }
+
+    /// Takes a remote candidate.
+    pub fn add_candidate(&mut self, id: PeerId, candidate: Candidate, now: Instant, out: &mut dyn Outbound) {
+        self.with_peer(id, now, out, |peer, _| peer.add_candidate(now, candidate));
+    }
+
+    /// Says goodbye to a peer and forgets it. No event follows.
+    pub fn close_peer(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
+        self.with_peer(id, now, out, |peer, _| peer.close());
+        self.forget(id);
+        // The goodbye may have been answered by an event about what the owner wanted anyway.
+        self.events.retain(|event| !matches!(event, Event::PeerDisconnected { peer, .. } if *peer == id));
+    }
+
+    /// Says goodbye to all.
+    pub fn close(&mut self, now: Instant, out: &mut dyn Outbound) {
+        let all: Vec<PeerId> = self.peers.keys().copied().collect();
+        for id in all {
+            self.close_peer(id, now, out);
+        }
+    }
+
+    /// Adds a track without viewers.
+    pub fn create_track(&mut self, state: Arc<TrackState>) {
+        self.tracks.insert(state.id, Track::new(state));
+    }
+
+    /// Ends a track; its viewers stay, without it.
+    pub fn close_track(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.remove(&id) else { return };
+        for viewer in track.viewers() {
+            if let Some(peer) = self.peers.get_mut(&viewer) {
+                peer.track_closed(id);
+            }
+        }
+    }
+
+    /// Sends a track to a peer, in place of its earlier one of that kind.
+    pub fn attach(&mut self, id: PeerId, track: TrackId, now: Instant, out: &mut dyn Outbound) {
+        let Some(kind) = self.tracks.get(&track).map(|track| track.state.kind) else { return };
+        self.with_peer(id, now, out, |peer, context| peer.attach(kind, track, context));
+        self.update_viewer(id);
+    }
+
+    /// Sends nothing of a kind to a peer any more.
+    pub fn detach(&mut self, id: PeerId, kind: MediaKind) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.detach(kind);
+        }
+        self.update_viewer(id);
+    }
+
+    /// Sends a frame to every viewer of its track.
+    pub fn push(&mut self, frame: &Frame, now: Instant, out: &mut dyn Outbound) {
+        let Some(track) = self.tracks.get(&frame.track) else { return };
+        let lost = track.state.gap.swap(false, Ordering::Relaxed);
+        let viewers = track.viewers();
+        if lost && track.state.kind == MediaKind::Video {
+            for viewer in &viewers {
+                if let Some(peer) = self.peers.get_mut(viewer) {
+                    peer.frame_lost(frame.track);
+                }
+            }
+            // One request will do: the keyframe is for all of them.
+            if let Some(peer) = viewers.first().copied() {
+                self.events.push(Event::KeyframeRequested { peer, track: frame.track });
+            }
+        }
+        for viewer in viewers {
+            let switched = self.with_peer(viewer, now, out, |peer, context| peer.send(now, frame, context));
+            if switched == Some(true) {
+                self.update_viewer(viewer);
+            }
+        }
+    }
+
+    /// Packets of this peer were thrown away: it gets no video until the next keyframe.
+    pub fn fell_behind(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.fell_behind();
+        }
+    }
+
+    /// Takes a datagram from the network.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+        out: &mut dyn Outbound,
+    ) {
+        let path = (local, remote);
+        let class = classify(datagram);
+        let id = match class {
+            Class::Stun => StunMessage::parse(datagram)
+                .ok()
+                .and_then(|message| self.routes.peer_of_stun(&message, path)),
+            Class::Dtls | Class::Media => self.routes.peer_on(path, now),
+            Class::Other => None,
+        };
+        match id {
+            Some(id) => {
+                self.with_peer(id, now, out, |peer, context| {
+                    peer.receive(now, path, class, datagram, context);
+                });
+            }
+            None => Counters::add(&self.counters.packets_unknown, 1),
+        }
+    }
+
+    /// When [`Core::expire`] is due.
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Does what is due.
+    pub fn expire(&mut self, now: Instant, out: &mut dyn Outbound) {
+        while let Some(id) = self.timers.pop_due(now) {
+            if let Some(Err(reason)) = self.with_peer(id, now, out, |peer, _| peer.expire(now)) {
+                self.disconnect(id, reason.to_owned());
+            }
+        }
+    }
+
+    /// What has happened since the last call, oldest first.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// A peer's counters; `None` once it is gone.
+    pub fn peer_stats(&self, id: PeerId) -> Option<PeerStats> {
+        self.peers.get(&id).map(Peer::stats)
+    }
+
+    /// Whether a peer is still there.
+    pub fn has_peer(&self, id: PeerId) -> bool {
+        self.peers.contains_key(&id)
+    }
+
+    /// Does something with a peer, then drives it. A panic closes this peer and no other.
+    fn with_peer<R>(
+        &mut self,
+        id: PeerId,
+        now: Instant,
+        out: &mut dyn Outbound,
+        f: impl FnOnce(&mut Peer, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let peer = self.peers.get_mut(&id)?;
+        let mut context = Context {
+            out,
+            events: &mut self.events,
+            routes: &mut self.routes,
+            counters: &self.counters,
+        };
+        // Unwind safe: after a panic the peer is dropped, whatever state it is in, and what the
+        // context leads to is changed by single calls that do not panic half-way.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let result = f(peer, &mut context);
+            (result, peer.drive(now, &mut context))
+        }));
+        match done {
+            Ok((result, Driven::Until(deadline))) => {
+                self.timers.arm(id, deadline);
+                Some(result)
+            }
+            Ok((result, Driven::Gone(reason))) => {
+                self.disconnect(id, reason.to_owned());
+                Some(result)
+            }
+            Err(panic) => {
+                Counters::add(&self.counters.panics, 1);
+                self.disconnect(id, format!("internal error: {}", text_of(&*panic)));
+                None
+            }
+        }
+    }
+
+    fn disconnect(&mut self, id: PeerId, reason: String) {
+        if self.forget(id) {
+            self.events.push(Event::PeerDisconnected { peer: id, reason });
+        }
+    }
+
+    fn forget(&mut self, id: PeerId) -> bool {
+        self.timers.forget(id);
+        self.routes.forget(id);
+        let Some(peer) = self.peers.remove(&id) else { return false };
+        for track in peer.tracks() {
+            if let Some(track) = self.tracks.get_mut(&track) {
+                track.remove(id);
+            }
+        }
+        true
+    }
+
+    /// Makes the tracks' lists of viewers agree with what a peer carries now.
+    fn update_viewer(&mut self, id: PeerId) {
+        let carried = self.peers.get(&id).map(Peer::tracks).unwrap_or_default();
+        for (track_id, track) in &mut self.tracks {
+            if carried.contains(track_id) {
+                track.add(id);
+            } else {
+                track.remove(id);
+            }
+        }
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
+}

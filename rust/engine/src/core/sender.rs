@@ -1,0 +1,248 @@
+//! One outgoing stream of a peer: which track it carries, and its own numbers on the wire.
+//!
+//! A track's payloads are the same for all; sequence numbers and timestamps belong to the
+//! viewer. They go on without a jump when the track changes, so that the browser's jitter buffer
+//! and its RTP-to-wallclock line (RFC 3550 §6.4.1) never notice.
+
+use std::time::Instant;
+
+use str0m::media::{Mid, Pt};
+use str0m::rtp::Ssrc;
+
+use super::TrackId;
+use super::track::{Frame, MediaKind};
+
+/// What to do with a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it with this RTP timestamp.
+    Send { timestamp: u32 },
+    /// Not now: the viewer waits for a keyframe, or this is not its track.
+    Skip,
+}
+
+/// The line between a track's media time and this stream's RTP time.
+#[derive(Debug, Clone, Copy)]
+struct Timeline {
+    media: i64,
+    rtp: u32,
+    captured: Instant,
+}
+
+/// One outgoing stream.
+#[derive(Debug)]
+pub struct Sender {
+    pub kind: MediaKind,
+    pub mid: Mid,
+    pub pt: Pt,
+    pub ssrc: Ssrc,
+    pub rtx: Option<Ssrc>,
+    /// Whether str0m knows the stream: only from its first packet on, see `Peer::send`.
+    pub declared: bool,
+    current: Option<TrackId>,
+    next: Option<TrackId>,
+    waiting: bool,
+    sequence: u64,
+    timeline: Option<Timeline>,
+}
+
+impl Sender {
+    pub fn new(kind: MediaKind, mid: Mid, pt: Pt, ssrc: Ssrc, rtx: Option<Ssrc>) -> Self {
+        Self {
+            kind,
+            mid,
+            pt,
+            ssrc,
+            rtx,
+            declared: false,
+            current: None,
+            next: None,
+            waiting: true,
+            // Random (RFC 3550 §5.1), in the lower half so that the first packets, some of them
+            // lost, cannot be taken for ones after a rollover (RFC 3711 §3.3.1).
+            sequence: u64::from(fastrand::u16(..0x8000)),
+            timeline: None,
+        }
+    }
+
+    /// Carries `track` from now on, or from its next keyframe if another one plays.
+    /// `true` if a keyframe of it is needed.
+    pub fn attach(&mut self, track: TrackId) -> bool {
+        if self.current == Some(track) {
+            self.next = None;
+            return self.waiting && self.kind == MediaKind::Video;
+        }
+        if self.current.is_none() || self.waiting {
+            self.current = Some(track);
+            self.next = None;
+            self.waiting = true;
+        } else {
+            self.next = Some(track);
+        }
+        self.kind == MediaKind::Video
+    }
+
+    /// Carries nothing any more.
+    pub fn detach(&mut self) {
+        self.current = None;
+        self.next = None;
+        self.waiting = true;
+    }
+
+    /// Lets go of one track that has ended.
+    pub fn track_closed(&mut self, track: TrackId) {
+        if self.next == Some(track) {
+            self.next = None;
+        }
+        if self.current == Some(track) {
+            self.current = self.next.take();
+            self.waiting = true;
+        }
+    }
+
+    /// The tracks that this stream needs frames of.
+    pub fn tracks(&self) -> impl Iterator<Item = TrackId> {
+        self.current.into_iter().chain(self.next)
+    }
+
+    /// The track whose keyframe this stream needs, or would need after a loss.
+    pub fn wanted(&self) -> Option<TrackId> {
+        self.next.or(self.current)
+    }
+
+    /// The track being sent, whose decoder a PLI speaks of.
+    pub fn current(&self) -> Option<TrackId> {
+        self.current
+    }
+
+    /// Whether nothing is sent until a keyframe comes.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting && self.kind == MediaKind::Video
+    }
+
+    /// Sends nothing until the next keyframe.
+    pub fn wait_for_keyframe(&mut self) {
+        self.waiting = true;
+    }
+
+    /// Judges one frame, and moves the stream's state if it is to be sent.
+    pub fn judge(&mut self, frame: &Frame) -> Verdict {
+        let starts = frame.keyframe || self.kind == MediaKind::Audio;
+        if self.next == Some(frame.track) && starts {
+            self.current = self.next.take();
+            self.waiting = true; // takes the path of a start, below
+        }
+        if self.current != Some(frame.track) || (self.waiting && !starts) {
+            return Verdict::Skip;
+        }
+        let timestamp = match self.timeline {
+            Some(line) if !self.waiting => line.rtp.wrapping_add((frame.timestamp - line.media) as u32),
+            // A start, on a timeline that may have begun with another track: as far on as the
+            // capture clock went on, and one unit at least.
+            Some(line) => {
+                let elapsed = frame.captured.saturating_duration_since(line.captured).as_nanos();
+                let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
+                line.rtp.wrapping_add((units as u32).max(1))
+            }
+            None => fastrand::u32(..),
+        };
+        self.waiting = false;
+        self.timeline =
+            Some(Timeline { media: frame.timestamp, rtp: timestamp, captured: frame.captured });
+        Verdict::Send { timestamp }
+    }
+
+    /// The next extended sequence number.
+    pub fn next_sequence(&mut self) -> u64 {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        sequence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn sender(kind: MediaKind) -> Sender {
+        Sender::new(kind, Mid::from("0"), 96.into(), 1.into(), Some(2.into()))
+    }
+
+    fn frame(track: TrackId, timestamp: i64, captured: Instant, keyframe: bool) -> Frame {
+        Frame { track, payloads: vec![], timestamp, captured, keyframe }
+    }
+
+    fn sent(verdict: Verdict) -> u32 {
+        match verdict {
+            Verdict::Send { timestamp } => timestamp,
+            Verdict::Skip => panic!("skipped"),
+        }
+    }
+
+    #[test]
+    fn video_starts_at_a_keyframe_and_follows_the_media_time() {
+        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
+        assert!(sender.attach(7));
+        assert_eq!(sender.judge(&frame(7, 0, start, false)), Verdict::Skip);
+        let first = sent(sender.judge(&frame(7, 3000, start, true)));
+        let second = sent(sender.judge(&frame(7, 6000, start, false)));
+        assert_eq!(second.wrapping_sub(first), 3000);
+        assert_eq!(sender.judge(&frame(8, 9000, start, true)), Verdict::Skip);
+    }
+
+    #[test]
+    fn audio_starts_at_any_packet() {
+        let mut sender = sender(MediaKind::Audio);
+        assert!(!sender.attach(7));
+        sent(sender.judge(&frame(7, 0, Instant::now(), true)));
+    }
+
+    #[test]
+    fn a_change_of_track_waits_for_a_keyframe_and_time_goes_on_by_the_capture_clock() {
+        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
+        sender.attach(1);
+        let first = sent(sender.judge(&frame(1, 900_000, start, true)));
+        assert!(sender.attach(2));
+        let after = start + Duration::from_millis(100);
+        assert_eq!(sender.judge(&frame(2, 5, after, false)), Verdict::Skip);
+        let still_old = sent(sender.judge(&frame(1, 903_000, start + Duration::from_millis(33), false)));
+        assert_eq!(still_old.wrapping_sub(first), 3000);
+        let new = sent(sender.judge(&frame(2, 5, after, true)));
+        assert_eq!(new.wrapping_sub(still_old), 6030, "67 ms on at 90 kHz");
+        assert_eq!(sender.judge(&frame(1, 906_000, after, true)), Verdict::Skip);
+        let following = sent(sender.judge(&frame(2, 3005, after, false)));
+        assert_eq!(following.wrapping_sub(new), 3000);
+    }
+
+    #[test]
+    fn timestamps_grow_even_if_the_capture_clock_went_back() {
+        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
+        sender.attach(1);
+        let first = sent(sender.judge(&frame(1, 0, start + Duration::from_secs(1), true)));
+        sender.attach(2);
+        let second = sent(sender.judge(&frame(2, 0, start, true)));
+        assert_eq!(second.wrapping_sub(first), 1);
+    }
+
+    #[test]
+    fn a_closed_track_makes_room_for_the_one_that_waits() {
+        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
+        sender.attach(1);
+        sent(sender.judge(&frame(1, 0, start, true)));
+        sender.attach(2);
+        sender.track_closed(1);
+        assert_eq!(sender.tracks().collect::<Vec<_>>(), vec![2]);
+        assert!(sender.is_waiting());
+        sender.track_closed(2);
+        assert_eq!(sender.wanted(), None);
+    }
+
+    #[test]
+    fn sequence_numbers_begin_low_enough_for_a_safe_rollover() {
+        for _ in 0..1000 {
+            assert!(sender(MediaKind::Video).next_sequence() < 0x8000);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The engine as a program uses it: a socket, a thread, and handles.
+//!
+//! Handles may be used from any thread. A call puts a command into a bounded queue and returns;
+//! [`Peer::accept_offer`] and [`Peer::stats`] wait for the reply, which takes one round of the
+//! thread. Dropping a handle closes what it stands for.
+
+mod address;
+mod interfaces;
+mod mailbox;
+mod receive;
+mod send;
+mod socket;
+mod thread;
+mod wake;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use str0m::crypto::from_feature_flags;
+
+use self::mailbox::{Command, PeerState, Shared};
+use self::receive::Receiver;
+use self::send::Sender;
+use self::socket::Socket;
+use self::thread::Worker;
+use crate::core::candidate;
+use crate::core::peer::{Local, PeerOptions};
+use crate::core::track::{Frame, MediaKind, TrackState};
+use crate::core::{Core, PeerId};
+use crate::error::EngineError;
+use crate::event::Event;
+use crate::stats::{PeerStats, Stats};
+
+/// What an engine is made with.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The IP address to bind; the unspecified one advertises all of this machine's.
+    pub host: String,
+    /// UDP port; 0 takes a free one.
+    pub port: u16,
+    /// Further IP addresses to advertise, e.g. a NAT's.
+    pub additional_hosts: Vec<String>,
+}
+
+/// The UDP port, its thread, and every peer behind it.
+pub struct Engine {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    addresses: Vec<IpAddr>,
+    port: u16,
+    next_id: AtomicU64,
+}
+
+impl Engine {
+    /// Binds the port and starts the thread.
+    pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
+        let host = parse_ip(&config.host)?;
+        let additional: Vec<IpAddr> =
+            config.additional_hosts.iter().map(|text| parse_ip(text)).collect::<Result<_, _>>()?;
+        let socket = Arc::new(Socket::bind(host, config.port)?);
+        let port = socket.port();
+        let local = if host.is_unspecified() {
+            interfaces::local_addresses(socket.is_dual()).map_err(|error| system("no list of addresses", &error))?
+        } else {
+            vec![host]
+        };
+        let with_port = |list: &[IpAddr]| -> Vec<SocketAddr> { list.iter().map(|ip| (*ip, port).into()).collect() };
+        let additional: Vec<IpAddr> = additional.into_iter().filter(|ip| !local.contains(ip)).collect();
+        let certificate = from_feature_flags()
+            .dtls_provider
+            .generate_certificate()
+            .ok_or_else(|| EngineError::System("no DTLS certificate could be made".into()))?;
+        let shared = Arc::new(Shared::new().map_err(|error| system("no eventfd", &error))?);
+        let counters = shared.counters.clone();
+        let worker = Worker {
+            core: Core::new(
+                Local { certificate, addresses: with_port(&local), additional: with_port(&additional) },
+                counters.clone(),
+            ),
+            sender: Sender::new(socket.clone(), counters),
+            socket,
+            shared: shared.clone(),
+            receiver: Receiver::new(),
+            states: HashMap::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("icey-engine".into())
+            .spawn(move || worker.run())
+            .map_err(|error| system("no thread", &error))?;
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+            addresses: local.into_iter().chain(additional).collect(),
+            port,
+            next_id: AtomicU64::new(1),
+        })
+    }
+
+    /// The UDP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The advertised addresses.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
+    /// An eventfd, readable while events wait.
+    pub fn event_fd(&self) -> RawFd {
+        self.shared.event_flag.fd()
+    }
+
+    /// Takes every waiting event, oldest first.
+    pub fn poll_events(&self) -> Vec<Event> {
+        self.shared.poll_events()
+    }
+
+    /// Makes a track.
+    pub fn create_track(&self, kind: MediaKind) -> Result<Track, EngineError> {
+        let state = TrackState::new(self.next_id(), kind);
+        self.shared.command(Command::CreateTrack { state: state.clone() })?;
+        Ok(Track { shared: self.shared.clone(), state })
+    }
+
+    /// Makes a peer that waits for an offer.
+    pub fn create_peer(&self, options: PeerOptions) -> Result<Peer, EngineError> {
+        let (id, state) = (self.next_id(), Arc::<PeerState>::default());
+        self.shared.command(Command::CreatePeer { id, options, state: state.clone() })?;
+        Ok(Peer { shared: self.shared.clone(), id, state })
+    }
+
+    /// Sends a track to a peer, in place of its earlier one of that kind.
+    pub fn attach(&self, peer: &Peer, track: &Track) -> Result<(), EngineError> {
+        track.check_open()?;
+        self.shared.command(Command::Attach { peer: peer.id, track: track.state.id })
+    }
+
+    /// Sends nothing of a kind to a peer any more.
+    pub fn detach(&self, peer: &Peer, kind: MediaKind) -> Result<(), EngineError> {
+        self.shared.command(Command::Detach { peer: peer.id, kind })
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            peers: of(&self.shared.peers),
+            tracks: of(&self.shared.tracks),
+            packets_sent: of(&counters.packets_sent),
+            bytes_sent: of(&counters.bytes_sent),
+            packets_received: of(&counters.packets_received),
+            bytes_received: of(&counters.bytes_received),
+            packets_dropped: of(&counters.packets_dropped),
+            packets_unknown: of(&counters.packets_unknown),
+            frames_dropped: of(&counters.frames_dropped),
+            events_dropped: self.shared.events_merged(),
+            panics: of(&counters.panics),
+        }
+    }
+
+    /// Says goodbye to every peer, ends the thread and frees the port. Closing twice is harmless.
+    pub fn close(&self) {
+        self.shared.close();
+        self.shared.wake.raise();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A panic of the thread outside a peer was printed by its hook; the port is free.
+            let _ = thread.join();
+        }
+    }
+
+    fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// One browser.
+pub struct Peer {
+    shared: Arc<Shared>,
+    id: PeerId,
+    state: Arc<PeerState>,
+}
+
+impl Peer {
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// Answers an offer.
+    pub fn accept_offer(&self, sdp: &str) -> Result<String, EngineError> {
+        self.check_open()?;
+        let (reply, answer) = sync_channel(1);
+        self.shared.command(Command::AcceptOffer { id: self.id, sdp: sdp.to_owned(), reply })?;
+        answer.recv().unwrap_or(Err(EngineError::Closed("engine")))
+    }
+
+    /// Takes a candidate of the remote side.
+    pub fn add_candidate(&self, text: &str) -> Result<(), EngineError> {
+        self.check_open()?;
+        match candidate::parse(text)? {
+            Some(candidate) => self.shared.command(Command::AddCandidate { id: self.id, candidate }),
+            None => Ok(()),
+        }
+    }
+
+    /// The counters; an error once the peer is gone.
+    pub fn stats(&self) -> Result<PeerStats, EngineError> {
+        self.check_open()?;
+        let (reply, stats) = sync_channel(1);
+        self.shared.command(Command::PeerStats { id: self.id, reply })?;
+        stats.recv().ok().flatten().ok_or(EngineError::Closed("peer"))
+    }
+
+    /// Says goodbye and frees everything. Closing twice is harmless.
+    pub fn close(&self) {
+        if !self.state.gone.swap(true, Ordering::Relaxed) {
+            // The only error is that the engine is closed, and the peer with it.
+            let _ = self.shared.command(Command::ClosePeer { id: self.id });
+        }
+    }
+
+    fn check_open(&self) -> Result<(), EngineError> {
+        if self.state.gone.load(Ordering::Relaxed) { Err(EngineError::Closed("peer")) } else { Ok(()) }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A stream of encoded access units.
+pub struct Track {
+    shared: Arc<Shared>,
+    state: Arc<TrackState>,
+}
+
+impl Track {
+    pub fn id(&self) -> u64 {
+        self.state.id
+    }
+
+    pub fn kind(&self) -> MediaKind {
+        self.state.kind
+    }
+
+    /// Sends one access unit to every viewer. `captured_ns` is on CLOCK_MONOTONIC, which is also
+    /// the clock of [`Instant`] on Linux.
+    pub fn push(&self, data: &[u8], timestamp: i64, captured_ns: u64, keyframe: bool) -> Result<(), EngineError> {
+        self.check_open()?;
+        let (now, now_ns) = (Instant::now(), monotonic_ns());
+        let age = Duration::from_nanos(now_ns.saturating_sub(captured_ns));
+        // The clock may have begun less than `age` ago; what is that old has no meaning anyway.
+        let captured = now.checked_sub(age).unwrap_or(now);
+        let frame = Frame::new(self.state.id, self.state.kind, data, timestamp, captured, keyframe)?;
+        self.shared.frame(&self.state, frame)
+    }
+
+    /// How many peers receive it.
+    pub fn viewers(&self) -> usize {
+        self.state.viewers.load(Ordering::Relaxed)
+    }
+
+    /// Ends the track. Closing twice is harmless.
+    pub fn close(&self) {
+        if !self.state.closed.swap(true, Ordering::Relaxed) {
+            // The only error is that the engine is closed, and the track with it.
+            let _ = self.shared.command(Command::CloseTrack { id: self.state.id });
+        }
+    }
+
+    fn check_open(&self) -> Result<(), EngineError> {
+        if self.state.closed.load(Ordering::Relaxed) { Err(EngineError::Closed("track")) } else { Ok(()) }
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid out-pointer; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+fn parse_ip(text: &str) -> Result<IpAddr, EngineError> {
+    text.parse().map_err(|_| EngineError::Address(format!("{text:?} is not an IP address")))
+}
+
+fn system(what: &str, error: &std::io::Error) -> EngineError {
+    EngineError::System(format!("{what}: {error}"))
+}

@@ -1,0 +1,156 @@
+//! The engine's thread: waits for the socket, the handles and the clock, and moves the core.
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::mailbox::{Command, PeerState, Shared};
+use super::receive::Receiver;
+use super::send::Sender;
+use super::socket::Socket;
+use crate::core::{Core, PeerId};
+use crate::event::Event;
+use crate::stats::Counters;
+
+/// Batches read in a row, before timers and frames get their turn.
+const MAX_READS: usize = 8;
+
+/// The longest wait; only a bound, since everything that happens wakes the thread.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// The thread's state.
+pub struct Worker {
+    pub core: Core,
+    pub socket: Arc<Socket>,
+    pub shared: Arc<Shared>,
+    pub sender: Sender,
+    pub receiver: Receiver,
+    pub states: HashMap<PeerId, Arc<PeerState>>,
+}
+
+impl Worker {
+    /// Runs until the engine is closed, then says goodbye to every peer.
+    pub fn run(mut self) {
+        while !self.shared.is_closed() {
+            let wait = self.core.next_deadline().map_or(MAX_WAIT, |deadline| {
+                deadline.saturating_duration_since(Instant::now()).min(MAX_WAIT)
+            });
+            let ready = wait_for(self.socket.fd(), self.sender.is_blocked(), self.shared.wake.fd(), wait);
+            if ready.writable {
+                self.sender.flush();
+            }
+            if ready.woken {
+                self.shared.wake.lower();
+                self.obey();
+            }
+            if ready.readable {
+                self.read();
+            }
+            self.core.expire(Instant::now(), &mut self.sender);
+            self.settle();
+        }
+        self.core.close(Instant::now(), &mut self.sender);
+        self.settle();
+    }
+
+    fn obey(&mut self) {
+        for command in self.shared.take_commands() {
+            self.execute(command);
+        }
+        while let Some(frame) = self.shared.take_frame() {
+            self.core.push(&frame, Instant::now(), &mut self.sender);
+            self.settle();
+        }
+        self.shared.peers.store(self.core.peers() as u64, Ordering::Relaxed);
+        self.shared.tracks.store(self.core.tracks() as u64, Ordering::Relaxed);
+    }
+
+    fn execute(&mut self, command: Command) {
+        let (now, out) = (Instant::now(), &mut self.sender);
+        match command {
+            Command::CreatePeer { id, options, state } => {
+                self.states.insert(id, state);
+                self.core.create_peer(id, options, now);
+            }
+            Command::AcceptOffer { id, sdp, reply } => {
+                // Whoever waited for a reply may have given up; then it is of no use to anybody.
+                let _ = reply.send(self.core.accept_offer(id, &sdp, now, out));
+            }
+            Command::AddCandidate { id, candidate } => self.core.add_candidate(id, candidate, now, out),
+            Command::ClosePeer { id } => {
+                self.core.close_peer(id, now, out);
+                self.states.remove(&id);
+            }
+            Command::PeerStats { id, reply } => {
+                let _ = reply.send(self.core.peer_stats(id));
+            }
+            Command::CreateTrack { state } => self.core.create_track(state),
+            Command::CloseTrack { id } => self.core.close_track(id),
+            Command::Attach { peer, track } => self.core.attach(peer, track, now, out),
+            Command::Detach { peer, kind } => self.core.detach(peer, kind),
+        }
+    }
+
+    fn read(&mut self) {
+        let Self { core, socket, shared, sender, receiver, .. } = self;
+        for _ in 0..MAX_READS {
+            let now = Instant::now();
+            let received = receiver.receive(socket, |datagram| {
+                Counters::add(&shared.counters.packets_received, 1);
+                Counters::add(&shared.counters.bytes_received, datagram.data.len() as u64);
+                core.receive(now, datagram.local, datagram.remote, datagram.data, sender);
+            });
+            // EAGAIN ends it. Any other error is about a datagram that was sent before (an ICMP
+            // message), and reading it has cleared it.
+            if !matches!(received, Ok(count) if count > 0) {
+                return;
+            }
+        }
+    }
+
+    /// Sends what waits and tells what happened.
+    fn settle(&mut self) {
+        self.sender.flush();
+        for peer in self.sender.take_dropped() {
+            self.core.fell_behind(peer);
+        }
+        let events = self.core.take_events();
+        for event in &events {
+            if let Event::PeerDisconnected { peer, .. } = event
+                && let Some(state) = self.states.remove(peer)
+            {
+                state.gone.store(true, Ordering::Relaxed);
+            }
+        }
+        if !events.is_empty() {
+            self.shared.peers.store(self.core.peers() as u64, Ordering::Relaxed);
+        }
+        self.shared.publish(events);
+    }
+}
+
+struct Ready {
+    readable: bool,
+    writable: bool,
+    woken: bool,
+}
+
+fn wait_for(socket: RawFd, want_write: bool, wake: RawFd, wait: Duration) -> Ready {
+    let events = if want_write { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
+    let mut fds = [
+        libc::pollfd { fd: socket, events, revents: 0 },
+        libc::pollfd { fd: wake, events: libc::POLLIN, revents: 0 },
+    ];
+    let timeout = libc::timespec { tv_sec: wait.as_secs() as _, tv_nsec: wait.subsec_nanos() as _ };
+    // SAFETY: `fds` and `timeout` outlive the call. On failure (EINTR) no bit is set, which is a
+    // round without work.
+    unsafe { libc::ppoll(fds.as_mut_ptr(), 2, &timeout, std::ptr::null()) };
+    Ready {
+        // An error on the socket is picked up by reading.
+        readable: fds[0].revents & (libc::POLLIN | libc::POLLERR) != 0,
+        writable: fds[0].revents & libc::POLLOUT != 0,
+        woken: fds[1].revents & libc::POLLIN != 0,
+    }
+}

@@ -1,0 +1,27 @@
+//! The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port.
+//!
+//! Two layers, and nothing of one leaks into the other:
+//!
+//! * [`core`] is sans-IO. It never opens a socket and never reads a clock: datagrams, encoded
+//!   frames and `now` go in; datagrams, events and the next deadline come out. Tests run hours
+//!   of simulated network in milliseconds.
+//! * [`io`] owns the socket, the thread and the queues, and is what a program uses: [`Engine`],
+//!   [`Peer`], [`Track`].
+//!
+//! Nothing that a peer sends may panic. Should a bug do so all the same, the panic is caught,
+//! counted in [`Stats::panics`], and closes that one peer.
+
+pub mod core;
+pub mod error;
+pub mod event;
+pub mod io;
+pub mod stats;
+
+pub use crate::core::offer::MAX_SDP_BYTES;
+pub use crate::core::peer::{Estimation, PeerOptions};
+pub use crate::core::track::MediaKind;
+pub use crate::core::{PeerId, TrackId};
+pub use error::EngineError;
+pub use event::Event;
+pub use io::{Engine, EngineConfig, Peer, Track};
+pub use stats::{PeerStats, Stats};

@@ -1,0 +1,87 @@
+//! The engine: port, thread, peers and tracks.
+
+use icey_engine::{EngineConfig, Estimation, MediaKind, PeerOptions};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::error::detached;
+use crate::event;
+use crate::peer::Peer;
+use crate::stats::EngineStats;
+use crate::track::Track;
+
+#[pyclass(frozen, module = "icey._core")]
+pub struct Engine(icey_engine::Engine);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, host="0.0.0.0", port=0, additional_hosts=Vec::new()))]
+    fn new(py: Python<'_>, host: &str, port: u16, additional_hosts: Vec<String>) -> PyResult<Self> {
+        let config = EngineConfig { host: host.to_owned(), port, additional_hosts };
+        detached(py, || icey_engine::Engine::new(&config)).map(Self)
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.0.port()
+    }
+
+    #[getter]
+    fn event_fd(&self) -> i32 {
+        self.0.event_fd()
+    }
+
+    #[getter]
+    fn addresses(&self) -> Vec<String> {
+        self.0.addresses().iter().map(ToString::to_string).collect()
+    }
+
+    fn poll_events(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        let events = py.detach(|| self.0.poll_events());
+        events.into_iter().map(|event| event::to_python(py, event)).collect()
+    }
+
+    fn create_track(&self, py: Python<'_>, kind: &str) -> PyResult<Track> {
+        let kind = kind_of(kind)?;
+        detached(py, || self.0.create_track(kind)).map(Track)
+    }
+
+    #[pyo3(signature = (*, estimation="remb", max_bitrate=2_500_000))]
+    fn create_peer(&self, py: Python<'_>, estimation: &str, max_bitrate: u64) -> PyResult<Peer> {
+        let estimation = match estimation {
+            "remb" => Estimation::Remb,
+            "twcc" => Estimation::Twcc,
+            other => {
+                return Err(PyValueError::new_err(format!("estimation {other:?}: remb or twcc")));
+            }
+        };
+        let options = PeerOptions { estimation, max_bitrate };
+        detached(py, || self.0.create_peer(options)).map(Peer)
+    }
+
+    fn attach(&self, py: Python<'_>, peer: &Peer, track: &Track) -> PyResult<()> {
+        detached(py, || self.0.attach(&peer.0, &track.0))
+    }
+
+    fn detach(&self, py: Python<'_>, peer: &Peer, kind: &str) -> PyResult<()> {
+        let kind = kind_of(kind)?;
+        detached(py, || self.0.detach(&peer.0, kind))
+    }
+
+    fn stats(&self) -> EngineStats {
+        self.0.stats().into()
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
+
+fn kind_of(kind: &str) -> PyResult<MediaKind> {
+    match kind {
+        "video" => Ok(MediaKind::Video),
+        "audio" => Ok(MediaKind::Audio),
+        other => Err(PyValueError::new_err(format!("kind {other:?}: video or audio"))),
+    }
+}

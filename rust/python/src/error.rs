@@ -1,0 +1,46 @@
+//! Engine errors as the exceptions of `icey.errors`.
+
+use icey_engine::EngineError;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// The exception for an error. `icey.errors` is imported when the first one is raised, so that
+/// importing the extension needs nothing else.
+pub fn to_python(py: Python<'_>, error: &EngineError) -> PyErr {
+    if let EngineError::Frame(text) = error {
+        return PyValueError::new_err(text.clone());
+    }
+    build(py, error).unwrap_or_else(|failure| failure)
+}
+
+fn build(py: Python<'_>, error: &EngineError) -> PyResult<PyErr> {
+    let evidence = PyDict::new(py);
+    let class = match error {
+        EngineError::AddressInUse { host, port } => {
+            evidence.set_item("host", host)?;
+            evidence.set_item("port", port)?;
+            "AddressInUseError"
+        }
+        EngineError::Offer { reason, .. } => {
+            evidence.set_item("reason", reason)?;
+            "OfferError"
+        }
+        EngineError::Candidate { candidate, .. } => {
+            evidence.set_item("candidate", candidate)?;
+            "CandidateError"
+        }
+        EngineError::Closed(_) => "ClosedError",
+        EngineError::Address(_) | EngineError::System(_) | EngineError::Frame(_) => "EngineError",
+    };
+    let exception = py.import("icey.errors")?.getattr(class)?.call((error.to_string(),), Some(&evidence))?;
+    Ok(PyErr::from_value(exception))
+}
+
+/// Runs something of the engine without the GIL.
+pub fn detached<T: Send>(
+    py: Python<'_>,
+    f: impl FnOnce() -> Result<T, EngineError> + Send,
+) -> PyResult<T> {
+    py.detach(f).map_err(|error| to_python(py, &error))
+}

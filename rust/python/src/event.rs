@@ -1,0 +1,63 @@
+//! Events as Python objects.
+
+use icey_engine::Event;
+use pyo3::prelude::*;
+
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct PeerConnected {
+    peer: u64,
+}
+
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct PeerDisconnected {
+    peer: u64,
+    reason: String,
+}
+
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct KeyframeRequested {
+    peer: u64,
+    track: u64,
+}
+
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct BitrateEstimated {
+    peer: u64,
+    bitrate: u64,
+}
+
+/// The Python object for an event.
+pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
+    Ok(match event {
+        Event::PeerConnected { peer } => Py::new(py, PeerConnected { peer })?.into_any(),
+        Event::PeerDisconnected { peer, reason } => {
+            Py::new(py, PeerDisconnected { peer, reason })?.into_any()
+        }
+        Event::KeyframeRequested { peer, track } => {
+            Py::new(py, KeyframeRequested { peer, track })?.into_any()
+        }
+        Event::BitrateEstimated { peer, bitrate } => {
+            Py::new(py, BitrateEstimated { peer, bitrate })?.into_any()
+        }
+    })
+}
+
+macro_rules! repr {
+    ($($class:ident($($field:ident),*)),*) => {$(
+        #[pymethods]
+        impl $class {
+            fn __repr__(&self) -> String {
+                let fields: Vec<String> =
+                    vec![$(format!(concat!(stringify!($field), "={:?}"), self.$field)),*];
+                format!("{}({})", stringify!($class), fields.join(", "))
+            }
+        }
+    )*};
+}
+
+repr!(
+    PeerConnected(peer),
+    PeerDisconnected(peer, reason),
+    KeyframeRequested(peer, track),
+    BitrateEstimated(peer, bitrate)
+);

@@ -1,0 +1,31 @@
+//! `icey._core`: the packet engine for Python. A list of exports; the engine knows no Python.
+
+mod engine;
+mod error;
+mod event;
+mod peer;
+mod stats;
+mod track;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use super::engine::Engine;
+    #[pymodule_export]
+    use super::event::{BitrateEstimated, KeyframeRequested, PeerConnected, PeerDisconnected};
+    #[pymodule_export]
+    use super::peer::Peer;
+    #[pymodule_export]
+    use super::stats::{EngineStats, PeerStats};
+    #[pymodule_export]
+    use super::track::Track;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,36 @@
+//! A stream of encoded access units.
+
+use pyo3::prelude::*;
+
+use crate::error::detached;
+
+#[pyclass(frozen, module = "icey._core")]
+pub struct Track(pub icey_engine::Track);
+
+#[pymethods]
+impl Track {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.0.id()
+    }
+
+    fn push(
+        &self,
+        py: Python<'_>,
+        data: &[u8],
+        timestamp: i64,
+        captured_ns: u64,
+        keyframe: bool,
+    ) -> PyResult<()> {
+        detached(py, || self.0.push(data, timestamp, captured_ns, keyframe))
+    }
+
+    #[getter]
+    fn viewers(&self) -> usize {
+        self.0.viewers()
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
