@@ -1,0 +1,1 @@
+"""Media: sources decoded, scaled, encoded and paced, in threads of their own."""

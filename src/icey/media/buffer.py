@@ -7,6 +7,7 @@ live source cannot wait, so its oldest picture makes room, and is counted.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from icey.errors import SourceError
     from icey.media.passthrough import AccessUnit
 
 __all__ = ["Lost", "MediaBuffer", "Shown"]
@@ -25,6 +27,9 @@ __all__ = ["Lost", "MediaBuffer", "Shown"]
 PICTURES = 4
 """Pictures that may wait: 130 ms at 30 fps and 5.5 MB at 720p; covers a rewind, and a decoder
 that is slow for a moment."""
+
+UNITS = 60
+"""Access units of a passed-through live source that may wait: 2 s at 30 fps."""
 
 SOUND_NS = 150_000_000
 """Sound that a file's reader decodes ahead, ns."""
@@ -51,17 +56,32 @@ class MediaBuffer:
 
     Attributes:
         changed: notified whenever something came; guards all the rest.
+        epoch_ns: when media time 0 is, on `time.monotonic_ns`'s clock.
+        slip_ns: how much later than that a source is sent that fell behind, ns.
+        dropped: pictures thrown away.
         ended: nothing more will come.
+        failure: why nothing more will come, where that is no end.
         lost: set while a live source is away.
+        restarts: times a live source was opened again.
+        stopping: the pipeline was told to stop.
     """
 
     def __init__(self, rate: int, channels: int) -> None:
         self.changed = threading.Condition()
         self.sound = SampleLine(rate, channels)
         self.pictures: deque[Shown] = deque()
+        self.epoch_ns = time.monotonic_ns()
+        self.slip_ns = 0
         self.dropped = 0
         self.ended = False
+        self.failure: SourceError | None = None
         self.lost: Lost | None = None
+        self.restarts = 0
+        self.stopping = False
+
+    def now_ns(self) -> int:
+        """Return the media time, ns."""
+        return time.monotonic_ns() - self.epoch_ns
 
     @property
     def picture_room(self) -> bool:
@@ -88,8 +108,24 @@ class MediaBuffer:
             self.sound.put(media_ns, samples)
             self.changed.notify_all()
 
-    def end(self) -> None:
-        """Say that nothing more will come."""
+    def put_unit(self, unit: AccessUnit, media_ns: int) -> bool:
+        """Append an access unit of a live source; returns whether there was room.
+
+        Where there is none, all that wait are dropped: what follows needs them, and only a
+        keyframe helps.
+        """
+        with self.changed:
+            if len(self.pictures) >= UNITS:
+                self.dropped += len(self.pictures) + 1
+                self.pictures.clear()
+                return False
+            self.pictures.append(Shown(unit, deque([media_ns])))
+            self.changed.notify_all()
+            return True
+
+    def end(self, failure: SourceError | None = None) -> None:
+        """Say that nothing more will come, and why, where it is not the source's end."""
         with self.changed:
             self.ended = True
+            self.failure = failure
             self.changed.notify_all()

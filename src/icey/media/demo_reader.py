@@ -23,6 +23,8 @@ class DemoReader:
 
     matrix: Matrix = "bt709"
     passthrough = False
+    threaded = False
+    immediate = True
     still = ""
 
     def __init__(self, media: MediaSettings, buffer: MediaBuffer) -> None:

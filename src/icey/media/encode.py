@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -18,8 +18,6 @@ from av.video.reformatter import ColorRange
 from icey.media.timebase import VIDEO_CLOCK
 
 if TYPE_CHECKING:
-    from av.audio.codeccontext import AudioCodecContext
-    from av.video.codeccontext import VideoCodecContext
     from numpy.typing import NDArray
 
     from icey.config.model import AudioSettings, VideoSettings
@@ -52,7 +50,7 @@ class VideoEncoder:
     def __init__(
         self, video: VideoSettings, rate: Fraction, bitrate: int, matrix: Matrix = "bt709"
     ) -> None:
-        context = cast("VideoCodecContext", av.CodecContext.create("libx264", "w"))
+        context = av.CodecContext.create("libx264", "w")
         context.width, context.height = video.width, video.height
         context.pix_fmt = "yuv420p"
         context.time_base = Fraction(1, VIDEO_CLOCK)
@@ -110,7 +108,7 @@ class AudioEncoder:
     """Opus: one packet for every 20 ms of samples."""
 
     def __init__(self, audio: AudioSettings) -> None:
-        context = cast("AudioCodecContext", av.CodecContext.create("libopus", "w"))
+        context = av.CodecContext.create("libopus", "w")
         self.block = audio.sample_rate // 50
         self._layout = "stereo" if audio.channels == 2 else "mono"
         context.sample_rate = self._rate = audio.sample_rate

@@ -16,14 +16,15 @@ from av.codec.context import Flags, ThreadType
 from av.stream import Discard, Disposition
 
 from icey.errors import SourceError
-from icey.media.timebase import to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from fractions import Fraction
+    from typing import Any
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
     from icey.config.model import VideoSettings
@@ -33,7 +34,7 @@ __all__ = ["OPEN_TIMEOUT_S", "READ_TIMEOUT_S", "Input", "source_error"]
 
 log = logging.getLogger(__name__)
 
-OPEN_TIMEOUT_S = 8.0
+OPEN_TIMEOUT_S = 5.0
 """Seconds that opening a URL may take, and finding out what it sends as much again."""
 
 READ_TIMEOUT_S = 5.0
@@ -72,7 +73,6 @@ class Input:
     Args:
         source: what to open; not ``demo:``.
         video: size and rate to ask a camera for; other sources give what they have.
-        decode: open decoders too, so that `decode` works.
 
     Attributes:
         video: the best video stream, None if there is none but a cover picture.
@@ -91,14 +91,7 @@ class Input:
         try:
             self.video = self._pick_video()
             self.audio = cast("AudioStream | None", self._container.streams.best("audio"))
-            if self.video is None and self.audio is None:
-                raise source_error(source, "it holds neither pictures nor sound")
-            self._streams = [s for s in (self.video, self.audio) if s is not None]
-            for stream in self._container.streams:
-                if stream not in self._streams:
-                    stream.discard = Discard.all
-                elif stream.codec_context is None:
-                    raise source_error(source, "FFmpeg has no decoder for its " + stream.type)
+            self._streams = self._pick_streams()
             self._set_up_decoders()
         except BaseException:
             self._container.close()
@@ -129,7 +122,7 @@ class Input:
         duration = self._container.duration
         return None if duration is None else duration * 1000
 
-    def read(self) -> av.Packet | None:
+    def read(self) -> Packet[Any] | None:
         """Return the next packet of either stream; None at the end.
 
         At the end each stream first gives an empty packet, which makes `decode` give up what the
@@ -143,7 +136,7 @@ class Input:
         except av.FFmpegError as error:
             raise source_error(self.source, error) from None
 
-    def decode(self, packet: av.Packet) -> Sequence[av.VideoFrame | av.AudioFrame]:
+    def decode(self, packet: Packet[Any]) -> Sequence[av.VideoFrame | av.AudioFrame]:
         """Decode a packet; a damaged one gives nothing and is counted.
 
         Raises:
@@ -164,7 +157,7 @@ class Input:
             self._damaged_in_a_row = 0
         return frames
 
-    def is_video(self, packet: av.Packet) -> bool:
+    def is_video(self, packet: Packet[Any]) -> bool:
         """Say whether a packet is the video stream's."""
         return self.video is not None and packet.stream_index == self.video.index
 
@@ -204,6 +197,18 @@ class Input:
             return None  # a cover picture is no film
         return stream
 
+    def _pick_streams(self) -> list[VideoStream | AudioStream]:
+        streams = [stream for stream in (self.video, self.audio) if stream is not None]
+        if not streams:
+            raise source_error(self.source, "it holds neither pictures nor sound")
+        indices = {stream.index for stream in streams}
+        for stream in self._container.streams:
+            if stream.index not in indices:
+                stream.discard = Discard.all
+            elif stream.codec_context is None:
+                raise source_error(self.source, f"FFmpeg has no decoder for its {stream.type}")
+        return streams
+
     def _set_up_decoders(self) -> None:
         if self.audio is not None:
             self.audio.codec_context.thread_count = 1
@@ -220,12 +225,6 @@ class Input:
                 context.options = {"max_frame_delay": "1"}
         else:
             context.thread_type = ThreadType.AUTO
-
-
-def first_pts_ns(packet: av.Packet) -> int | None:
-    """Return a packet's source time, ns; None where it has none."""
-    pts = packet.pts if packet.pts is not None else packet.dts
-    return None if pts is None else to_ns(pts, packet.time_base)
 
 
 def _open(source: Source, video: VideoSettings | None) -> InputContainer:

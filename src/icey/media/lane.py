@@ -91,6 +91,7 @@ class Lane:
             captured_ns: the moment of the picture, `time.monotonic_ns`'s clock.
             make: opens an encoder of a bitrate, where the lane has none yet.
         """
+        self._waiting = True  # what is passed through afterwards needs a keyframe
         if self._encoder is None:
             self._encoder = make(self._bitrate)
         if self._encoder.bitrate != self._bitrate:

@@ -1,10 +1,41 @@
-"""Sending the H.264 of a source as it is: no decoder, no encoder."""
+"""Sending the H.264 of a source as it is: no decoder, no encoder, no change of bitrate.
+
+Possible where browsers can decode what the source has (8 bit 4:2:0, Main or High at most), in
+the order in which it is shown (no B-frames, as WebRTC has no reordering), and upright.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
 
-__all__ = ["AccessUnit"]
+import av
+from av.bitstream import BitStreamFilterContext
+
+from icey.media.input import source_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+    from icey.media.input import Input
+
+__all__ = ["AccessUnit", "AnnexB", "nal_types", "obstacle", "open_passthrough"]
+
+log = logging.getLogger(__name__)
+
+PROFILES = frozenset({"Baseline", "Constrained Baseline", "Main", "High"})
+"""What every browser decodes, though only Constrained Baseline is negotiated."""
+
+MAX_KEYFRAME_GAP_S = 5.0
+"""Seconds between keyframes beyond which ``auto`` encodes: a lost packet would freeze the picture
+that long, as nobody can ask a file for a keyframe."""
+
+_IDR, _SPS, _PPS = 5, 7, 8  # H.264 table 7-1
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +44,105 @@ class AccessUnit:
 
     data: bytes
     keyframe: bool
+
+
+def nal_types(data: bytes) -> Iterator[int]:
+    """Yield the types of the NAL units in an Annex B access unit (H.264 §7.4.1)."""
+    at = data.find(b"\0\0\1")
+    while 0 <= at < len(data) - 3:
+        yield data[at + 3] & 0x1F
+        at = data.find(b"\0\0\1", at + 3)
+
+
+def obstacle(stream: VideoStream) -> str | None:
+    """Say why a video stream cannot be passed through; None where it can."""
+    context = stream.codec_context
+    if context.name != "h264":
+        return f"the source is {context.name}, not h264"
+    if context.profile not in PROFILES:
+        return f"browsers do not decode the H.264 profile {context.profile}"
+    if context.pix_fmt not in {"yuv420p", "yuvj420p"}:
+        return f"browsers do not decode {context.pix_fmt}"
+    if context.has_b_frames:
+        return "the source has B-frames"
+    return None
+
+
+def keyframe_gap_s(stream: VideoStream) -> float | None:
+    """Return the longest time between keyframes by the container's index, s; None if unknown."""
+    if stream.time_base is None:
+        return None
+    times = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
+    if stream.duration is not None and times:
+        times.append(times[0] + stream.duration)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    return float(max(gaps) * stream.time_base) if gaps else None
+
+
+class AnnexB:
+    """Turns packets of a container into access units in Annex B, headers before each IDR.
+
+    MP4 keeps the headers apart, MPEG-TS repeats them in the stream, RTSP says them once in its SDP:
+    the two filters of FFmpeg make all three alike.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._to_annexb = BitStreamFilterContext("h264_mp4toannexb", stream)
+        self._headers = _annexb_headers(stream.codec_context.extradata or b"")
+
+    def convert(self, packet: Packet[VideoStream]) -> AccessUnit | None:
+        """Return the packet's access unit, None where it is empty."""
+        data = b"".join(bytes(out) for out in self._to_annexb.filter(packet))
+        if not data:
+            return None
+        types = set(nal_types(data))
+        keyframe = _IDR in types
+        if keyframe and not {_SPS, _PPS} <= types:
+            data = self._headers + data
+            keyframe = bool(self._headers)
+        return AccessUnit(data, keyframe)
+
+
+def open_passthrough(
+    opened: Input,
+    wanted: bool | Literal["auto"],  # noqa: FBT001 - the setting's own type
+) -> tuple[bool, AnnexB | None]:
+    """Decide whether a source just opened is passed through (``media.passthroughVideo``).
+
+    Returns:
+        Whether it is, and the filter for its packets.
+
+    Raises:
+        SourceError: the setting is true and the source does not allow it.
+    """
+    if not wanted or opened.video is None:
+        return False, None
+    why = obstacle(opened.video) or _rotation_obstacle(opened)
+    gap = keyframe_gap_s(opened.video)
+    if why is None and wanted == "auto" and gap is not None and gap > MAX_KEYFRAME_GAP_S:
+        why = f"the source has keyframes {gap:.0f} s apart"
+    if why is None:
+        return True, AnnexB(opened.video)
+    if wanted == "auto":
+        log.info("%s: encoding, as %s", opened.source.public, why)
+        return False, None
+    raise source_error(opened.source, f"media.passthroughVideo is true, but {why}")
+
+
+def _rotation_obstacle(opened: Input) -> str | None:
+    """Look at the first picture of a file; only a decoded one says how it is turned."""
+    if opened.source.live:
+        return None
+    rotation = 0
+    while (packet := opened.read()) is not None:
+        frames = opened.decode(packet) if opened.is_video(packet) else []
+        if frames:
+            rotation = frames[0].rotation if isinstance(frames[0], av.VideoFrame) else 0
+            break
+    opened.rewind()
+    return "the source is to be rotated" if rotation else None
+
+
+def _annexb_headers(extradata: bytes) -> bytes:
+    """Return SPS and PPS out of Annex B extradata; b"" where it is avcC, which the filter knows."""
+    return extradata if extradata.startswith((b"\0\0\1", b"\0\0\0\1")) else b""

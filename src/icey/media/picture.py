@@ -19,7 +19,7 @@ def planes(picture: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
     """Return writable views of Y, U and V, of shapes (h, w), (h/2, w/2) and (h/2, w/2)."""
     views = []
     for plane in picture.planes:
-        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
         views.append(rows[:, : plane.width])
     y, u, v = views
     return y, u, v

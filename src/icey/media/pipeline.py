@@ -7,7 +7,8 @@
              where reading may block)                              └→ Opus → sinks
 
 A local file and ``demo:`` need one thread: it decodes while nothing is due. What is read from
-a network or a device gets a second thread, which may block.
+a network or a device gets a second thread, which may block: for `OPEN_TIMEOUT_S` twice or
+`READ_TIMEOUT_S` at most, so that is how long `Pipeline.join` may take.
 
 Every picture has a media time, and goes out when the clock reaches it. One that is later than
 `LATE_NS` while its successor is due too is dropped and counted: latency never builds up.
@@ -21,22 +22,24 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import av
-
 from icey.errors import SourceError
 from icey.media.buffer import MediaBuffer
 from icey.media.caption import captioned
+from icey.media.capture import LiveReader, read_on
 from icey.media.demo_reader import DemoReader
 from icey.media.encode import AudioEncoder, VideoEncoder
 from icey.media.events import PipelineEvent, SourceBroken, SourceEnded
 from icey.media.input import source_error
 from icey.media.lane import Lane, Sink
+from icey.media.passthrough import AccessUnit
 from icey.media.picture import black
 from icey.media.playback import FileReader
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import av
 
     from icey.config.model import MediaSettings
     from icey.media.reader import Reader
@@ -58,7 +61,16 @@ REPEAT_NS = SECOND_NS // 5
 EARLY_NS = 3_000_000
 """What is due within this is sent at once: saves a wake-up for each packet of sound."""
 
-State: TypeAlias = Literal["new", "ready", "playing", "ended", "broken", "stopped"]
+SILENCE_NS = SECOND_NS // 50
+"""While a live source is silent a packet of silence goes out each 20 ms."""
+
+SILENCE_AFTER_NS = SECOND_NS // 4
+"""How late the sound of a live source may be before silence takes its place, ns."""
+
+URGENT_NS = SECOND_NS // 15
+"""After so long without a picture the last one serves whoever waits for a keyframe, ns."""
+
+State: TypeAlias = Literal["new", "opening", "ready", "playing", "ended", "broken", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,6 @@ class PipelineStats:
             source's queue was full, or the machine too slow.
         frames_repeated: pictures sent again because no new one came.
         samples_dropped: samples of sound thrown away because too much waited.
-        packets_damaged: packets of the source that could not be decoded.
         slips: times a file fell so far behind that its clock was put back.
         restarts: times a live source was opened again.
         lanes: encoders now.
@@ -109,19 +120,16 @@ class Pipeline:
         self._on_event = on_event
         self._buffer = MediaBuffer(settings.audio.sample_rate, settings.audio.channels)
         self._reader = _open_reader(source, settings, self._buffer)
-        self._lock = threading.Lock()  # guards the six below
+        self._lock = threading.Lock()  # guards the five below
         self._lanes: tuple[Lane, ...] = ()
         self._spare: VideoEncoder | None = None
         self._state: State = "new"
-        self._stopping = False
-        self._preparing = False
-        self._thread: threading.Thread | None = None
-        self._epoch_ns = 0
-        self._slip_ns = 0
+        self._sender: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._last: av.VideoFrame | None = None
         self._last_ns = -SECOND_NS
-        self._sound_ns = -1
-        self._late = False
+        self._note: tuple[str, av.VideoFrame] | None = None
+        self._late = self._silent = False
         self._opus: AudioEncoder | None = None
         self._encoded = self._repeated = self._slips = self._skipped = 0
 
@@ -137,7 +145,7 @@ class Pipeline:
             frames_repeated=self._repeated,
             samples_dropped=self._buffer.sound.dropped,
             slips=self._slips,
-            restarts=0,
+            restarts=self._buffer.restarts,
             lanes=len(lanes),
             bitrate=sum(lane.bitrate for lane in lanes),
         )
@@ -149,25 +157,30 @@ class Pipeline:
             SourceError: it cannot be opened or decoded, or `stop` was called meanwhile.
         """
         with self._lock:
-            if self._state != "new" or self._stopping:
+            if self._state != "new":
                 raise source_error(self._source, "the pipeline was used before")
-            self._preparing = True
+            self._state = "opening"
+        reader = self._reader
+        spare = None
         try:
-            self._reader.open()
-            spare = self._make_encoder(self._settings.video.bitrate)
+            if reader.immediate:
+                self._buffer.epoch_ns = time.monotonic_ns()
+            reader.open()
+            if not reader.passthrough:
+                spare = self._make_encoder(self._settings.video.bitrate)
             self._opus = AudioEncoder(self._settings.audio)
         except BaseException:
-            self._reader.close()
-            with self._lock:
-                self._preparing, self._state = False, "broken"
+            self._state = "broken"
+            reader.close()
             raise
         with self._lock:
-            self._preparing = False
-            if not self._stopping:
+            if not self._buffer.stopping:
                 self._state = "ready"
                 self._spare = spare
+                if reader.threaded:
+                    self._launch(self._read, "icey-read")
                 return
-        self._free()
+        reader.close()
         raise source_error(self._source, "stopped while it was opened")
 
     def start(self) -> None:
@@ -177,13 +190,12 @@ class Pipeline:
             SourceError: `prepare` did not succeed.
         """
         with self._lock:
-            if self._stopping or self._thread is not None:
+            if self._buffer.stopping or self._sender is not None:
                 return
             if self._state != "ready":
                 raise source_error(self._source, "it was not prepared")
             self._state = "playing"
-            self._thread = threading.Thread(target=self._run, name="icey-media", daemon=True)
-            self._thread.start()
+            self._sender = self._launch(self._send, "icey-send")
 
     def add_lane(self, *, video: Sink, audio: Sink | None, bitrate: int) -> Lane:
         """Add an encoder. Its first frame is a keyframe.
@@ -196,134 +208,217 @@ class Pipeline:
         with self._lock:
             spare, self._spare = self._spare, None
             lane = Lane(video, audio, bitrate, self._settings.video.bitrate, spare)
-            lane.closed = self._stopping
+            lane.closed = self._buffer.stopping
             self._lanes = (*(old for old in self._lanes if not old.closed), lane)
         return lane
 
     def stop(self) -> None:
         """End it. Returns at once; harmless when stopped."""
         with self._lock:
-            self._stopping = True
-            idle = self._thread is None and not self._preparing
+            self._buffer.stopping = True
+            idle = self._sender is None and self._state == "ready"
+            if idle:
+                self._state = "stopped"
         with self._buffer.changed:
             self._buffer.changed.notify_all()
         if idle:
+            if not self._reader.threaded:
+                self._reader.close()
             self._free()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for its threads to end after `stop`, at most so long; returns whether they did."""
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self) -> None:
+    def _launch(self, main: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=main, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _read(self) -> None:
+        try:
+            read_on(self._reader, self._source, self._buffer, self._on_event)
+        except Exception:
+            log.exception("reading %s failed", self._source.public)
+            self._buffer.end(source_error(self._source, "internal error"))
+
+    def _send(self) -> None:
         event: PipelineEvent | None = None
         state: State = "stopped"
         try:
-            self._epoch_ns = time.monotonic_ns()
+            self._begin()
             if self._play():
                 state, event = "ended", SourceEnded()
         except SourceError as error:
             state, event = "broken", SourceBroken(str(error))
         except Exception:
-            log.exception("the pipeline of %s failed", self._source.public)
+            log.exception("sending %s failed", self._source.public)
             state, event = "broken", SourceBroken(f"{self._source.public}: internal error")
-        finally:
-            self._free()
-            self._state = state
-        if event is not None and not self._stopping:
+        stopped = self._buffer.stopping
+        with self._buffer.changed:
+            self._buffer.stopping = True  # a reader in its own thread ends too
+            self._buffer.changed.notify_all()
+        if not self._reader.threaded:
+            self._reader.close()
+        self._free()
+        self._state = "stopped" if stopped else state
+        if event is not None and not stopped:
             self._on_event(event)
+
+    def _begin(self) -> None:
+        """Let media time begin; of a live source, forget what came before anybody watched."""
+        buffer = self._buffer
+        with buffer.changed:
+            if not self._reader.immediate:
+                buffer.epoch_ns = time.monotonic_ns()
+                return
+            buffer.sound.skip(buffer.now_ns() - LATE_NS)
+            while len(buffer.pictures) > 1 and not self._reader.passthrough:
+                buffer.pictures.popleft()
 
     def _play(self) -> bool:
         """Send until the source ends (True) or `stop` (False)."""
-        while not self._stopping:
-            now = time.monotonic_ns() - self._epoch_ns
-            due = self._send_sound(now)
-            due = min(due, self._send_pictures(now))
-            if self._reader.step(now):
+        buffer, reader = self._buffer, self._reader
+        while not buffer.stopping:
+            now = buffer.now_ns()
+            due = min(self._send_sound(now), self._send_pictures(now))
+            if not reader.threaded and reader.step(now):
                 continue
-            if self._buffer.ended and not self._buffer.pictures and not self._buffer.sound.ready:
+            if buffer.ended and not buffer.pictures and not buffer.sound.ready:
+                if buffer.failure is not None:
+                    raise buffer.failure
                 return True
-            step = self._reader.next_step_ns()
+            step = reader.next_step_ns()
             self._wait(due if step is None else min(due, step))
         return False
 
     def _wait(self, until_ns: int) -> None:
-        with self._buffer.changed:
-            left = until_ns - (time.monotonic_ns() - self._epoch_ns)
-            if left > 0 and not self._stopping:
-                self._buffer.changed.wait(left / SECOND_NS)
+        buffer = self._buffer
+        with buffer.changed:
+            left = until_ns - buffer.now_ns()
+            fresh = self._reader.immediate and buffer.pictures
+            if left > 0 and not buffer.stopping and not fresh:
+                buffer.changed.wait(left / SECOND_NS)
 
     def _send_sound(self, now: int) -> int:
         """Send the sound that is due; returns when the next is, media ns."""
-        line = self._buffer.sound
+        buffer, line = self._buffer, self._buffer.sound
         while True:
-            with self._buffer.changed:
+            with buffer.changed:
+                self._fill_silence(now)
                 if not line.ready or self._opus is None:
-                    return now + REPEAT_NS
-                due = line.head_ns + self._slip_ns
+                    return now + (SILENCE_NS if self._silent else REPEAT_NS)
+                due = line.head_ns + buffer.slip_ns
                 if due > now + EARLY_NS:
                     return due
                 _, samples = line.take()
+                buffer.changed.notify_all()  # there is room
             data = self._opus.encode(samples)
             timestamp = to_timestamp(due, AUDIO_CLOCK)
             for lane in self._lanes:
-                lane.push_sound(data, timestamp, self._epoch_ns + due)
+                lane.push_sound(data, timestamp, buffer.epoch_ns + due)
+
+    def _fill_silence(self, now: int) -> None:
+        """Let time go on where a live source gives no sound."""
+        line = self._buffer.sound
+        missing = now - self._buffer.slip_ns - line.end_ns
+        self._silent = (
+            self._source.live
+            and line.started
+            and (missing > SILENCE_AFTER_NS or (self._buffer.lost is not None and missing > 0))
+        )
+        if self._silent:
+            line.fill(now - self._buffer.slip_ns)
 
     def _send_pictures(self, now: int) -> int:
-        """Send the picture that is due; returns when the next is, media ns."""
-        pictures = self._buffer.pictures
-        while True:
-            with self._buffer.changed:
-                if not pictures:
-                    break
-                shown = pictures[0]
-                due = shown.times[0] + self._slip_ns
-                if due > now + EARLY_NS:
-                    break
-                shown.times.popleft()
-                if not shown.times:
-                    pictures.popleft()
-                following = shown.times[0] if shown.times else None
-                if following is None and pictures:
-                    following = pictures[0].times[0]
+        """Send the pictures that are due; returns when the next is, media ns."""
+        buffer = self._buffer
+        while (taken := self._take_picture(now)) is not None:
+            picture, due, following = taken
             late = now - due
-            if late > SLIP_NS and not self._source.live:
+            if late > SLIP_NS and not self._reader.immediate:
                 log.info("%s: %d ms behind, waiting for it", self._source.public, late // 1_000_000)
-                self._slip_ns += late
+                buffer.slip_ns += late
                 self._slips += 1
                 due, late = now, 0
-            self._set_late(late > LATE_NS)
-            if late > LATE_NS and following is not None and following + self._slip_ns <= now:
+            self._set_late(late=late > LATE_NS)
+            if isinstance(picture, AccessUnit):
+                self._pass_through(picture, due)
+                continue
+            self._last = picture
+            if late > LATE_NS and following is not None and following + buffer.slip_ns <= now:
                 self._skipped += 1
                 continue
-            if isinstance(shown.picture, av.VideoFrame):
-                self._last = shown.picture
-            self._encode(self._last, due)
-            return self._next_picture_ns(now)
+            self._encode(picture, due)
         return self._repeat(now)
 
-    def _next_picture_ns(self, now: int) -> int:
-        with self._buffer.changed:
-            if self._buffer.pictures:
-                return self._buffer.pictures[0].times[0] + self._slip_ns
-        return now + REPEAT_NS
+    def _take_picture(self, now: int) -> tuple[av.VideoFrame | AccessUnit, int, int | None] | None:
+        """Remove what is due: the picture, its time and the next one's; None where nothing is."""
+        buffer = self._buffer
+        with buffer.changed:
+            if not buffer.pictures:
+                return None
+            shown = buffer.pictures[0]
+            due = shown.times[0] + buffer.slip_ns
+            if due > now + EARLY_NS and not self._reader.immediate:
+                return None
+            shown.times.popleft()
+            if not shown.times:
+                buffer.pictures.popleft()
+                buffer.changed.notify_all()  # there is room
+            following = buffer.pictures[0].times[0] if buffer.pictures else None
+            return shown.picture, due, following
 
     def _repeat(self, now: int) -> int:
         """Send the last picture again where none came for long; returns when to look again."""
-        if self._last is None and self._reader.still:
-            video = self._settings.video
-            self._last = captioned(black(video.width, video.height), self._reader.still)
-        if self._last is not None and now - self._last_ns >= REPEAT_NS:
-            self._repeated += 1
-            self._encode(self._last, now)
-        return min(self._next_picture_ns(now), max(self._last_ns + REPEAT_NS, now + EARLY_NS))
+        idle = now - self._last_ns
+        passing = self._reader.passthrough and self._buffer.lost is None
+        wanted = any(lane.keyframe_due(self._buffer.epoch_ns + now) for lane in self._lanes)
+        if not passing and (idle >= REPEAT_NS or (wanted and idle >= URGENT_NS)):
+            picture = self._standing_picture(now)
+            if picture is not None:
+                self._repeated += 1
+                self._encode(picture, now)
+        again = max(self._last_ns, now - REPEAT_NS + EARLY_NS) + REPEAT_NS
+        with self._buffer.changed:
+            if self._buffer.pictures:
+                again = min(again, self._buffer.pictures[0].times[0] + self._buffer.slip_ns)
+        return again
 
-    def _encode(self, picture: av.VideoFrame | None, due: int) -> None:
-        if picture is None:
-            return
+    def _standing_picture(self, now: int) -> av.VideoFrame | None:
+        """Return what to show while nothing comes: the last picture, with a note why."""
+        video = self._settings.video
+        lost = self._buffer.lost
+        if lost is not None:
+            seconds = -((now - lost.retry_at_ns) // SECOND_NS)
+            note = (
+                f"source lost, retrying in {seconds} s" if seconds > 0 else "source lost, retrying"
+            )
+        elif self._last is None:
+            note = self._reader.still
+        else:
+            return self._last
+        if not note:
+            return None
+        if self._note is None or self._note[0] != note:
+            ground = self._last if self._last is not None else black(video.width, video.height)
+            self._note = note, captioned(ground, note)
+        return self._note[1]
+
+    def _pass_through(self, unit: AccessUnit, due: int) -> None:
+        due = max(due, self._last_ns + SECOND_NS // 1000)
+        self._last_ns = due
+        for lane in self._lanes:
+            if lane.closed:
+                self._forget(lane)
+            else:
+                lane.pass_through(unit, to_timestamp(due, VIDEO_CLOCK), self._buffer.epoch_ns + due)
+
+    def _encode(self, picture: av.VideoFrame, due: int) -> None:
         due = max(due, self._last_ns + SECOND_NS // 1000)  # time never stands still
         self._last_ns = due
         timestamp = to_timestamp(due, VIDEO_CLOCK)
@@ -331,14 +426,14 @@ class Pipeline:
             if lane.closed:
                 self._forget(lane)
             else:
-                lane.encode(picture, timestamp, self._epoch_ns + due, self._make_encoder)
+                lane.encode(picture, timestamp, self._buffer.epoch_ns + due, self._make_encoder)
 
     def _forget(self, lane: Lane) -> None:
         with self._lock:
             self._encoded += lane.encoded
             self._lanes = tuple(other for other in self._lanes if other is not lane)
 
-    def _set_late(self, late: bool) -> None:  # noqa: FBT001
+    def _set_late(self, *, late: bool) -> None:
         if late != self._late:
             self._late = late
             self._reader.lagging(behind=late)
@@ -347,16 +442,17 @@ class Pipeline:
         return VideoEncoder(self._settings.video, self._reader.rate, bitrate, self._reader.matrix)
 
     def _free(self) -> None:
-        self._reader.close()
         with self._lock:
             for lane in self._lanes:
                 lane.close()
             self._spare = None
-        self._last = self._opus = None
+        self._last = self._opus = self._note = None
         self._buffer.pictures.clear()
 
 
 def _open_reader(source: Source, settings: MediaSettings, buffer: MediaBuffer) -> Reader:
     if source.kind == "demo":
         return DemoReader(settings, buffer)
+    if source.live and source.scheme not in {"http", "https"}:
+        return LiveReader(source, settings, buffer)
     return FileReader(source, settings, buffer)

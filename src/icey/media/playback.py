@@ -1,4 +1,7 @@
-"""A file as a source: decoded a little ahead of time, at a constant rate, around and around."""
+"""A file as a source: decoded a little ahead of time, at a constant rate, around and around.
+
+Live HTTP is played like a file as well: HLS comes in bursts of seconds, which must be paced.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,18 @@ import av
 
 from icey.media.buffer import MediaBuffer, Shown
 from icey.media.input import Input, source_error
+from icey.media.passthrough import open_passthrough
 from icey.media.scale import Scaler, matrix_of
 from icey.media.sound import SoundConverter
 from icey.media.timebase import SECOND_NS, FrameGrid, Timeline, output_rate, to_ns
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from av.packet import Packet
+
     from icey.config.model import MediaSettings
+    from icey.media.passthrough import AnnexB
     from icey.media.scale import Matrix
     from icey.media.source import Source
 
@@ -36,7 +45,7 @@ JUMP_NS = 30 * SECOND_NS
 
 
 class FileReader:
-    """A `Reader` of a file, or of a file on a web server.
+    """A `Reader` of a file, or of anything on a web server.
 
     Args:
         source: the file.
@@ -49,6 +58,8 @@ class FileReader:
         self.rate = Fraction(media.video.fps)
         self.matrix: Matrix = "bt709"
         self.passthrough = False
+        self.threaded = source.kind != "file"
+        self.immediate = False
         self.decoded = 0
         self.still = ""
         self._media = media
@@ -60,28 +71,40 @@ class FileReader:
         self._grid = FrameGrid(self.rate)
         self._origin_ns = 0
         self._round_ns = 0  # media time at which this round of the loop began
-        self._video_packets: deque[av.Packet] = deque()
-        self._audio_packets: deque[av.Packet] = deque()
+        self._video_packets: deque[Packet[Any]] = deque()
+        self._audio_packets: deque[Packet[Any]] = deque()
         self._pending = 0
         self._frames: deque[av.VideoFrame] = deque()
         self._held: tuple[av.VideoFrame, int] | None = None
         self._end_of_file = False
         self._finished = False
+        self._opened = False
+        self._annexb: AnnexB | None = None
+        self._unit_end_ns = 0
 
     def open(self) -> None:
-        """Open the file and decode up to its first picture."""
+        """Open the file and decode up to its first picture; anew, go on at the present time."""
+        self.close()
         self._input = opened = Input(self.source)
-        if opened.video is None:
+        self._round_ns = 0
+        if self._opened:
+            now = self._buffer.now_ns() - self._buffer.slip_ns
+            self._round_ns = max(now, self._grid.time(self._grid.next_tick))
+        elif opened.video is None:
             self.still = f"{self.source.public}: sound only"
         else:
             self.rate = output_rate(*opened.rates, self._media.video.fps)
             self._grid = FrameGrid(self.rate)
+        self.passthrough, self._annexb = open_passthrough(opened, self._media.passthrough_video)
         self._origin_ns = opened.start_ns or 0
-        self._timeline.anchor(self._origin_ns, 0)
-        while not (self._buffer.pictures if opened.video else self._buffer.sound.ready):
-            if not self.step(0):
+        self._timeline.anchor(self._origin_ns, self._round_ns)
+        self._opened = True
+        sound_before = self._buffer.sound.end_ns
+        while not self._buffer.stopping:
+            done = self._buffer.pictures if opened.video else self._buffer.sound.ready
+            if done or not self.step(0):
                 break
-        if not self._buffer.pictures and not self._buffer.sound.started:
+        if not self._buffer.pictures and self._buffer.sound.end_ns == sound_before:
             raise source_error(self.source, "nothing in it could be decoded")
 
     def step(self, now_ns: int) -> bool:  # noqa: ARG002 - a file does not look at the clock
@@ -89,27 +112,36 @@ class FileReader:
         opened = self._input
         if opened is None or self._finished:
             return False
-        if self._buffer.picture_room:
-            if self._frames:
-                self._place(self._frames.popleft())
-                return True
-            if self._video_packets:
-                self._decode_video(opened, self._take(self._video_packets))
-                return True
-        if self._buffer.sound_room and self._audio_packets:
+        return self._decode_next(opened) or self._read_next(opened)
+
+    def _decode_next(self, opened: Input) -> bool:
+        if self._buffer.picture_room and self._frames:
+            self._place(self._frames.popleft())
+        elif self._buffer.picture_room and self._video_packets:
+            self._decode_video(opened, self._take(self._video_packets))
+        elif self._buffer.sound_room and self._audio_packets:
             self._decode_audio(opened, self._take(self._audio_packets))
-            return True
-        if not self._end_of_file:
-            starving = (opened.video is not None and self._buffer.picture_room) or (
-                opened.audio is not None and self._buffer.sound_room
-            )
-            if not starving or self._pending > PENDING_BYTES:
-                return False
-            self._read(opened)
-            return True
-        if self._video_packets or self._audio_packets or self._frames:
+        else:
             return False
-        self._end_round(opened)
+        return True
+
+    def _read_next(self, opened: Input) -> bool:
+        if self._end_of_file:
+            if self._video_packets or self._audio_packets or self._frames:
+                return False
+            self._end_round(opened)
+            return True
+        starving = (opened.video is not None and self._buffer.picture_room) or (
+            opened.audio is not None and self._buffer.sound_room
+        )
+        if not starving or self._pending > PENDING_BYTES:
+            return False
+        packet = opened.read()
+        if packet is None:
+            self._end_of_file = True
+            return True
+        self._pending += packet.size
+        (self._video_packets if opened.is_video(packet) else self._audio_packets).append(packet)
         return True
 
     def next_step_ns(self) -> int | None:
@@ -130,27 +162,35 @@ class FileReader:
         self._audio_packets.clear()
         self._frames.clear()
         self._held = None
+        self._pending = 0
+        self._end_of_file = False
 
-    def _take(self, packets: deque[av.Packet]) -> av.Packet:
+    def _take(self, packets: deque[Packet[Any]]) -> Packet[Any]:
         packet = packets.popleft()
         self._pending -= packet.size
         return packet
 
-    def _read(self, opened: Input) -> None:
-        packet = opened.read()
-        if packet is None:
-            self._end_of_file = True
+    def _pass_through(self, annexb: AnnexB, packet: Packet[Any]) -> None:
+        unit = annexb.convert(packet)
+        if unit is None:
             return
-        self._pending += packet.size
-        (self._video_packets if opened.is_video(packet) else self._audio_packets).append(packet)
+        due = self._unit_end_ns
+        if packet.pts is not None:
+            due = self._timeline.media(to_ns(packet.pts, packet.time_base))
+        last = to_ns(packet.duration, packet.time_base) if packet.duration else self._grid.time(1)
+        self._unit_end_ns = due + last
+        self._buffer.put_picture(Shown(unit, deque([due])))
 
-    def _decode_video(self, opened: Input, packet: av.Packet) -> None:
+    def _decode_video(self, opened: Input, packet: Packet[Any]) -> None:
+        if self._annexb is not None:
+            self._pass_through(self._annexb, packet)
+            return
         for frame in opened.decode(packet):
             if isinstance(frame, av.VideoFrame):
                 self.decoded += 1
                 self._frames.append(frame)
 
-    def _decode_audio(self, opened: Input, packet: av.Packet) -> None:
+    def _decode_audio(self, opened: Input, packet: Packet[Any]) -> None:
         for frame in opened.decode(packet):
             if not isinstance(frame, av.AudioFrame):
                 continue
@@ -159,10 +199,9 @@ class FileReader:
             if frame.pts is not None and frame.time_base is not None:
                 due = self._timeline.media(to_ns(frame.pts, frame.time_base))
             for run in self._converter.convert(frame):
-                if due < self._round_ns:  # before the beginning: padding of the encoder
-                    early = (self._round_ns - due) * line.rate // SECOND_NS
-                    run, due = run[early:], self._round_ns
-                self._buffer.put_sound(due, run)
+                # What lies before the beginning is padding of the encoder.
+                early = max(0, self._round_ns - due) * line.rate // SECOND_NS
+                self._buffer.put_sound(max(due, self._round_ns), run[early:])
                 due += len(run) * SECOND_NS // line.rate
 
     def _place(self, frame: av.VideoFrame) -> None:
@@ -196,8 +235,10 @@ class FileReader:
 
     def _end_round(self, opened: Input) -> None:
         """Show the last picture for as long as it lasts, then begin again, or end."""
+        if self.source.live:
+            raise source_error(self.source, "the stream ended")
         line = self._buffer.sound
-        end = self._held_end() if self._held is not None else 0
+        end = self._unit_end_ns if self._annexb is not None else self._held_end()
         if line.started and line.end_ns > end + TAIL_NS:
             end = line.end_ns
         end = max(end, self._round_ns)

@@ -22,6 +22,8 @@ class Reader(Protocol):
         rate: frames a second that it gives, at most.
         matrix: what U and V of its pictures mean.
         passthrough: it gives access units instead of pictures.
+        threaded: `step` may block, so it runs in a thread of its own.
+        immediate: what it gives happened just now and is not to wait for its time.
         decoded: pictures decoded.
         still: what to show where the source has no pictures at all; "" where it has.
     """
@@ -29,6 +31,8 @@ class Reader(Protocol):
     rate: Fraction
     matrix: Matrix
     passthrough: bool
+    threaded: bool
+    immediate: bool
     decoded: int
     still: str
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import av
 from av.filter import Graph
 from av.video.reformatter import ColorRange
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["Fit", "Matrix", "Scaler", "fit", "matrix_of"]
 

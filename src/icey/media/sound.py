@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import av.error
@@ -41,13 +41,13 @@ class SoundConverter:
             self._graph = self._build(frame)
             self._key = key
         self._graph.push(frame)
-        runs = []
+        runs: list[NDArray[np.int16]] = []
         while True:
             try:
                 out = self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return runs
-            runs.append(out.to_ndarray().reshape(-1, self._channels))
+            runs.append(cast("NDArray[np.int16]", out.to_ndarray()).reshape(-1, self._channels))
 
     def _build(self, frame: av.AudioFrame) -> Graph:
         graph = Graph()

@@ -25,7 +25,27 @@ DEVICE_SCHEMES = frozenset({"v4l2", "avfoundation", "dshow"})
 """FFmpeg's capture devices: Linux, macOS, Windows."""
 
 FILE_SUFFIXES = frozenset(
-    [".3gp", ".aac", ".avi", ".flac", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp3", ".mp4", ".mpg", ".oga", ".ogg", ".ogv", ".opus", ".wav", ".webm", ".wmv"]
+    [
+        ".3gp",
+        ".aac",
+        ".avi",
+        ".flac",
+        ".m4a",
+        ".m4v",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp3",
+        ".mp4",
+        ".mpg",
+        ".oga",
+        ".ogg",
+        ".ogv",
+        ".opus",
+        ".wav",
+        ".webm",
+        ".wmv",
+    ]
 )
 """An HTTP URL that ends like this is a file on another machine: it has a beginning and an end."""
 
