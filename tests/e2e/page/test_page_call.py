@@ -79,6 +79,7 @@ async def test_candidates_before_the_answer_wait(server):
 
 async def test_failed_ice_is_restarted(server):
     """When the path fails, a new offer with new ICE credentials goes out on the same connection."""
+    await server.page.clock.install()
     await watch(server)
     first = await server.sent("call:offer")
     await server.page.evaluate("""() => {
@@ -91,6 +92,8 @@ async def test_failed_ice_is_restarted(server):
     assert ufrag(first) != ufrag(second)
     await expect(server.page.locator("#status")).to_have_text(PLAYING, timeout=10_000)
     await frames_grow(server.page)
+    await server.page.clock.run_for(15_000)  # longer than a repair may take
+    await expect(server.page.locator("#status")).to_have_text(PLAYING)
     assert await server.page.evaluate("before === icey.peerConnection")
     assert not [frame for frame in server.frames if frame.get("subtype") == "call:hangup"]
 

@@ -148,6 +148,8 @@ export class Call {
   async #answered(answer) {
     await this.#pc.setRemoteDescription({ type: "answer", sdp: String(answer?.sdp ?? "") });
     for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
+    // A path that came back by itself during an ICE restart makes no event of its own.
+    if (this.#state === "recovering" && this.#pc.connectionState === "connected") this.#connectionChanged();
   }
 
   /** @param {any} data */

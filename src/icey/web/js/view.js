@@ -105,6 +105,7 @@ export class View {
     setText(this.#curtain, CURTAIN[phase]);
     this.#watch.hidden = watching;
     this.#hangup.hidden = !watching;
+    this.#curtain.hidden = !watching && this.#watch.disabled;
     this.#mute.hidden = this.#fullscreen.hidden = !watching;
     this.#live.hidden = phase !== "playing" || !this.#isLive;
     // Whoever pressed one of the two stays on the one that took its place.
@@ -144,6 +145,8 @@ export class View {
   #allow(servers) {
     const selected = servers.find((server) => addressOf(server) === this.#selected);
     this.#watch.disabled = !selected || !watchable(selected);
+    // No invitation to click what cannot be clicked.
+    this.#curtain.hidden = this.#watch.disabled && this.#hangup.hidden;
     this.#watch.title = selected && !watchable(selected) ? "This server has nothing to watch in its present mode." : "";
   }
 
