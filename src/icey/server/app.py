@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from icey.preflight.folders import web_root
 from icey.server.api import ApiContext, add_api
 from icey.server.auth import AccessToken
 from icey.server.gateway import Gateway
@@ -35,6 +34,7 @@ from icey.signalling.hub import Hub
 from icey.signalling.peers import ServerPeer
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from icey.preflight.report import Report
     from icey.sessions.session import SessionService
 
-__all__ = ["create_app", "serve"]
+__all__ = ["create_app", "run", "serve"]
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ async def serve(loaded: Loaded) -> int:
 
 
 async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
-    from icey.sessions import open_sessions  # noqa: PLC0415 - so that tests need no engine
+    from icey.sessions import open_sessions  # noqa: PLC0415 - it imports the engine
 
     settings = loaded.settings
     _raise_descriptor_limit()
@@ -111,37 +111,69 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
         listeners = bind(settings.http.host, settings.http.port)
         for listener in listeners:
             bound.enter_context(listener)
-        sessions = open_sessions(settings)
         port = listeners[0].getsockname()[1]
-        token = AccessToken(settings.auth.token.get_secret_value())
-        hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
-        gateway = Gateway(hub, sessions, settings.auth.allowed_origins)
         now = asyncio.get_running_loop().time()
-        context = ApiContext(
-            settings=settings,
-            version=version(),
-            port=port,
-            peer=hub.server,
-            token=token,
+        await run(
+            settings,
+            root=report.web_root,
+            listeners=listeners,
+            sessions=open_sessions(settings),
             readiness=Readiness(_recheck(loaded, port), report, now),
-            sessions=sessions,
+            stop=stop,
+            on_listening=lambda: _announce(settings, port),
         )
-        app = create_app(context, web_root(settings))
-        server = HttpServer(app, socket_class(gateway), settings.tls)
-        try:
-            await sessions.start()
-            serving = asyncio.create_task(server.serve(sockets=listeners))
-            listening = asyncio.create_task(server.listening.wait())
-            await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done():
-                _announce(settings, port)
-            await _done_before(stop, serving)
-        finally:
-            server.stop_accepting()
-            await _close_sessions(sessions)
-            await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
-        server.should_exit = True
-        await serving
+
+
+async def run(
+    settings: Settings,
+    *,
+    root: Path,
+    listeners: list[socket.socket],
+    sessions: SessionService,
+    readiness: Readiness,
+    stop: asyncio.Event,
+    on_listening: Callable[[], None],
+) -> None:
+    """Serve on bound sockets until ``stop`` is set, then end everything in order.
+
+    Args:
+        settings: the settings in force.
+        root: the folder of the web UI.
+        listeners: bound, not yet listening; the caller closes them.
+        sessions: not yet started; closed here.
+        readiness: the newest preflight report.
+        stop: the request to stop.
+        on_listening: called once connections are accepted.
+    """
+    token = AccessToken(settings.auth.token.get_secret_value())
+    hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
+    gateway = Gateway(hub, sessions, settings.auth.allowed_origins)
+    context = ApiContext(
+        settings=settings,
+        version=version(),
+        port=listeners[0].getsockname()[1],
+        peer=hub.server,
+        token=token,
+        readiness=readiness,
+        sessions=sessions,
+    )
+    app = create_app(context, root)
+    server = HttpServer(app, socket_class(gateway), settings.tls)
+    try:
+        await sessions.start()
+        serving = asyncio.create_task(server.serve(sockets=listeners))
+        listening = asyncio.create_task(server.listening.wait())
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            on_listening()
+        await _done_before(stop, serving)
+    finally:
+        server.stop_accepting()
+        await _close_sessions(sessions)
+        await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
+    listening.cancel()
+    server.should_exit = True
+    await serving
 
 
 def version() -> str:
