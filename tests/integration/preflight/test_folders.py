@@ -1,0 +1,130 @@
+"""Folders, really read and written.
+
+The tests may run as root, whom no mode of a folder stops: a file stands in the way instead.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from icey.config.model import (
+    ClipSettings,
+    IntelligenceSettings,
+    MediaSettings,
+    Settings,
+    SnapshotSettings,
+    VisionSettings,
+)
+from icey.preflight.finding import render
+from icey.preflight.folders import check_record_dir, check_web_root
+
+
+def recording(folder):
+    return Settings(media=MediaSettings(mode="record", record_dir=folder))
+
+
+def shown(finding):
+    return finding.result, render(finding.detail, public=False)
+
+
+def test_writable_folder(tmp_path):
+    """A folder that can be written to passes and holds nothing more than before."""
+    result, detail = shown(check_record_dir(recording(tmp_path)))
+    assert result == "pass"
+    assert detail.startswith(f"{tmp_path} writable, ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_folder(tmp_path):
+    """A folder that is not there yet is tried, and removed again with its parents."""
+    assert check_record_dir(recording(tmp_path / "a" / "b")).result == "pass"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_file_in_the_way(tmp_path, below):
+    """A file where the folder or a parent should be fails and says what to do."""
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / below
+    result, detail = shown(check_record_dir(recording(folder)))
+    assert result == "fail"
+    assert detail.startswith(f"cannot write recordings to {folder} (")
+    assert "--record-dir" in detail
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_read_only_mount(tmp_path):
+    """A folder on a read-only file system fails."""
+    folder = tmp_path / "ro"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "none", folder], capture_output=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip("this user may not mount, so nothing here is read-only")
+    try:
+        result, detail = shown(check_record_dir(recording(folder)))
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert result == "fail"
+    assert "Read-only file system" in detail
+
+
+def test_folder_without_permission(tmp_path):
+    """A folder of another user fails; root may write anywhere, so root cannot see this."""
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.chmod(0o500)
+    assert check_record_dir(recording(tmp_path)).result == "fail"
+
+
+@pytest.mark.parametrize("mode", ["stream", "relay"])
+def test_modes_that_write_nothing(tmp_path, mode):
+    """Where nothing is recorded, not even an impossible folder matters, and none is made."""
+    folder = tmp_path / "file" / "recordings"
+    (tmp_path / "file").write_text("")
+    settings = Settings(media=MediaSettings(mode=mode, record_dir=folder))
+    assert shown(check_record_dir(settings)) == ("pass", f"not written to in {mode} mode")
+
+
+def test_snapshots_and_clips(tmp_path):
+    """In stream mode the folders of snapshots and clips are tried where these are on."""
+    (tmp_path / "file").write_text("")
+    vision = VisionSettings(
+        enabled=True,
+        snapshots=SnapshotSettings(enabled=True),
+        clips=ClipSettings(enabled=True, dir=tmp_path / "file"),
+    )
+    media = MediaSettings(
+        record_dir=tmp_path / "r", intelligence=IntelligenceSettings(vision=vision)
+    )
+    result, detail = shown(check_record_dir(Settings(media=media)))
+    assert result == "fail"
+    assert detail.startswith(f"cannot write clips to {tmp_path / 'file'}")
+    assert "media.intelligence.vision.clips.dir" in detail
+
+
+def test_packaged_page():
+    """The page inside the package is there."""
+    finding = check_web_root(Settings())
+    assert finding.result == "pass"
+    assert "inside the package" in render(finding.detail, public=True)
+
+
+def test_own_page(tmp_path):
+    """A folder with an index.html passes."""
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    assert shown(check_web_root(Settings(web_root=tmp_path))) == ("pass", str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_no_page(tmp_path, content):
+    """A folder without a page, or with an empty one, fails and says what to do."""
+    if content is not None:
+        Path(tmp_path / "index.html").write_text(content)
+    result, detail = shown(check_web_root(Settings(web_root=tmp_path)))
+    assert result == "fail"
+    assert str(tmp_path / "index.html") in detail
+    assert "--web-root" in detail

@@ -1,0 +1,127 @@
+"""Ports, really taken."""
+
+import socket
+
+import pytest
+
+from icey.config.model import HttpSettings, Settings, TurnSettings, WebrtcSettings
+from icey.preflight.finding import render
+from icey.preflight.network import check_ports, check_turn
+from icey.preflight.running import Running
+
+
+@pytest.fixture
+def holder():
+    """Take ports on loopback for the length of a test."""
+    held = []
+
+    def take(kind):
+        sock = socket.socket(socket.AF_INET, kind)
+        held.append(sock)
+        sock.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+        return sock.getsockname()[1]
+
+    yield take
+    for sock in held:
+        sock.close()
+
+
+def ports(http=0, webrtc=0, host="127.0.0.1", running=None):
+    settings = Settings(http=HttpSettings(host=host, port=http), webrtc=WebrtcSettings(port=webrtc))
+    finding = check_ports(settings, running)
+    return finding.result, render(finding.detail, public=True)
+
+
+def free_port(kind):
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_free_ports():
+    """Free ports pass, and are free afterwards."""
+    tcp, udp = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+    for _ in range(2):
+        result, detail = ports(tcp, udp)
+        assert result == "pass"
+        assert f"{tcp} (TCP, HTTP) free, {udp} (UDP, WebRTC) free" in detail
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", tcp))
+
+
+def test_any_port():
+    """Port 0 is any free port."""
+    assert ports() == (
+        "pass",
+        "127.0.0.1: any free port (TCP, HTTP) free, any free port (UDP, WebRTC) free",
+    )
+
+
+def test_http_port_taken(holder):
+    """A taken TCP port fails, names the port, and says what to do."""
+    port = holder(socket.SOCK_STREAM)
+    result, detail = ports(http=port)
+    assert result == "fail"
+    assert f"{port} (TCP, HTTP) on 127.0.0.1: in use by another program" in detail
+    assert "--port" in detail
+
+
+def test_webrtc_port_taken(holder):
+    """A taken UDP port fails; the same number in TCP does not matter."""
+    port = holder(socket.SOCK_DGRAM)
+    result, detail = ports(http=port, webrtc=port)
+    assert result == "fail"
+    assert f"{port} (UDP, WebRTC)" in detail
+    assert "webrtc.port" in detail
+    assert "TCP" not in detail
+
+
+def test_both_ports_taken(holder):
+    """Every taken port is named at once."""
+    result, detail = ports(holder(socket.SOCK_STREAM), holder(socket.SOCK_DGRAM))
+    assert result == "fail"
+    assert detail.count("in use by another program") == 2
+
+
+def test_port_whose_connections_linger(holder):
+    """A port with connections in TIME_WAIT is free, as it is for the server."""
+    port = free_port(socket.SOCK_STREAM)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            served, _ = listener.accept()
+            served.close()  # the side that closes first waits
+            assert client.recv(1) == b""
+    assert ports(http=port)[0] == "pass"
+
+
+def test_own_ports(holder):
+    """The ports that this server holds itself are no failure."""
+    tcp, udp = holder(socket.SOCK_STREAM), holder(socket.SOCK_DGRAM)
+    result, detail = ports(tcp, udp, running=Running(http_port=tcp, webrtc_port=udp))
+    assert result == "pass"
+    assert detail.count("held by this server") == 2
+
+
+def test_address_of_another_machine():
+    """An address that is not of this machine fails and says which setting is wrong."""
+    result, detail = ports(host="192.0.2.1")
+    assert result == "fail"
+    assert "not an address of this machine: set --host or http.host" in detail
+
+
+def test_name_without_address():
+    """A host name that has no address fails."""
+    result, detail = ports(host="no-such-host.invalid")
+    assert result == "fail"
+    assert "'no-such-host.invalid' has no address" in detail
+
+
+def test_turn():
+    """TURN that cannot run yet is a warning; turned off it is none."""
+    assert check_turn(Settings()).result == "warn"
+    assert check_turn(Settings(turn=TurnSettings(enabled=False))).result == "pass"
