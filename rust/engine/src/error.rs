@@ -25,7 +25,10 @@ impl EngineError {
     /// An offer error whose reason is its message.
     pub fn offer(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self::Offer { reason: message.clone(), message }
+        Self::Offer {
+            reason: message.clone(),
+            message,
+        }
     }
 }
 

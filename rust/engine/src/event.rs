@@ -34,7 +34,10 @@ impl EventQueue {
         match &event {
             Event::BitrateEstimated { peer, bitrate } => {
                 for waiting in &mut self.events {
-                    if let Event::BitrateEstimated { peer: p, bitrate: b } = waiting
+                    if let Event::BitrateEstimated {
+                        peer: p,
+                        bitrate: b,
+                    } = waiting
                         && p == peer
                     {
                         *b = *bitrate;
@@ -72,14 +75,29 @@ mod tests {
     #[test]
     fn the_newest_estimate_of_a_peer_replaces_the_waiting_one() {
         let mut queue = EventQueue::default();
-        queue.push(Event::BitrateEstimated { peer: 1, bitrate: 10 });
-        queue.push(Event::BitrateEstimated { peer: 2, bitrate: 20 });
-        queue.push(Event::BitrateEstimated { peer: 1, bitrate: 30 });
+        queue.push(Event::BitrateEstimated {
+            peer: 1,
+            bitrate: 10,
+        });
+        queue.push(Event::BitrateEstimated {
+            peer: 2,
+            bitrate: 20,
+        });
+        queue.push(Event::BitrateEstimated {
+            peer: 1,
+            bitrate: 30,
+        });
         assert_eq!(
             queue.take(),
             vec![
-                Event::BitrateEstimated { peer: 1, bitrate: 30 },
-                Event::BitrateEstimated { peer: 2, bitrate: 20 },
+                Event::BitrateEstimated {
+                    peer: 1,
+                    bitrate: 30
+                },
+                Event::BitrateEstimated {
+                    peer: 2,
+                    bitrate: 20
+                },
             ]
         );
         assert_eq!(queue.merged(), 1);
@@ -92,13 +110,19 @@ mod tests {
         for _ in 0..1000 {
             queue.push(Event::KeyframeRequested { peer: 1, track: 7 });
         }
-        queue.push(Event::PeerDisconnected { peer: 1, reason: "closed by peer".into() });
+        queue.push(Event::PeerDisconnected {
+            peer: 1,
+            reason: "closed by peer".into(),
+        });
         assert_eq!(
             queue.take(),
             vec![
                 Event::PeerConnected { peer: 1 },
                 Event::KeyframeRequested { peer: 1, track: 7 },
-                Event::PeerDisconnected { peer: 1, reason: "closed by peer".into() },
+                Event::PeerDisconnected {
+                    peer: 1,
+                    reason: "closed by peer".into()
+                },
             ]
         );
         assert!(queue.is_empty());

@@ -18,7 +18,11 @@ impl Engine {
     #[new]
     #[pyo3(signature = (*, host="0.0.0.0", port=0, additional_hosts=Vec::new()))]
     fn new(py: Python<'_>, host: &str, port: u16, additional_hosts: Vec<String>) -> PyResult<Self> {
-        let config = EngineConfig { host: host.to_owned(), port, additional_hosts };
+        let config = EngineConfig {
+            host: host.to_owned(),
+            port,
+            additional_hosts,
+        };
         detached(py, || icey_engine::Engine::new(&config)).map(Self)
     }
 
@@ -39,7 +43,10 @@ impl Engine {
 
     fn poll_events(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let events = py.detach(|| self.0.poll_events());
-        events.into_iter().map(|event| event::to_python(py, event)).collect()
+        events
+            .into_iter()
+            .map(|event| event::to_python(py, event))
+            .collect()
     }
 
     fn create_track(&self, py: Python<'_>, kind: &str) -> PyResult<Track> {
@@ -53,10 +60,15 @@ impl Engine {
             "remb" => Estimation::Remb,
             "twcc" => Estimation::Twcc,
             other => {
-                return Err(PyValueError::new_err(format!("estimation {other:?}: remb or twcc")));
+                return Err(PyValueError::new_err(format!(
+                    "estimation {other:?}: remb or twcc"
+                )));
             }
         };
-        let options = PeerOptions { estimation, max_bitrate };
+        let options = PeerOptions {
+            estimation,
+            max_bitrate,
+        };
         detached(py, || self.0.create_peer(options)).map(Peer)
     }
 
@@ -82,6 +94,8 @@ fn kind_of(kind: &str) -> PyResult<MediaKind> {
     match kind {
         "video" => Ok(MediaKind::Video),
         "audio" => Ok(MediaKind::Audio),
-        other => Err(PyValueError::new_err(format!("kind {other:?}: video or audio"))),
+        other => Err(PyValueError::new_err(format!(
+            "kind {other:?}: video or audio"
+        ))),
     }
 }

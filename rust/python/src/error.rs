@@ -33,7 +33,10 @@ fn build(py: Python<'_>, error: &EngineError) -> PyResult<PyErr> {
         EngineError::Closed(_) => "ClosedError",
         EngineError::Address(_) | EngineError::System(_) | EngineError::Frame(_) => "EngineError",
     };
-    let exception = py.import("icey.errors")?.getattr(class)?.call((error.to_string(),), Some(&evidence))?;
+    let exception = py
+        .import("icey.errors")?
+        .getattr(class)?
+        .call((error.to_string(),), Some(&evidence))?;
     Ok(PyErr::from_value(exception))
 }
 

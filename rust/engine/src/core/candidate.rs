@@ -56,11 +56,16 @@ pub fn parse(text: &str) -> Result<Option<Candidate>, EngineError> {
 mod tests {
     use super::*;
 
-    const HOST: &str = "candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host generation 0 ufrag abcd";
+    const HOST: &str =
+        "candidate:1 1 udp 2130706431 192.0.2.7 50000 typ host generation 0 ufrag abcd";
 
     #[test]
     fn a_candidate_is_read_with_any_prefix() {
-        for text in [HOST.to_owned(), format!("a={HOST}\r\n"), HOST.replace("candidate:", "")] {
+        for text in [
+            HOST.to_owned(),
+            format!("a={HOST}\r\n"),
+            HOST.replace("candidate:", ""),
+        ] {
             let candidate = parse(&text).expect("a candidate").expect("a useful one");
             assert_eq!(candidate.addr().to_string(), "192.0.2.7:50000");
         }
@@ -69,7 +74,9 @@ mod tests {
     #[test]
     fn useless_candidates_are_passed_over() {
         for text in [
-            "", "a=end-of-candidates", "candidate:",
+            "",
+            "a=end-of-candidates",
+            "candidate:",
             "candidate:1 1 udp 1 0a1b2c3d-1234.local 50000 typ host",
             "candidate:1 1 tcp 1 192.0.2.7 9 typ host tcptype active",
             "candidate:1 2 udp 1 192.0.2.7 50001 typ host",
@@ -83,8 +90,13 @@ mod tests {
 
     #[test]
     fn what_is_no_candidate_is_refused_with_the_evidence() {
-        for text in ["hello", "candidate:1 1 udp x 192.0.2.7 1 typ host", "candidate:1 1 udp 1 nowhere 1 typ host",
-            "candidate:1 1 sctp 1 192.0.2.7 1 typ host", "candidate:1 1 udp 1 192.0.2.7 99999 typ host"] {
+        for text in [
+            "hello",
+            "candidate:1 1 udp x 192.0.2.7 1 typ host",
+            "candidate:1 1 udp 1 nowhere 1 typ host",
+            "candidate:1 1 sctp 1 192.0.2.7 1 typ host",
+            "candidate:1 1 udp 1 192.0.2.7 99999 typ host",
+        ] {
             match parse(text) {
                 Err(EngineError::Candidate { candidate, .. }) => assert_eq!(candidate, text),
                 other => panic!("{text}: {other:?}"),

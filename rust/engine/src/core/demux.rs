@@ -117,12 +117,17 @@ impl Routes {
             return self.by_ufrag.get(ours).copied();
         }
         let known = self.by_path.get(&path).map(|route| route.peer);
-        self.by_transaction.get(&message.trans_id()).copied().or(known)
+        self.by_transaction
+            .get(&message.trans_id())
+            .copied()
+            .or(known)
     }
 
     /// Whether this path is known to be this peer's.
     pub fn knows(&self, peer: PeerId, path: Path) -> bool {
-        self.by_path.get(&path).is_some_and(|route| route.peer == peer)
+        self.by_path
+            .get(&path)
+            .is_some_and(|route| route.peer == peer)
     }
 
     /// Learns that a path is this peer's, after a STUN message proved it.
@@ -187,9 +192,18 @@ mod tests {
     #[test]
     fn the_first_byte_decides_the_class() {
         let classes = [
-            (0, Class::Stun), (3, Class::Stun), (4, Class::Other), (19, Class::Other), (20, Class::Dtls),
-            (63, Class::Dtls), (64, Class::Other), (127, Class::Other), (128, Class::Media),
-            (191, Class::Media), (192, Class::Other), (255, Class::Other),
+            (0, Class::Stun),
+            (3, Class::Stun),
+            (4, Class::Other),
+            (19, Class::Other),
+            (20, Class::Dtls),
+            (63, Class::Dtls),
+            (64, Class::Other),
+            (127, Class::Other),
+            (128, Class::Media),
+            (191, Class::Media),
+            (192, Class::Other),
+            (255, Class::Other),
         ];
         for (byte, class) in classes {
             assert_eq!(classify(&[byte]), class, "first byte {byte}");
@@ -215,11 +229,20 @@ mod tests {
         routes.set_ufrag(2, "two");
         routes.learn(1, path(1), now);
         routes.learn(2, path(1), now + Duration::from_secs(1));
-        assert_eq!(routes.peer_on(path(1), now + Duration::from_secs(1)), Some(1));
+        assert_eq!(
+            routes.peer_on(path(1), now + Duration::from_secs(1)),
+            Some(1)
+        );
         routes.learn(2, path(1), now + Duration::from_secs(4));
-        assert_eq!(routes.peer_on(path(1), now + Duration::from_secs(4)), Some(2));
+        assert_eq!(
+            routes.peer_on(path(1), now + Duration::from_secs(4)),
+            Some(2)
+        );
         routes.forget(1);
-        assert_eq!(routes.peer_on(path(1), now + Duration::from_secs(5)), Some(2));
+        assert_eq!(
+            routes.peer_on(path(1), now + Duration::from_secs(5)),
+            Some(2)
+        );
     }
 
     #[test]
@@ -231,7 +254,11 @@ mod tests {
         }
         assert_eq!(routes.by_path.len(), MAX_ADDRESSES);
         routes.forget(1);
-        assert!(routes.by_path.is_empty() && routes.by_ufrag.is_empty() && routes.by_transaction.is_empty());
+        assert!(
+            routes.by_path.is_empty()
+                && routes.by_ufrag.is_empty()
+                && routes.by_transaction.is_empty()
+        );
     }
 
     #[test]

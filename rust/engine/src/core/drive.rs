@@ -9,7 +9,7 @@ use str0m::stats::MediaEgressStats;
 use str0m::{Event as RtcEvent, Input, Output};
 
 use super::demux::{Class, classify};
-use super::peer::{Peer, is_possible};
+use super::peer::Peer;
 use super::{Context, Datagram};
 use crate::event::Event;
 
@@ -64,7 +64,10 @@ impl Peer {
             }
         }
         if let Some(bitrate) = self.estimate.take(now) {
-            context.events.push(Event::BitrateEstimated { peer: self.id, bitrate });
+            context.events.push(Event::BitrateEstimated {
+                peer: self.id,
+                bitrate,
+            });
         }
         if let Some(reason) = gone {
             return Driven::Gone(reason);
@@ -72,17 +75,22 @@ impl Peer {
         if self.rtc.as_ref().is_some_and(|rtc| !rtc.is_alive()) {
             return Driven::Gone("connection failed");
         }
-        for deadline in [self.limit(), self.estimate.deadline()].into_iter().flatten() {
+        for deadline in [self.limit(), self.estimate.deadline()]
+            .into_iter()
+            .flatten()
+        {
             until = until.min(deadline);
         }
         Driven::Until(until)
     }
 
     fn transmit(&mut self, transmit: Transmit, context: &mut Context<'_>) {
-        let Transmit { source, destination, contents, .. } = transmit;
-        if !is_possible(source.ip(), destination.ip()) {
-            return;
-        }
+        let Transmit {
+            source,
+            destination,
+            contents,
+            ..
+        } = transmit;
         match classify(&contents) {
             Class::Stun => {
                 if !context.routes.knows(self.id, (source, destination)) {
@@ -98,16 +106,26 @@ impl Peer {
         }
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += contents.len() as u64;
-        let datagram =
-            Datagram { peer: self.id, local: source, remote: destination, payload: contents.into() };
+        let datagram = Datagram {
+            peer: self.id,
+            local: source,
+            remote: destination,
+            payload: contents.into(),
+        };
         context.out.send(datagram);
     }
 
     /// Counts an RTX packet, known by its SSRC (RFC 4588 §5.3): the RTP header is in the clear.
     fn count_resend(&mut self, datagram: &[u8]) {
-        let Some([a, b, c, d]) = datagram.get(8..12) else { return };
+        let Some([a, b, c, d]) = datagram.get(8..12) else {
+            return;
+        };
         let ssrc = u32::from_be_bytes([*a, *b, *c, *d]);
-        if self.senders.iter().any(|sender| sender.rtx.is_some_and(|rtx| *rtx == ssrc)) {
+        if self
+            .senders
+            .iter()
+            .any(|sender| sender.rtx.is_some_and(|rtx| *rtx == ssrc))
+        {
             self.stats.packets_resent += 1;
         }
     }
@@ -122,7 +140,10 @@ impl Peer {
             RtcEvent::KeyframeRequest(request) => {
                 let sender = self.senders.iter().find(|sender| sender.mid == request.mid);
                 if let Some(track) = sender.and_then(|sender| sender.current()) {
-                    context.events.push(Event::KeyframeRequested { peer: self.id, track });
+                    context.events.push(Event::KeyframeRequested {
+                        peer: self.id,
+                        track,
+                    });
                 }
             }
             RtcEvent::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {

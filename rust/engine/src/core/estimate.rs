@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn absurd_numbers_from_the_wire_are_harmless() {
         let (now, mut estimate) = (Instant::now(), Estimate::default());
-        for (i, bitrate) in [f64::NAN, f64::INFINITY, -1.0, 1e300, 0.0].into_iter().enumerate() {
+        for (i, bitrate) in [f64::NAN, f64::INFINITY, -1.0, 1e300, 0.0]
+            .into_iter()
+            .enumerate()
+        {
             estimate.set_remb(bitrate);
             estimate.take(now + INTERVAL * i as u32);
             assert!(estimate.current() <= Some(MAX_BITRATE));

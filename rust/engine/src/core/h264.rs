@@ -58,7 +58,11 @@ struct Aggregate<'a> {
 
 impl<'a> Aggregate<'a> {
     fn new(max: usize) -> Self {
-        Self { max, nals: Vec::new(), size: 1 }
+        Self {
+            max,
+            nals: Vec::new(),
+            size: 1,
+        }
     }
 
     fn fits_at_all(&self, nal: &[u8]) -> bool {
@@ -80,7 +84,11 @@ impl<'a> Aggregate<'a> {
             nals => {
                 let mut payload = Vec::with_capacity(self.size);
                 // The header's NRI is the largest of what it carries (§5.3).
-                let importance = nals.iter().map(|nal| nal[0] & NAL_REF_IDC).max().unwrap_or(0);
+                let importance = nals
+                    .iter()
+                    .map(|nal| nal[0] & NAL_REF_IDC)
+                    .max()
+                    .unwrap_or(0);
                 payload.push(importance | STAP_A);
                 for nal in nals {
                     let length = nal.len() as u16; // below `max`, see `fits_at_all`
@@ -122,7 +130,10 @@ fn nal_units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
             };
             rest = next;
             // The zero byte of a four-byte start code, and trailing zeros, belong to no NAL unit.
-            let end = nal.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+            let end = nal
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |at| at + 1);
             if end > 0 {
                 return Some(&nal[..end]);
             }
@@ -154,7 +165,11 @@ mod tests {
     fn annex_b(nals: &[&[u8]]) -> Vec<u8> {
         let mut data = Vec::new();
         for (i, nal) in nals.iter().enumerate() {
-            data.extend_from_slice(if i % 2 == 0 { &[0, 0, 0, 1] } else { &[0, 0, 1] });
+            data.extend_from_slice(if i % 2 == 0 {
+                &[0, 0, 0, 1]
+            } else {
+                &[0, 0, 1]
+            });
             data.extend_from_slice(nal);
         }
         data
@@ -173,12 +188,17 @@ mod tests {
     fn every_parameter_set_is_kept() {
         let (sps, pps_a, pps_b) = ([0x67, 1], [0x68, 2], [0x68, 3]);
         let payloads = packetize(&annex_b(&[&sps, &pps_a, &pps_b]), MAX_PAYLOAD);
-        assert_eq!(&*payloads[0], &[0x78, 0, 2, 0x67, 1, 0, 2, 0x68, 2, 0, 2, 0x68, 3]);
+        assert_eq!(
+            &*payloads[0],
+            &[0x78, 0, 2, 0x67, 1, 0, 2, 0x68, 2, 0, 2, 0x68, 3]
+        );
     }
 
     #[test]
     fn a_large_slice_becomes_equal_fragments_that_join_to_the_slice() {
-        let slice: Vec<u8> = std::iter::once(0x65).chain((0..5000).map(|i| (i % 251 + 1) as u8)).collect();
+        let slice: Vec<u8> = std::iter::once(0x65)
+            .chain((0..5000).map(|i| (i % 251 + 1) as u8))
+            .collect();
         let payloads = packetize(&annex_b(&[&slice]), MAX_PAYLOAD);
         assert_eq!(payloads.len(), 5);
         assert!(payloads[..4].iter().all(|p| p.len() == MAX_PAYLOAD));
@@ -213,6 +233,9 @@ mod tests {
     #[test]
     fn trailing_zeros_are_no_part_of_a_nal_unit() {
         let payloads = packetize(b"\0\0\x01\x65\x05\0\0\0\x01\x41\x06\0", MAX_PAYLOAD);
-        assert_eq!(payloads.iter().map(|p| p.to_vec()).collect::<Vec<_>>(), vec![vec![0x65, 5], vec![0x41, 6]]);
+        assert_eq!(
+            payloads.iter().map(|p| p.to_vec()).collect::<Vec<_>>(),
+            vec![vec![0x65, 5], vec![0x41, 6]]
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! to an [`Outbound`]. After any call, [`Core::next_deadline`] says when to call
 //! [`Core::expire`] at the latest, and [`Core::take_events`] what has happened.
 
+mod answer;
 pub mod candidate;
 pub mod demux;
 mod drive;
@@ -110,12 +111,20 @@ impl Core {
         out: &mut dyn Outbound,
     ) -> Result<String, EngineError> {
         let local = self.local.clone();
-        self.with_peer(id, now, out, |peer, context| peer.accept_offer(now, sdp, &local, context))
-            .unwrap_or(Err(EngineError::Closed("peer")))
+        self.with_peer(id, now, out, |peer, context| {
+            peer.accept_offer(now, sdp, &local, context)
+        })
+        .unwrap_or(Err(EngineError::Closed("peer")))
     }
 
     /// Takes a remote candidate.
-    pub fn add_candidate(&mut self, id: PeerId, candidate: Candidate, now: Instant, out: &mut dyn Outbound) {
+    pub fn add_candidate(
+        &mut self,
+        id: PeerId,
+        candidate: Candidate,
+        now: Instant,
+        out: &mut dyn Outbound,
+    ) {
         self.with_peer(id, now, out, |peer, _| peer.add_candidate(now, candidate));
     }
 
@@ -124,7 +133,8 @@ impl Core {
         self.with_peer(id, now, out, |peer, _| peer.close());
         self.forget(id);
         // The goodbye may have been answered by an event about what the owner wanted anyway.
-        self.events.retain(|event| !matches!(event, Event::PeerDisconnected { peer, .. } if *peer == id));
+        self.events
+            .retain(|event| !matches!(event, Event::PeerDisconnected { peer, .. } if *peer == id));
     }
 
     /// Says goodbye to all.
@@ -142,7 +152,9 @@ impl Core {
 
     /// Ends a track; its viewers stay, without it.
     pub fn close_track(&mut self, id: TrackId) {
-        let Some(track) = self.tracks.remove(&id) else { return };
+        let Some(track) = self.tracks.remove(&id) else {
+            return;
+        };
         for viewer in track.viewers() {
             if let Some(peer) = self.peers.get_mut(&viewer) {
                 peer.track_closed(id);
@@ -152,8 +164,12 @@ impl Core {
 
     /// Sends a track to a peer, in place of its earlier one of that kind.
     pub fn attach(&mut self, id: PeerId, track: TrackId, now: Instant, out: &mut dyn Outbound) {
-        let Some(kind) = self.tracks.get(&track).map(|track| track.state.kind) else { return };
-        self.with_peer(id, now, out, |peer, context| peer.attach(kind, track, context));
+        let Some(kind) = self.tracks.get(&track).map(|track| track.state.kind) else {
+            return;
+        };
+        self.with_peer(id, now, out, |peer, context| {
+            peer.attach(kind, track, context)
+        });
         self.update_viewer(id);
     }
 
@@ -167,7 +183,9 @@ impl Core {
 
     /// Sends a frame to every viewer of its track.
     pub fn push(&mut self, frame: &Frame, now: Instant, out: &mut dyn Outbound) {
-        let Some(track) = self.tracks.get(&frame.track) else { return };
+        let Some(track) = self.tracks.get(&frame.track) else {
+            return;
+        };
         let lost = track.state.gap.swap(false, Ordering::Relaxed);
         let viewers = track.viewers();
         if lost && track.state.kind == MediaKind::Video {
@@ -178,11 +196,16 @@ impl Core {
             }
             // One request will do: the keyframe is for all of them.
             if let Some(peer) = viewers.first().copied() {
-                self.events.push(Event::KeyframeRequested { peer, track: frame.track });
+                self.events.push(Event::KeyframeRequested {
+                    peer,
+                    track: frame.track,
+                });
             }
         }
         for viewer in viewers {
-            let switched = self.with_peer(viewer, now, out, |peer, context| peer.send(now, frame, context));
+            let switched = self.with_peer(viewer, now, out, |peer, context| {
+                peer.send(now, frame, context)
+            });
             if switched == Some(true) {
                 self.update_viewer(viewer);
             }
@@ -293,14 +316,17 @@ impl Core {
 
     fn disconnect(&mut self, id: PeerId, reason: String) {
         if self.forget(id) {
-            self.events.push(Event::PeerDisconnected { peer: id, reason });
+            self.events
+                .push(Event::PeerDisconnected { peer: id, reason });
         }
     }
 
     fn forget(&mut self, id: PeerId) -> bool {
         self.timers.forget(id);
         self.routes.forget(id);
-        let Some(peer) = self.peers.remove(&id) else { return false };
+        let Some(peer) = self.peers.remove(&id) else {
+            return false;
+        };
         for track in peer.tracks() {
             if let Some(track) = self.tracks.get_mut(&track) {
                 track.remove(id);
@@ -324,5 +350,6 @@ impl Core {
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic")
 }

@@ -5,8 +5,6 @@
 //! So an offer is rewritten before str0m sees it: one section of a kind is sent to, the others
 //! are inactive, and lines that only matter for receiving are left out.
 
-use std::net::SocketAddr;
-
 use str0m::media::Mid;
 
 use super::candidate;
@@ -23,8 +21,14 @@ const MAX_CANDIDATES: usize = 32;
 const DIRECTIONS: [&str; 4] = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"];
 
 /// Lines about what the browser sends. It sends nothing to this engine yet.
-const RECEIVE_ONLY: [&str; 6] =
-    ["a=ssrc:", "a=ssrc-group:", "a=simulcast:", "a=rid:", "a=msid:", "a=sctp-init:"];
+const RECEIVE_ONLY: [&str; 6] = [
+    "a=ssrc:",
+    "a=ssrc-group:",
+    "a=simulcast:",
+    "a=rid:",
+    "a=msid:",
+    "a=sctp-init:",
+];
 
 /// An offer as str0m is given it.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +42,9 @@ impl Prepared {
     /// The sections that are sent to.
     pub fn wanted(&self) -> impl Iterator<Item = (MediaKind, Mid)> {
         let video = self.video.map(|mid| (MediaKind::Video, mid));
-        video.into_iter().chain(self.audio.map(|mid| (MediaKind::Audio, mid)))
+        video
+            .into_iter()
+            .chain(self.audio.map(|mid| (MediaKind::Audio, mid)))
     }
 }
 
@@ -50,7 +56,9 @@ pub fn prepare(sdp: &str) -> Result<Prepared, EngineError> {
     let mut chosen: [Option<usize>; 2] = [None, None];
     let mut offered = [false, false];
     for (i, section) in sections.iter().enumerate() {
-        let Some(kind) = Kind::of(section) else { continue };
+        let Some(kind) = Kind::of(section) else {
+            continue;
+        };
         let direction = direction_of(section).unwrap_or(session_direction);
         if !matches!(direction, "a=sendrecv" | "a=recvonly") || is_rejected(section) {
             continue;
@@ -80,33 +88,26 @@ pub fn prepare(sdp: &str) -> Result<Prepared, EngineError> {
         }
         if Kind::of(section).is_some() {
             let wanted = chosen.contains(&Some(i));
-            push_line(&mut text, if wanted { "a=recvonly" } else { "a=inactive" }, &mut candidates);
+            push_line(
+                &mut text,
+                if wanted { "a=recvonly" } else { "a=inactive" },
+                &mut candidates,
+            );
         }
     }
     let mid = |kind: Kind| chosen[kind as usize].and_then(|i| mid_of(&sections[i]));
-    Ok(Prepared { text, video: mid(Kind::Video), audio: mid(Kind::Audio) })
-}
-
-/// An answer that advertises further addresses, behind those that ICE itself knows.
-pub fn with_candidates(answer: &str, additional: &[SocketAddr]) -> String {
-    let Some(last) = answer.rfind("a=candidate:") else {
-        return answer.to_owned();
-    };
-    let at = answer[last..].find('\n').map_or(answer.len(), |end| last + end + 1);
-    let (before, after) = answer.split_at(at);
-    let lines: String = additional.iter().enumerate().map(|(i, address)| further(i, *address)).collect();
-    format!("{before}{lines}{after}")
-}
-
-/// A host candidate of less priority than the local ones (RFC 8445 §5.1.2.1).
-fn further(index: usize, address: SocketAddr) -> String {
-    let preference = 1000_u32.saturating_sub(index as u32);
-    let priority = (126 << 24) | (preference << 8) | 255;
-    format!("a=candidate:nat{index} 1 udp {priority} {} {} typ host\r\n", address.ip(), address.port())
+    Ok(Prepared {
+        text,
+        video: mid(Kind::Video),
+        audio: mid(Kind::Audio),
+    })
 }
 
 fn mid_of(section: &[&str]) -> Option<Mid> {
-    section.iter().find_map(|line| line.strip_prefix("a=mid:")).map(Mid::from)
+    section
+        .iter()
+        .find_map(|line| line.strip_prefix("a=mid:"))
+        .map(Mid::from)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,9 @@ fn parameter<'a>(section: &'a [&str], pt: &str, name: &str) -> Option<&'a str> {
         }
         parameters.split(';').find_map(|parameter| {
             let (key, value) = parameter.trim().split_once('=')?;
-            key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
+            key.trim()
+                .eq_ignore_ascii_case(name)
+                .then_some(value.trim())
         })
     })
 }
@@ -175,7 +178,9 @@ fn is_packetization_mode_1(section: &[&str], pt: &str) -> bool {
 fn is_baseline_decoder(section: &[&str], pt: &str) -> bool {
     // Without the parameter it is Baseline (RFC 6184 §8.1).
     let profile = parameter(section, pt, "profile-level-id").unwrap_or("42000a");
-    ["42", "4d", "4D", "64"].iter().any(|idc| profile.starts_with(idc))
+    ["42", "4d", "4D", "64"]
+        .iter()
+        .any(|idc| profile.starts_with(idc))
 }
 
 fn direction_of<'a>(lines: &[&'a str]) -> Option<&'a str> {
@@ -211,7 +216,11 @@ fn split(sdp: &str) -> Result<(Vec<&str>, Vec<Vec<&str>>), EngineError> {
     }
     let mut session = Vec::new();
     let mut sections: Vec<Vec<&str>> = Vec::new();
-    for line in sdp.split('\n').map(str::trim_end).filter(|line| !line.is_empty()) {
+    for line in sdp
+        .split('\n')
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+    {
         if line.len() > MAX_LINE_BYTES {
             return Err(refuse("a line is longer than 4096 bytes"));
         }
@@ -236,7 +245,9 @@ fn split(sdp: &str) -> Result<(Vec<&str>, Vec<Vec<&str>>), EngineError> {
         Kind::of(section).is_some() || section[0].starts_with("m=application ")
     };
     if !sections.iter().all(known) {
-        return Err(refuse("a media section that is neither audio, video nor application"));
+        return Err(refuse(
+            "a media section that is neither audio, video nor application",
+        ));
     }
     Ok((session, sections))
 }

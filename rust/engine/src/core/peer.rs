@@ -12,7 +12,7 @@
 //! * Resends stop above a ratio of bytes; the default of 15 % leaves holes at 10 % loss or in a
 //!   burst. Ours still bounds what a peer that NACKs everything can make us send.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::change::SdpOffer;
@@ -23,6 +23,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
 use str0m::{Candidate, Input, Rtc};
 
+use super::answer;
 use super::demux::{Class, Path};
 use super::estimate::Estimate;
 use super::offer::{self, Prepared};
@@ -156,7 +157,9 @@ impl Peer {
         let answer = answer?;
         self.offered.get_or_insert(now);
         if let Some(rtc) = self.rtc.as_mut() {
-            context.routes.set_ufrag(self.id, &rtc.direct_api().local_ice_credentials().ufrag);
+            context
+                .routes
+                .set_ufrag(self.id, &rtc.direct_api().local_ice_credentials().ufrag);
             for candidate in self.early.drain(..) {
                 rtc.add_remote_candidate(candidate);
             }
@@ -165,7 +168,7 @@ impl Peer {
         if self.connected {
             self.request_keyframes(context);
         }
-        Ok(offer::with_candidates(&answer, &local.additional))
+        Ok(answer::finish(&answer, &local.additional))
     }
 
     fn build(&self, now: Instant, local: &Local) -> Rtc {
@@ -190,9 +193,13 @@ impl Peer {
             config = config.enable_bwe(Some((self.options.max_bitrate / 2).into()));
         }
         let codecs = config.codec_config();
-        for (pt, rtx, profile) in
-            [(108, 109, 0x42e01f), (127, 121, 0x42001f), (123, 119, 0x4d001f), (114, 115, 0x64001f), (116, 117, 0x640c1f)]
-        {
+        for (pt, rtx, profile) in [
+            (108, 109, 0x42e01f),
+            (127, 121, 0x42001f),
+            (123, 119, 0x4d001f),
+            (114, 115, 0x64001f),
+            (116, 117, 0x640c1f),
+        ] {
             codecs.add_h264(u8::into(pt), Some(u8::into(rtx)), true, profile);
         }
         for params in codecs.iter_mut() {
@@ -205,7 +212,8 @@ impl Peer {
             }
         }
         if twcc {
-            rtc.bwe().set_bitrate(150_000.into(), self.options.max_bitrate.into());
+            rtc.bwe()
+                .set_bitrate(150_000.into(), self.options.max_bitrate.into());
         }
         rtc
     }
@@ -217,7 +225,7 @@ impl Peer {
         for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
             declare(rtc, sender);
         }
-        let mut answer = answer(rtc, &prepared.text)?;
+        let mut answer = accept(rtc, &prepared.text)?;
         let mut renumbered = false;
         for (kind, mid) in prepared.wanted() {
             if self.senders.iter().any(|sender| sender.mid == mid) {
@@ -241,10 +249,11 @@ impl Peer {
         }
         if renumbered {
             // The same offer again changes nothing, and the answer now has the SSRCs chosen here.
-            answer = self::answer(rtc, &prepared.text)?;
+            answer = accept(rtc, &prepared.text)?;
         }
         self.senders.retain(|sender| {
-            rtc.media(sender.mid).is_some_and(|media| media.direction().is_sending())
+            rtc.media(sender.mid)
+                .is_some_and(|media| media.direction().is_sending())
         });
         for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
             rtc.direct_api().remove_stream_tx(sender.ssrc);
@@ -268,7 +277,14 @@ impl Peer {
     }
 
     /// Takes a datagram that is this peer's.
-    pub fn receive(&mut self, now: Instant, path: Path, class: Class, datagram: &[u8], context: &mut Context<'_>) {
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        path: Path,
+        class: Class,
+        datagram: &[u8],
+        context: &mut Context<'_>,
+    ) {
         let (destination, source) = path;
         let Some(rtc) = self.rtc.as_mut() else { return };
         let Ok(receive) = Receive::new(Protocol::Udp, source, destination, datagram) else {
@@ -296,7 +312,10 @@ impl Peer {
             if now.saturating_duration_since(self.heard) >= LOST_AFTER {
                 return Err("connection lost");
             }
-        } else if self.offered.is_some_and(|at| now.saturating_duration_since(at) >= FAILED_AFTER) {
+        } else if self
+            .offered
+            .is_some_and(|at| now.saturating_duration_since(at) >= FAILED_AFTER)
+        {
             return Err("connection failed");
         }
         if let Some(rtc) = self.rtc.as_mut() {
@@ -307,7 +326,11 @@ impl Peer {
 
     /// When the peer is to be given up, if it stays silent.
     pub(super) fn limit(&self) -> Option<Instant> {
-        if self.connected { Some(self.heard + LOST_AFTER) } else { self.offered.map(|at| at + FAILED_AFTER) }
+        if self.connected {
+            Some(self.heard + LOST_AFTER)
+        } else {
+            self.offered.map(|at| at + FAILED_AFTER)
+        }
     }
 
     /// Sends `track` in place of the earlier one of its kind.
@@ -315,7 +338,10 @@ impl Peer {
         self.attached[kind as usize] = Some(track);
         for sender in self.senders.iter_mut().filter(|sender| sender.kind == kind) {
             if sender.attach(track) && self.connected {
-                context.events.push(Event::KeyframeRequested { peer: self.id, track });
+                context.events.push(Event::KeyframeRequested {
+                    peer: self.id,
+                    track,
+                });
             }
         }
     }
@@ -349,16 +375,23 @@ impl Peer {
     /// Sends one frame, if the peer is to have it. `true` if it went over to this track by that,
     /// and needs the earlier one no longer.
     pub fn send(&mut self, now: Instant, frame: &Frame, context: &mut Context<'_>) -> bool {
-        let Some(rtc) = self.rtc.as_mut().filter(|_| self.connected) else { return false };
+        let Some(rtc) = self.rtc.as_mut().filter(|_| self.connected) else {
+            return false;
+        };
         let carries = |sender: &&mut Sender| sender.tracks().any(|track| track == frame.track);
-        let Some(sender) = self.senders.iter_mut().find(carries) else { return false };
+        let Some(sender) = self.senders.iter_mut().find(carries) else {
+            return false;
+        };
         if sender.kind == MediaKind::Video {
             if is_congested(rtc, sender, now) {
                 sender.wait_for_keyframe();
                 self.congested = true;
             } else if self.congested {
                 self.congested = false;
-                context.events.push(Event::KeyframeRequested { peer: self.id, track: frame.track });
+                context.events.push(Event::KeyframeRequested {
+                    peer: self.id,
+                    track: frame.track,
+                });
             }
             if self.congested {
                 self.stats.frames_dropped += 1;
@@ -367,13 +400,17 @@ impl Peer {
             }
         }
         let before = sender.current();
-        let Verdict::Send { timestamp } = sender.judge(frame) else { return false };
+        let Verdict::Send { timestamp } = sender.judge(frame) else {
+            return false;
+        };
         if !sender.declared {
             declare(rtc, sender);
         }
         let captured = frame.captured.min(now);
         let mut api = rtc.direct_api();
-        let Some(stream) = api.stream_tx(&sender.ssrc) else { return false };
+        let Some(stream) = api.stream_tx(&sender.ssrc) else {
+            return false;
+        };
         let last = frame.payloads.len() - 1;
         for (i, payload) in frame.payloads.iter().enumerate() {
             let sequence = sender.next_sequence().into();
@@ -389,7 +426,11 @@ impl Peer {
 
     /// Drops to the next keyframe, because packets of this peer were thrown away.
     pub fn fell_behind(&mut self) {
-        for sender in self.senders.iter_mut().filter(|sender| sender.kind == MediaKind::Video) {
+        for sender in self
+            .senders
+            .iter_mut()
+            .filter(|sender| sender.kind == MediaKind::Video)
+        {
             sender.wait_for_keyframe();
             self.congested = true;
         }
@@ -417,7 +458,10 @@ impl Peer {
     pub(super) fn request_keyframes(&self, context: &mut Context<'_>) {
         for sender in self.senders.iter().filter(|sender| sender.is_waiting()) {
             if let Some(track) = sender.wanted() {
-                context.events.push(Event::KeyframeRequested { peer: self.id, track });
+                context.events.push(Event::KeyframeRequested {
+                    peer: self.id,
+                    track,
+                });
             }
         }
     }
@@ -438,22 +482,29 @@ fn advance(rtc: &mut Rtc, now: Instant, errors: &mut u32) {
     }
 }
 
-fn answer(rtc: &mut Rtc, text: &str) -> Result<String, EngineError> {
+fn accept(rtc: &mut Rtc, text: &str) -> Result<String, EngineError> {
     let refuse = |error: &dyn std::fmt::Display| EngineError::Offer {
         message: format!("the SDP offer is refused: {error}"),
         reason: "sdp: the offer cannot be understood".into(),
     };
     let offer = SdpOffer::from_sdp_string(text).map_err(|error| refuse(&error))?;
-    let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| refuse(&error))?;
+    let answer = rtc
+        .sdp_api()
+        .accept_offer(offer)
+        .map_err(|error| refuse(&error))?;
     Ok(answer.to_sdp_string())
 }
 
 /// Gives the stream of a section SSRCs of which the main one is always the smaller.
 fn renumber(rtc: &mut Rtc, mid: Mid) -> (Ssrc, Option<Ssrc>) {
     let mut api = rtc.direct_api();
-    let had = api.stream_tx_by_mid(mid, None).map(|stream| (stream.ssrc(), stream.rtx()));
+    let had = api
+        .stream_tx_by_mid(mid, None)
+        .map(|stream| (stream.ssrc(), stream.rtx()));
     let ssrc = Ssrc::from(fastrand::u32(1..1 << 31));
-    let rtx = had.and_then(|(_, rtx)| rtx).map(|_| Ssrc::from(fastrand::u32(1 << 31..)));
+    let rtx = had
+        .and_then(|(_, rtx)| rtx)
+        .map(|_| Ssrc::from(fastrand::u32(1 << 31..)));
     if let Some((old, _)) = had {
         api.remove_stream_tx(old);
         api.declare_stream_tx(ssrc, rtx, mid, None);
@@ -478,19 +529,22 @@ fn payload_type(rtc: &Rtc, kind: MediaKind, mid: Mid) -> Option<str0m::media::Pt
         MediaKind::Audio => Codec::Opus,
     };
     let params = rtc.codec_config().params().iter();
-    params.filter(|p| p.spec().codec == codec).map(|p| p.pt()).find(|pt| media.remote_pts().contains(pt))
+    params
+        .filter(|p| p.spec().codec == codec)
+        .map(|p| p.pt())
+        .find(|pt| media.remote_pts().contains(pt))
 }
 
 fn is_congested(rtc: &mut Rtc, sender: &Sender, now: Instant) -> bool {
     let mut api = rtc.direct_api();
-    let Some(queue) = api.stream_tx(&sender.ssrc).and_then(|stream| stream.queue_info()) else {
+    let Some(queue) = api
+        .stream_tx(&sender.ssrc)
+        .and_then(|stream| stream.queue_info())
+    else {
         return false;
     };
     queue.packet_count() > MAX_QUEUE_PACKETS
-        || queue.first_unsent().is_some_and(|at| now.saturating_duration_since(at) > MAX_QUEUE_AGE)
-}
-
-/// Whether a datagram can leave at all: loopback reaches loopback only.
-pub(super) fn is_possible(source: IpAddr, destination: IpAddr) -> bool {
-    source.is_ipv4() == destination.is_ipv4() && source.is_loopback() == destination.is_loopback()
+        || queue
+            .first_unsent()
+            .is_some_and(|at| now.saturating_duration_since(at) > MAX_QUEUE_AGE)
 }

@@ -136,19 +136,27 @@ impl Sender {
             return Verdict::Skip;
         }
         let timestamp = match self.timeline {
-            Some(line) if !self.waiting => line.rtp.wrapping_add((frame.timestamp - line.media) as u32),
+            Some(line) if !self.waiting => {
+                line.rtp.wrapping_add((frame.timestamp - line.media) as u32)
+            }
             // A start, on a timeline that may have begun with another track: as far on as the
             // capture clock went on, and one unit at least.
             Some(line) => {
-                let elapsed = frame.captured.saturating_duration_since(line.captured).as_nanos();
+                let elapsed = frame
+                    .captured
+                    .saturating_duration_since(line.captured)
+                    .as_nanos();
                 let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
                 line.rtp.wrapping_add((units as u32).max(1))
             }
             None => fastrand::u32(..),
         };
         self.waiting = false;
-        self.timeline =
-            Some(Timeline { media: frame.timestamp, rtp: timestamp, captured: frame.captured });
+        self.timeline = Some(Timeline {
+            media: frame.timestamp,
+            rtp: timestamp,
+            captured: frame.captured,
+        });
         Verdict::Send { timestamp }
     }
 
@@ -171,7 +179,13 @@ mod tests {
     }
 
     fn frame(track: TrackId, timestamp: i64, captured: Instant, keyframe: bool) -> Frame {
-        Frame { track, payloads: vec![], timestamp, captured, keyframe }
+        Frame {
+            track,
+            payloads: vec![],
+            timestamp,
+            captured,
+            keyframe,
+        }
     }
 
     fn sent(verdict: Verdict) -> u32 {
@@ -207,7 +221,8 @@ mod tests {
         assert!(sender.attach(2));
         let after = start + Duration::from_millis(100);
         assert_eq!(sender.judge(&frame(2, 5, after, false)), Verdict::Skip);
-        let still_old = sent(sender.judge(&frame(1, 903_000, start + Duration::from_millis(33), false)));
+        let still_old =
+            sent(sender.judge(&frame(1, 903_000, start + Duration::from_millis(33), false)));
         assert_eq!(still_old.wrapping_sub(first), 3000);
         let new = sent(sender.judge(&frame(2, 5, after, true)));
         assert_eq!(new.wrapping_sub(still_old), 6030, "67 ms on at 90 kHz");

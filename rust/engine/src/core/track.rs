@@ -75,7 +75,13 @@ impl Frame {
                 "no NAL unit in the access unit; H.264 is taken as Annex B".into(),
             ));
         }
-        Ok(Self { track, payloads, timestamp, captured, keyframe })
+        Ok(Self {
+            track,
+            payloads,
+            timestamp,
+            captured,
+            keyframe,
+        })
     }
 }
 
@@ -114,7 +120,10 @@ pub struct Track {
 
 impl Track {
     pub fn new(state: Arc<TrackState>) -> Self {
-        Self { state, viewers: BTreeSet::new() }
+        Self {
+            state,
+            viewers: BTreeSet::new(),
+        }
     }
 
     pub fn add(&mut self, peer: PeerId) {
@@ -132,7 +141,9 @@ impl Track {
     }
 
     fn publish(&self) {
-        self.state.viewers.store(self.viewers.len(), Ordering::Relaxed);
+        self.state
+            .viewers
+            .store(self.viewers.len(), Ordering::Relaxed);
     }
 }
 
@@ -155,7 +166,10 @@ mod tests {
         ] {
             assert!(matches!(frame(kind, &data), Err(EngineError::Frame(_))));
         }
-        assert_eq!(frame(MediaKind::Audio, &[1; MAX_OPUS]).map(|f| f.payloads.len()), Ok(1));
+        assert_eq!(
+            frame(MediaKind::Audio, &[1; MAX_OPUS]).map(|f| f.payloads.len()),
+            Ok(1)
+        );
     }
 
     #[test]

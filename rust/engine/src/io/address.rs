@@ -6,13 +6,19 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// Writes an address as the socket's family wants it; its length in bytes.
 ///
 /// A socket for both families names IPv4 peers by IPv4-mapped addresses (RFC 4291 §2.5.5.2).
-pub fn write(address: SocketAddr, dual: bool, into: &mut libc::sockaddr_storage) -> libc::socklen_t {
+pub fn write(
+    address: SocketAddr,
+    dual: bool,
+    into: &mut libc::sockaddr_storage,
+) -> libc::socklen_t {
     match address {
         SocketAddr::V4(v4) if !dual => {
             let raw = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(v4.ip().octets()),
+                },
                 sin_zero: [0; 8],
             };
             // SAFETY: sockaddr_storage is large enough and aligned for every socket address.
@@ -66,9 +72,11 @@ mod tests {
 
     #[test]
     fn an_address_survives_the_way_to_the_kernel_and_back() {
-        for (text, dual) in
-            [("192.0.2.1:4501", false), ("192.0.2.1:4501", true), ("[2001:db8::1]:4501", true)]
-        {
+        for (text, dual) in [
+            ("192.0.2.1:4501", false),
+            ("192.0.2.1:4501", true),
+            ("[2001:db8::1]:4501", true),
+        ] {
             let address: SocketAddr = text.parse().expect("an address");
             // SAFETY: all-zero bytes are a valid sockaddr_storage.
             let mut storage = unsafe { mem::zeroed() };

@@ -70,7 +70,10 @@ mod tests {
     #[test]
     fn loopback_is_there_and_comes_last() {
         let addresses = local_addresses(false).expect("a list");
-        assert_eq!(addresses.iter().find(|a| a.is_loopback()), Some(&Ipv4Addr::LOCALHOST.into()));
+        assert_eq!(
+            addresses.iter().find(|a| a.is_loopback()),
+            Some(&Ipv4Addr::LOCALHOST.into())
+        );
         assert!(addresses.last().is_some_and(IpAddr::is_loopback));
         assert!(addresses.iter().all(IpAddr::is_ipv4));
     }

@@ -33,15 +33,41 @@ pub type Reply<T> = SyncSender<T>;
 
 /// A request to the thread.
 pub enum Command {
-    CreatePeer { id: PeerId, options: PeerOptions, state: Arc<PeerState> },
-    AcceptOffer { id: PeerId, sdp: String, reply: Reply<Result<String, EngineError>> },
-    AddCandidate { id: PeerId, candidate: Candidate },
-    ClosePeer { id: PeerId },
-    PeerStats { id: PeerId, reply: Reply<Option<PeerStats>> },
-    CreateTrack { state: Arc<TrackState> },
-    CloseTrack { id: TrackId },
-    Attach { peer: PeerId, track: TrackId },
-    Detach { peer: PeerId, kind: MediaKind },
+    CreatePeer {
+        id: PeerId,
+        options: PeerOptions,
+        state: Arc<PeerState>,
+    },
+    AcceptOffer {
+        id: PeerId,
+        sdp: String,
+        reply: Reply<Result<String, EngineError>>,
+    },
+    AddCandidate {
+        id: PeerId,
+        candidate: Candidate,
+    },
+    ClosePeer {
+        id: PeerId,
+    },
+    PeerStats {
+        id: PeerId,
+        reply: Reply<Option<PeerStats>>,
+    },
+    CreateTrack {
+        state: Arc<TrackState>,
+    },
+    CloseTrack {
+        id: TrackId,
+    },
+    Attach {
+        peer: PeerId,
+        track: TrackId,
+    },
+    Detach {
+        peer: PeerId,
+        kind: MediaKind,
+    },
 }
 
 /// Everything that handles and thread share.
@@ -82,7 +108,9 @@ impl Shared {
             return Err(EngineError::Closed("engine"));
         }
         if commands.len() >= MAX_COMMANDS {
-            return Err(EngineError::System("the engine does not keep up with its commands".into()));
+            return Err(EngineError::System(
+                "the engine does not keep up with its commands".into(),
+            ));
         }
         commands.push_back(command);
         drop(commands);
@@ -169,20 +197,34 @@ mod tests {
     use super::*;
 
     fn frame(track: &TrackState) -> Frame {
-        Frame::new(track.id, track.kind, b"\0\0\x01\x65\x01", 0, Instant::now(), true).expect("a frame")
+        Frame::new(
+            track.id,
+            track.kind,
+            b"\0\0\x01\x65\x01",
+            0,
+            Instant::now(),
+            true,
+        )
+        .expect("a frame")
     }
 
     #[test]
     fn a_full_queue_drops_the_frame_and_marks_the_gap() {
         let shared = Shared::new().expect("eventfds");
-        let (full, other) = (TrackState::new(1, MediaKind::Video), TrackState::new(2, MediaKind::Video));
+        let (full, other) = (
+            TrackState::new(1, MediaKind::Video),
+            TrackState::new(2, MediaKind::Video),
+        );
         for _ in 0..MAX_FRAMES_PER_TRACK + 2 {
             shared.frame(&full, frame(&full)).expect("open");
         }
         shared.frame(&other, frame(&other)).expect("open");
         assert!(full.gap.load(Ordering::Relaxed) && !other.gap.load(Ordering::Relaxed));
         assert_eq!(shared.counters.frames_dropped.load(Ordering::Relaxed), 2);
-        assert_eq!(std::iter::from_fn(|| shared.take_frame()).count(), MAX_FRAMES_PER_TRACK + 1);
+        assert_eq!(
+            std::iter::from_fn(|| shared.take_frame()).count(),
+            MAX_FRAMES_PER_TRACK + 1
+        );
         assert_eq!(full.queued.load(Ordering::Relaxed), 0);
     }
 
@@ -191,7 +233,13 @@ mod tests {
         let shared = Shared::new().expect("eventfds");
         shared.close();
         let track = TrackState::new(1, MediaKind::Video);
-        assert_eq!(shared.frame(&track, frame(&track)), Err(EngineError::Closed("engine")));
-        assert_eq!(shared.command(Command::ClosePeer { id: 1 }), Err(EngineError::Closed("engine")));
+        assert_eq!(
+            shared.frame(&track, frame(&track)),
+            Err(EngineError::Closed("engine"))
+        );
+        assert_eq!(
+            shared.command(Command::ClosePeer { id: 1 }),
+            Err(EngineError::Closed("engine"))
+        );
     }
 }

@@ -61,17 +61,26 @@ impl Engine {
     /// Binds the port and starts the thread.
     pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
         let host = parse_ip(&config.host)?;
-        let additional: Vec<IpAddr> =
-            config.additional_hosts.iter().map(|text| parse_ip(text)).collect::<Result<_, _>>()?;
+        let additional: Vec<IpAddr> = config
+            .additional_hosts
+            .iter()
+            .map(|text| parse_ip(text))
+            .collect::<Result<_, _>>()?;
         let socket = Arc::new(Socket::bind(host, config.port)?);
         let port = socket.port();
         let local = if host.is_unspecified() {
-            interfaces::local_addresses(socket.is_dual()).map_err(|error| system("no list of addresses", &error))?
+            interfaces::local_addresses(socket.is_dual())
+                .map_err(|error| system("no list of addresses", &error))?
         } else {
             vec![host]
         };
-        let with_port = |list: &[IpAddr]| -> Vec<SocketAddr> { list.iter().map(|ip| (*ip, port).into()).collect() };
-        let additional: Vec<IpAddr> = additional.into_iter().filter(|ip| !local.contains(ip)).collect();
+        let with_port = |list: &[IpAddr]| -> Vec<SocketAddr> {
+            list.iter().map(|ip| (*ip, port).into()).collect()
+        };
+        let additional: Vec<IpAddr> = additional
+            .into_iter()
+            .filter(|ip| !local.contains(ip))
+            .collect();
         let certificate = from_feature_flags()
             .dtls_provider
             .generate_certificate()
@@ -80,7 +89,11 @@ impl Engine {
         let counters = shared.counters.clone();
         let worker = Worker {
             core: Core::new(
-                Local { certificate, addresses: with_port(&local), additional: with_port(&additional) },
+                Local {
+                    certificate,
+                    addresses: with_port(&local),
+                    additional: with_port(&additional),
+                },
                 counters.clone(),
             ),
             sender: Sender::new(socket.clone(), counters),
@@ -125,26 +138,45 @@ impl Engine {
     /// Makes a track.
     pub fn create_track(&self, kind: MediaKind) -> Result<Track, EngineError> {
         let state = TrackState::new(self.next_id(), kind);
-        self.shared.command(Command::CreateTrack { state: state.clone() })?;
-        Ok(Track { shared: self.shared.clone(), state })
+        self.shared.command(Command::CreateTrack {
+            state: state.clone(),
+        })?;
+        Ok(Track {
+            shared: self.shared.clone(),
+            state,
+        })
     }
 
     /// Makes a peer that waits for an offer.
     pub fn create_peer(&self, options: PeerOptions) -> Result<Peer, EngineError> {
         let (id, state) = (self.next_id(), Arc::<PeerState>::default());
-        self.shared.command(Command::CreatePeer { id, options, state: state.clone() })?;
-        Ok(Peer { shared: self.shared.clone(), id, state })
+        self.shared.command(Command::CreatePeer {
+            id,
+            options,
+            state: state.clone(),
+        })?;
+        Ok(Peer {
+            shared: self.shared.clone(),
+            id,
+            state,
+        })
     }
 
     /// Sends a track to a peer, in place of its earlier one of that kind.
     pub fn attach(&self, peer: &Peer, track: &Track) -> Result<(), EngineError> {
         track.check_open()?;
-        self.shared.command(Command::Attach { peer: peer.id, track: track.state.id })
+        self.shared.command(Command::Attach {
+            peer: peer.id,
+            track: track.state.id,
+        })
     }
 
     /// Sends nothing of a kind to a peer any more.
     pub fn detach(&self, peer: &Peer, kind: MediaKind) -> Result<(), EngineError> {
-        self.shared.command(Command::Detach { peer: peer.id, kind })
+        self.shared.command(Command::Detach {
+            peer: peer.id,
+            kind,
+        })
     }
 
     /// The counters.
@@ -170,7 +202,11 @@ impl Engine {
     pub fn close(&self) {
         self.shared.close();
         self.shared.wake.raise();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             // A panic of the thread outside a peer was printed by its hook; the port is free.
             let _ = thread.join();
@@ -204,7 +240,11 @@ impl Peer {
     pub fn accept_offer(&self, sdp: &str) -> Result<String, EngineError> {
         self.check_open()?;
         let (reply, answer) = sync_channel(1);
-        self.shared.command(Command::AcceptOffer { id: self.id, sdp: sdp.to_owned(), reply })?;
+        self.shared.command(Command::AcceptOffer {
+            id: self.id,
+            sdp: sdp.to_owned(),
+            reply,
+        })?;
         answer.recv().unwrap_or(Err(EngineError::Closed("engine")))
     }
 
@@ -212,7 +252,10 @@ impl Peer {
     pub fn add_candidate(&self, text: &str) -> Result<(), EngineError> {
         self.check_open()?;
         match candidate::parse(text)? {
-            Some(candidate) => self.shared.command(Command::AddCandidate { id: self.id, candidate }),
+            Some(candidate) => self.shared.command(Command::AddCandidate {
+                id: self.id,
+                candidate,
+            }),
             None => Ok(()),
         }
     }
@@ -221,8 +264,13 @@ impl Peer {
     pub fn stats(&self) -> Result<PeerStats, EngineError> {
         self.check_open()?;
         let (reply, stats) = sync_channel(1);
-        self.shared.command(Command::PeerStats { id: self.id, reply })?;
-        stats.recv().ok().flatten().ok_or(EngineError::Closed("peer"))
+        self.shared
+            .command(Command::PeerStats { id: self.id, reply })?;
+        stats
+            .recv()
+            .ok()
+            .flatten()
+            .ok_or(EngineError::Closed("peer"))
     }
 
     /// Says goodbye and frees everything. Closing twice is harmless.
@@ -234,7 +282,11 @@ impl Peer {
     }
 
     fn check_open(&self) -> Result<(), EngineError> {
-        if self.state.gone.load(Ordering::Relaxed) { Err(EngineError::Closed("peer")) } else { Ok(()) }
+        if self.state.gone.load(Ordering::Relaxed) {
+            Err(EngineError::Closed("peer"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -261,13 +313,26 @@ impl Track {
 
     /// Sends one access unit to every viewer. `captured_ns` is on CLOCK_MONOTONIC, which is also
     /// the clock of [`Instant`] on Linux.
-    pub fn push(&self, data: &[u8], timestamp: i64, captured_ns: u64, keyframe: bool) -> Result<(), EngineError> {
+    pub fn push(
+        &self,
+        data: &[u8],
+        timestamp: i64,
+        captured_ns: u64,
+        keyframe: bool,
+    ) -> Result<(), EngineError> {
         self.check_open()?;
         let (now, now_ns) = (Instant::now(), monotonic_ns());
         let age = Duration::from_nanos(now_ns.saturating_sub(captured_ns));
         // The clock may have begun less than `age` ago; what is that old has no meaning anyway.
         let captured = now.checked_sub(age).unwrap_or(now);
-        let frame = Frame::new(self.state.id, self.state.kind, data, timestamp, captured, keyframe)?;
+        let frame = Frame::new(
+            self.state.id,
+            self.state.kind,
+            data,
+            timestamp,
+            captured,
+            keyframe,
+        )?;
         self.shared.frame(&self.state, frame)
     }
 
@@ -280,12 +345,18 @@ impl Track {
     pub fn close(&self) {
         if !self.state.closed.swap(true, Ordering::Relaxed) {
             // The only error is that the engine is closed, and the track with it.
-            let _ = self.shared.command(Command::CloseTrack { id: self.state.id });
+            let _ = self
+                .shared
+                .command(Command::CloseTrack { id: self.state.id });
         }
     }
 
     fn check_open(&self) -> Result<(), EngineError> {
-        if self.state.closed.load(Ordering::Relaxed) { Err(EngineError::Closed("track")) } else { Ok(()) }
+        if self.state.closed.load(Ordering::Relaxed) {
+            Err(EngineError::Closed("track"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -296,14 +367,18 @@ impl Drop for Track {
 }
 
 fn monotonic_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid out-pointer; this clock always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 fn parse_ip(text: &str) -> Result<IpAddr, EngineError> {
-    text.parse().map_err(|_| EngineError::Address(format!("{text:?} is not an IP address")))
+    text.parse()
+        .map_err(|_| EngineError::Address(format!("{text:?} is not an IP address")))
 }
 
 fn system(what: &str, error: &std::io::Error) -> EngineError {

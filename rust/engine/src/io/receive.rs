@@ -40,7 +40,11 @@ impl Receiver {
     }
 
     /// Reads what waits, up to a batch, and hands it over one by one; how many there were.
-    pub fn receive(&mut self, socket: &Socket, mut each: impl FnMut(Received<'_>)) -> io::Result<usize> {
+    pub fn receive(
+        &mut self,
+        socket: &Socket,
+        mut each: impl FnMut(Received<'_>),
+    ) -> io::Result<usize> {
         let mut vectors: [libc::iovec; BATCH] = std::array::from_fn(|i| libc::iovec {
             iov_base: self.buffers[i].as_mut_ptr().cast(),
             iov_len: DATAGRAM_BYTES,
@@ -72,12 +76,18 @@ impl Receiver {
             return Err(io::Error::last_os_error());
         }
         for (i, message) in messages.iter().enumerate().take(count as usize) {
-            let Some(remote) = address::read(&self.names[i]) else { continue };
+            let Some(remote) = address::read(&self.names[i]) else {
+                continue;
+            };
             // SAFETY: the kernel filled this header in the call above.
             let ip = unsafe { destination(&message.msg_hdr) };
             let local = (ip.unwrap_or(socket.ip()), socket.port()).into();
             let data = &self.buffers[i][..(message.msg_len as usize).min(DATAGRAM_BYTES)];
-            each(Received { local, remote, data });
+            each(Received {
+                local,
+                remote,
+                data,
+            });
         }
         Ok(count as usize)
     }
@@ -125,14 +135,18 @@ mod tests {
                 assert!(host.is_ipv6(), "only IPv6 may be switched off");
                 continue;
             };
-            let Ok(sender) = UdpSocket::bind((to, 0)) else { continue };
+            let Ok(sender) = UdpSocket::bind((to, 0)) else {
+                continue;
+            };
             let from = sender.local_addr().expect("bound");
             sender.send_to(b"hello", (to, socket.port())).expect("sent");
             let mut seen = Vec::new();
             let mut receiver = Receiver::new();
             // Loopback delivers before sendto returns.
             let count = receiver
-                .receive(&socket, |d| seen.push((d.local.ip(), d.remote, d.data.to_vec())))
+                .receive(&socket, |d| {
+                    seen.push((d.local.ip(), d.remote, d.data.to_vec()))
+                })
                 .expect("a datagram");
             assert_eq!((count, seen), (1, vec![(to, from, b"hello".to_vec())]));
         }

@@ -101,13 +101,21 @@ impl Sender {
             Err(error) => match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::ENOBUFS) => self.full = true,
                 Some(libc::EINTR) => {}
-                // A network card without checksum offload refuses segmentation (udp(7)).
-                Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE) if runs[0] > 1 => self.segmentation = false,
-                // This path does not work (no route, a firewall); ICE finds that out by itself.
-                _ => {
-                    self.queue.drain(..runs[0]);
-                }
+                _ => self.give_up(runs[0]),
             },
+        }
+    }
+
+    /// Deals with the first `count` datagrams, one message, which the kernel refused for good.
+    fn give_up(&mut self, count: usize) {
+        let batch = self.queue.make_contiguous();
+        // Either the path does not work, which ICE finds out by itself; or a network card without
+        // checksum offload refuses segmentation (udp(7)), and takes the datagram alone.
+        if count > 1 && write(&self.socket, &batch[..1], &[1]).is_ok() {
+            self.segmentation = false;
+            self.queue.pop_front();
+        } else {
+            self.queue.drain(..count);
         }
     }
 }
@@ -124,7 +132,11 @@ fn runs(batch: &[Datagram], segmentation: bool) -> Vec<usize> {
         while segmentation && end < batch.len() && end - start < MAX_SEGMENTS {
             let next = &batch[end];
             let fits = (end - start + 1) * size <= MAX_SEGMENTED_BYTES;
-            if next.remote != first.remote || next.local != first.local || next.payload.len() > size || !fits {
+            if next.remote != first.remote
+                || next.local != first.local
+                || next.payload.len() > size
+                || !fits
+            {
                 break;
             }
             end += 1;
@@ -142,7 +154,10 @@ fn runs(batch: &[Datagram], segmentation: bool) -> Vec<usize> {
 fn write(socket: &Socket, batch: &[Datagram], runs: &[usize]) -> io::Result<usize> {
     let mut vectors: Vec<libc::iovec> = batch
         .iter()
-        .map(|d| libc::iovec { iov_base: d.payload.as_ptr().cast_mut().cast(), iov_len: d.payload.len() })
+        .map(|d| libc::iovec {
+            iov_base: d.payload.as_ptr().cast_mut().cast(),
+            iov_len: d.payload.len(),
+        })
         .collect();
     // SAFETY: all-zero bytes are a valid sockaddr_storage.
     let mut names: Vec<libc::sockaddr_storage> = vec![unsafe { mem::zeroed() }; runs.len()];
@@ -162,16 +177,26 @@ fn write(socket: &Socket, batch: &[Datagram], runs: &[usize]) -> io::Result<usiz
         header.msg_controllen = mem::size_of::<[u64; CONTROL_WORDS]>() as _;
         let segment = (*run > 1).then_some(first.payload.len() as u16);
         // SAFETY: the control buffer is zeroed, aligned, and larger than both entries.
-        header.msg_controllen = unsafe { write_control(header, first.local.ip(), socket.is_dual(), segment) } as _;
+        header.msg_controllen =
+            unsafe { write_control(header, first.local.ip(), socket.is_dual(), segment) } as _;
         messages.push(message);
         start += run;
     }
     // SAFETY: every pointer in `messages` leads to a buffer that outlives the call, with its true
     // length; the kernel reads payloads only.
     let sent = unsafe {
-        libc::sendmmsg(socket.fd(), messages.as_mut_ptr(), messages.len() as libc::c_uint, libc::MSG_DONTWAIT as _)
+        libc::sendmmsg(
+            socket.fd(),
+            messages.as_mut_ptr(),
+            messages.len() as libc::c_uint,
+            libc::MSG_DONTWAIT as _,
+        )
     };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+    if sent < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(sent as usize)
+    }
 }
 
 /// Writes the source address (ip(7), RFC 3542 §6.2) and the segment size (udp(7)); their length.
@@ -179,7 +204,12 @@ fn write(socket: &Socket, batch: &[Datagram], runs: &[usize]) -> io::Result<usiz
 /// # Safety
 ///
 /// The control buffer of `header` is zeroed, aligned for a cmsghdr, and has its true length.
-unsafe fn write_control(header: &libc::msghdr, source: IpAddr, dual: bool, segment: Option<u16>) -> usize {
+unsafe fn write_control(
+    header: &libc::msghdr,
+    source: IpAddr,
+    dual: bool,
+    segment: Option<u16>,
+) -> usize {
     // SAFETY: as the caller promises; two entries fit (see CONTROL_WORDS), so CMSG_NXTHDR stays
     // inside.
     unsafe {
@@ -206,7 +236,12 @@ unsafe fn write_control(header: &libc::msghdr, source: IpAddr, dual: bool, segme
 /// # Safety
 ///
 /// There is room for an entry with `value` at `control`.
-unsafe fn put<T>(control: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_int, value: T) -> usize {
+unsafe fn put<T>(
+    control: *mut libc::cmsghdr,
+    level: libc::c_int,
+    kind: libc::c_int,
+    value: T,
+) -> usize {
     let size = mem::size_of::<T>() as libc::c_uint;
     // SAFETY: as the caller promises.
     unsafe {

@@ -5,7 +5,12 @@ use std::time::Duration;
 use super::*;
 
 fn datagram(remote: SocketAddr, size: usize, fill: u8) -> Datagram {
-    Datagram { peer: 1, local: (Ipv4Addr::LOCALHOST, 4501).into(), remote, payload: vec![fill; size] }
+    Datagram {
+        peer: 1,
+        local: (Ipv4Addr::LOCALHOST, 4501).into(),
+        remote,
+        payload: vec![fill; size],
+    }
 }
 
 fn sender() -> Sender {
@@ -16,8 +21,19 @@ fn sender() -> Sender {
 #[test]
 fn datagrams_of_one_path_and_size_share_a_message() {
     let (a, b) = (([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
-    let sizes = [(a, 100), (a, 100), (a, 50), (a, 100), (b, 100), (b, 200), (b, 200)];
-    let batch: Vec<Datagram> = sizes.iter().map(|(remote, size)| datagram(*remote, *size, 0)).collect();
+    let sizes = [
+        (a, 100),
+        (a, 100),
+        (a, 50),
+        (a, 100),
+        (b, 100),
+        (b, 200),
+        (b, 200),
+    ];
+    let batch: Vec<Datagram> = sizes
+        .iter()
+        .map(|(remote, size)| datagram(*remote, *size, 0))
+        .collect();
     assert_eq!(runs(&batch, true), [3, 1, 1, 2]);
     assert_eq!(runs(&batch, false), [1; 7]);
     let large: Vec<Datagram> = (0..64).map(|_| datagram(a, 1200, 0)).collect();
@@ -27,7 +43,9 @@ fn datagrams_of_one_path_and_size_share_a_message() {
 #[test]
 fn every_datagram_arrives_whole_in_order_and_from_its_address() {
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    receiver
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a timeout");
     let remote = receiver.local_addr().expect("bound");
     let mut sender = sender();
     let sizes = [1200, 1200, 1200, 700, 1200, 30, 1200, 1200];
@@ -38,17 +56,25 @@ fn every_datagram_arrives_whole_in_order_and_from_its_address() {
     let mut buffer = [0; 2048];
     for (i, size) in sizes.into_iter().enumerate() {
         let (length, from) = receiver.recv_from(&mut buffer).expect("a datagram");
-        assert_eq!((length, from.ip().to_string().as_str()), (size, "127.0.0.1"));
+        assert_eq!(
+            (length, from.ip().to_string().as_str()),
+            (size, "127.0.0.1")
+        );
         assert!(buffer[..length].iter().all(|byte| *byte == i as u8));
     }
     assert_eq!(sender.counters.packets_sent.load(Ordering::Relaxed), 8);
-    assert_eq!(sender.counters.bytes_sent.load(Ordering::Relaxed), sizes.iter().sum::<usize>() as u64);
+    assert_eq!(
+        sender.counters.bytes_sent.load(Ordering::Relaxed),
+        sizes.iter().sum::<usize>() as u64
+    );
 }
 
 #[test]
 fn an_impossible_destination_does_not_hold_up_the_others() {
     let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    receiver
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a timeout");
     let mut sender = sender();
     let nowhere = datagram(([192, 0, 2, 1], 9).into(), 100, 1); // from 127.0.0.1: no route
     sender.send(nowhere);

@@ -34,8 +34,14 @@ impl Socket {
         }
         // SAFETY: `fd` is open and belongs to nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let mut socket = Self { fd, dual, local: (host, port).into() };
-        socket.configure().map_err(|error| system("a socket option was refused", &error))?;
+        let mut socket = Self {
+            fd,
+            dual,
+            local: (host, port).into(),
+        };
+        socket
+            .configure()
+            .map_err(|error| system("a socket option was refused", &error))?;
         socket.bind_to(host, port)?;
         Ok(socket)
     }
@@ -55,9 +61,19 @@ impl Socket {
         let size = mem::size_of_val(&value) as libc::socklen_t;
         // SAFETY: `value` is valid for `size` bytes.
         let done = unsafe {
-            libc::setsockopt(self.fd(), level, option, std::ptr::from_ref(&value).cast(), size)
+            libc::setsockopt(
+                self.fd(),
+                level,
+                option,
+                std::ptr::from_ref(&value).cast(),
+                size,
+            )
         };
-        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if done == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     fn bind_to(&mut self, host: IpAddr, port: u16) -> Result<(), EngineError> {
@@ -68,29 +84,40 @@ impl Socket {
         if unsafe { libc::bind(self.fd(), std::ptr::from_ref(&storage).cast(), size) } != 0 {
             let error = io::Error::last_os_error();
             return Err(match error.raw_os_error() {
-                Some(libc::EADDRINUSE) => {
-                    EngineError::AddressInUse { host: host.to_string(), port }
-                }
+                Some(libc::EADDRINUSE) => EngineError::AddressInUse {
+                    host: host.to_string(),
+                    port,
+                },
                 Some(libc::EADDRNOTAVAIL) => {
                     EngineError::Address(format!("{host} is not an address of this machine"))
                 }
                 Some(libc::EACCES) => EngineError::Address(format!(
                     "UDP port {port} may not be bound by this user; choose one above 1023"
                 )),
-                _ => system(&format!("UDP port {port} on {host} cannot be bound"), &error),
+                _ => system(
+                    &format!("UDP port {port} on {host} cannot be bound"),
+                    &error,
+                ),
             });
         }
         let mut length = mem::size_of_val(&storage) as libc::socklen_t;
         // SAFETY: `storage` is valid for `length` bytes.
         let named = unsafe {
-            libc::getsockname(self.fd(), std::ptr::from_mut(&mut storage).cast(), &mut length)
+            libc::getsockname(
+                self.fd(),
+                std::ptr::from_mut(&mut storage).cast(),
+                &mut length,
+            )
         };
         match address::read(&storage) {
             Some(local) if named == 0 => {
                 self.local = local;
                 Ok(())
             }
-            _ => Err(system("the port that was bound is unknown", &io::Error::last_os_error())),
+            _ => Err(system(
+                "the port that was bound is unknown",
+                &io::Error::last_os_error(),
+            )),
         }
     }
 
@@ -127,13 +154,19 @@ mod tests {
         let first = Socket::bind(Ipv4Addr::LOCALHOST.into(), 0).expect("a free port");
         assert_eq!(
             Socket::bind(Ipv4Addr::LOCALHOST.into(), first.port()).err(),
-            Some(EngineError::AddressInUse { host: "127.0.0.1".into(), port: first.port() })
+            Some(EngineError::AddressInUse {
+                host: "127.0.0.1".into(),
+                port: first.port()
+            })
         );
     }
 
     #[test]
     fn an_address_of_another_machine_is_refused() {
         let elsewhere = Ipv4Addr::new(192, 0, 2, 77).into();
-        assert!(matches!(Socket::bind(elsewhere, 0), Err(EngineError::Address(_))));
+        assert!(matches!(
+            Socket::bind(elsewhere, 0),
+            Err(EngineError::Address(_))
+        ));
     }
 }

@@ -35,9 +35,16 @@ impl Worker {
     pub fn run(mut self) {
         while !self.shared.is_closed() {
             let wait = self.core.next_deadline().map_or(MAX_WAIT, |deadline| {
-                deadline.saturating_duration_since(Instant::now()).min(MAX_WAIT)
+                deadline
+                    .saturating_duration_since(Instant::now())
+                    .min(MAX_WAIT)
             });
-            let ready = wait_for(self.socket.fd(), self.sender.is_blocked(), self.shared.wake.fd(), wait);
+            let ready = wait_for(
+                self.socket.fd(),
+                self.sender.is_blocked(),
+                self.shared.wake.fd(),
+                wait,
+            );
             if ready.writable {
                 self.sender.flush();
             }
@@ -63,8 +70,12 @@ impl Worker {
             self.core.push(&frame, Instant::now(), &mut self.sender);
             self.settle();
         }
-        self.shared.peers.store(self.core.peers() as u64, Ordering::Relaxed);
-        self.shared.tracks.store(self.core.tracks() as u64, Ordering::Relaxed);
+        self.shared
+            .peers
+            .store(self.core.peers() as u64, Ordering::Relaxed);
+        self.shared
+            .tracks
+            .store(self.core.tracks() as u64, Ordering::Relaxed);
     }
 
     fn execute(&mut self, command: Command) {
@@ -78,7 +89,9 @@ impl Worker {
                 // Whoever waited for a reply may have given up; then it is of no use to anybody.
                 let _ = reply.send(self.core.accept_offer(id, &sdp, now, out));
             }
-            Command::AddCandidate { id, candidate } => self.core.add_candidate(id, candidate, now, out),
+            Command::AddCandidate { id, candidate } => {
+                self.core.add_candidate(id, candidate, now, out)
+            }
             Command::ClosePeer { id } => {
                 self.core.close_peer(id, now, out);
                 self.states.remove(&id);
@@ -94,7 +107,14 @@ impl Worker {
     }
 
     fn read(&mut self) {
-        let Self { core, socket, shared, sender, receiver, .. } = self;
+        let Self {
+            core,
+            socket,
+            shared,
+            sender,
+            receiver,
+            ..
+        } = self;
         for _ in 0..MAX_READS {
             let now = Instant::now();
             let received = receiver.receive(socket, |datagram| {
@@ -125,7 +145,9 @@ impl Worker {
             }
         }
         if !events.is_empty() {
-            self.shared.peers.store(self.core.peers() as u64, Ordering::Relaxed);
+            self.shared
+                .peers
+                .store(self.core.peers() as u64, Ordering::Relaxed);
         }
         self.shared.publish(events);
     }
@@ -138,12 +160,27 @@ struct Ready {
 }
 
 fn wait_for(socket: RawFd, want_write: bool, wake: RawFd, wait: Duration) -> Ready {
-    let events = if want_write { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
+    let events = if want_write {
+        libc::POLLIN | libc::POLLOUT
+    } else {
+        libc::POLLIN
+    };
     let mut fds = [
-        libc::pollfd { fd: socket, events, revents: 0 },
-        libc::pollfd { fd: wake, events: libc::POLLIN, revents: 0 },
+        libc::pollfd {
+            fd: socket,
+            events,
+            revents: 0,
+        },
+        libc::pollfd {
+            fd: wake,
+            events: libc::POLLIN,
+            revents: 0,
+        },
     ];
-    let timeout = libc::timespec { tv_sec: wait.as_secs() as _, tv_nsec: wait.subsec_nanos() as _ };
+    let timeout = libc::timespec {
+        tv_sec: wait.as_secs() as _,
+        tv_nsec: wait.subsec_nanos() as _,
+    };
     // SAFETY: `fds` and `timeout` outlive the call. On failure (EINTR) no bit is set, which is a
     // round without work.
     unsafe { libc::ppoll(fds.as_mut_ptr(), 2, &timeout, std::ptr::null()) };

@@ -43,7 +43,11 @@ mod tests {
     use super::*;
 
     fn is_readable(wake: &Wake) -> bool {
-        let mut poll = libc::pollfd { fd: wake.fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: wake.fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one valid pollfd.
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
     }

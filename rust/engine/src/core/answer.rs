@@ -1,0 +1,82 @@
+//! str0m's answer, made to say two things that str0m cannot.
+
+use std::net::SocketAddr;
+
+/// The one media stream of a peer. Browsers keep the tracks of one stream in sync, and only
+/// those (RFC 8830 §2); str0m gives each section a stream of its own.
+const STREAM: &str = "icey";
+
+/// Puts all sections into one media stream, and advertises further addresses behind those that
+/// ICE itself knows.
+pub fn finish(answer: &str, additional: &[SocketAddr]) -> String {
+    let lines: Vec<&str> = answer.lines().collect();
+    let last_candidate = lines
+        .iter()
+        .rposition(|line| line.starts_with("a=candidate:"));
+    let mut text = String::with_capacity(answer.len() + 100 * additional.len());
+    for (i, line) in lines.into_iter().enumerate() {
+        text.push_str(&in_one_stream(line));
+        text.push_str("\r\n");
+        if Some(i) == last_candidate {
+            for (index, address) in additional.iter().enumerate() {
+                text.push_str(&candidate(index, *address));
+            }
+        }
+    }
+    text
+}
+
+fn in_one_stream(line: &str) -> String {
+    if line.starts_with("a=msid-semantic:") {
+        return format!("a=msid-semantic: WMS {STREAM}");
+    }
+    let of_section = line.starts_with("a=msid:");
+    let of_ssrc = line.starts_with("a=ssrc:") && line.contains(" msid:");
+    match line.split_once("msid:") {
+        Some((before, stream_and_track)) if of_section || of_ssrc => {
+            let track = stream_and_track.split(' ').nth(1).unwrap_or(STREAM);
+            format!("{before}msid:{STREAM} {track}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// A host candidate of less priority than the local ones (RFC 8445 §5.1.2.1).
+fn candidate(index: usize, address: SocketAddr) -> String {
+    let preference = 1000_u32.saturating_sub(index as u32);
+    let priority = (126 << 24) | (preference << 8) | 255;
+    format!(
+        "a=candidate:nat{index} 1 udp {priority} {} {} typ host\r\n",
+        address.ip(),
+        address.port()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANSWER: &str = "v=0\r\na=msid-semantic: WMS aaa bbb\r\nm=video 9 x 96\r\n\
+        a=candidate:1 1 udp 9 192.0.2.1 4501 typ host\r\na=end-of-candidates\r\na=msid:aaa v\r\n\
+        a=ssrc:1 cname:x\r\na=ssrc:1 msid:aaa v\r\nm=audio 9 x 111\r\na=msid:bbb a\r\n";
+
+    #[test]
+    fn further_addresses_follow_the_local_ones() {
+        let text = finish(ANSWER, &[([203, 0, 113, 5], 4501).into()]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[4].starts_with("a=candidate:nat0 1 udp "));
+        assert!(lines[4].ends_with(" 203.0.113.5 4501 typ host"));
+        assert_eq!(lines[5], "a=end-of-candidates");
+    }
+
+    #[test]
+    fn all_sections_are_in_one_stream() {
+        let text = finish(ANSWER, &[]);
+        assert_eq!(
+            text.replace("icey", "aaa"),
+            ANSWER.replace(" aaa bbb", " aaa").replace("bbb", "aaa")
+        );
+        assert!(text.contains("a=msid:icey v\r\n") && text.contains("a=msid:icey a\r\n"));
+        assert!(text.contains("a=ssrc:1 msid:icey v\r\n"));
+    }
+}
