@@ -115,8 +115,8 @@ class TurnSettings(SettingsModel):
     """``turn``: the built-in TURN server (RFC 8656) for browsers behind strict networks."""
 
     enabled: bool = True
-    """Whether to run it. While it is not available yet the default counts as off, and turning
-    it on by hand is refused: see `Settings.turn_active`."""
+    """Whether to run it. While a version has no TURN server the default counts as off, and
+    ``true`` is refused."""
 
     port: Port = 3478
     """UDP and TCP port; 0 takes any free one."""
@@ -323,7 +323,7 @@ class MediaSettings(SettingsModel):
     """``per-peer``: each viewer has decoder and encoder of its own; ``shared``: all viewers see
     one; ``auto``: per-peer for a file, shared for a live source and ``demo:``."""
 
-    passthrough_video: bool | Literal["auto"] = False
+    passthrough_video: Annotated[bool | Literal["auto"], Says("true, false or auto")] = False
     """``true`` sends the H.264 of the source as it is; ``auto`` where browsers can decode it and
     nothing needs the pictures; ``false`` never. A passed-through bitrate cannot adapt."""
 

@@ -16,7 +16,7 @@ def key(name):
         ("media.loop", "true or false", "boolean"),
         ("media.mode", "one of stream, record, relay", "text"),
         ("media.video.codec", "h264", "text"),
-        ("media.passthroughVideo", "true or false or auto", "boolean"),
+        ("media.passthroughVideo", "true, false or auto", "boolean"),
         ("media.video.width", "an even integer from 32 to 3840", "integer"),
         ("media.intelligence.vision.motion.threshold", "a number from 0 to 1", "number"),
         ("tls.cert", "a path, or empty", "path"),
