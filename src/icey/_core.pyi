@@ -1,3 +1,4 @@
+# ruff: noqa: PYI021, S104 - this stub is the documentation of a binary without docstrings
 """The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port.
 
 Written in Rust (``rust/engine``); this file is its documentation and is checked
@@ -7,6 +8,20 @@ Packets never cross this border: encoded access units go in, events come out.
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, final
+
+__all__ = [
+    "BitrateEstimated",
+    "Engine",
+    "EngineStats",
+    "Event",
+    "KeyframeRequested",
+    "Peer",
+    "PeerConnected",
+    "PeerDisconnected",
+    "PeerStats",
+    "Track",
+    "__version__",
+]
 
 __version__: str
 
@@ -23,7 +38,8 @@ class PeerDisconnected:
 
     ``reason``: ``"closed by peer"`` (DTLS close_notify), ``"connection lost"`` (nothing heard for
     15 to 20 s), ``"connection failed"`` (never came up within 30 s) or ``"internal error: …"``.
-    A peer that Python closed gets no such event.
+    A peer that Python closed gets no such event. Every later call on the peer raises
+    `icey.errors.ClosedError`.
     """
 
     @property
@@ -33,7 +49,12 @@ class PeerDisconnected:
 
 @final
 class KeyframeRequested:
-    """A viewer needs a keyframe of this video track: PLI, FIR, or it has just been attached."""
+    """A viewer needs a keyframe of this video track.
+
+    It sent a PLI or FIR (RFC 4585 §6.3.1, RFC 5104 §4.3.1), it has just been attached or
+    connected, it can follow again after frames were dropped for it, or the track's own queue was
+    full. Equal requests that wait are one.
+    """
 
     @property
     def peer(self) -> int: ...
@@ -101,11 +122,16 @@ class PeerStats:
     @property
     def bytes_sent(self) -> int: ...
     @property
-    def packets_resent(self) -> int: ...
+    def packets_resent(self) -> int:
+        """RTX packets (RFC 4588)."""
     @property
     def nacks(self) -> int: ...
     @property
-    def plis(self) -> int: ...
+    def plis(self) -> int:
+        """Keyframe requests: PLI and FIR."""
+    @property
+    def frames_dropped(self) -> int:
+        """Access units not sent because this viewer could not keep up."""
     @property
     def rtt_ms(self) -> float | None: ...
     @property
@@ -143,13 +169,17 @@ class Engine:
     def poll_events(self) -> list[Event]:
         """Take every waiting event, oldest first."""
     def create_track(self, kind: Literal["video", "audio"]) -> Track:
-        """Make a track: H.264 Annex B access units, or Opus packets, sent to any number of peers."""
-    def create_peer(self, *, estimation: Literal["remb", "twcc"] = "remb") -> Peer:
+        """Make a track of H.264 (Annex B access units) or of Opus packets, without viewers yet."""
+    def create_peer(
+        self, *, estimation: Literal["remb", "twcc"] = "remb", max_bitrate: int = 2_500_000
+    ) -> Peer:
         """Make a peer that waits for an offer.
 
         Args:
             estimation: ``remb`` leaves the estimate to the browser, and is the cheapest;
                 ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
+            max_bitrate: with ``twcc`` only: bit/s that its tracks may reach together. The
+                estimate starts at half of it, and probes up to it.
         """
     def attach(self, peer: Peer, track: Track) -> None:
         """Send this track to this peer, in place of its earlier track of that kind.
@@ -165,7 +195,7 @@ class Engine:
 
 @final
 class Peer:
-    """One browser."""
+    """One browser. A peer that is garbage collected is closed."""
 
     @property
     def id(self) -> int: ...
@@ -175,7 +205,8 @@ class Peer:
         The answer carries every host candidate; none is trickled.
 
         Raises:
-            OfferError: broken SDP, or no codec in common: ``codec: browser offers no H.264``.
+            OfferError: broken SDP, or no codec in common: ``codec: browser offers no H.264``. On
+                a peer without an accepted offer, another offer may follow.
             ClosedError: the peer was closed.
         """
     def add_candidate(self, candidate: str) -> None:
@@ -193,7 +224,10 @@ class Peer:
 
 @final
 class Track:
-    """A stream of encoded access units that any number of peers receive."""
+    """A stream of encoded access units that any number of peers receive.
+
+    A track that is garbage collected is closed.
+    """
 
     @property
     def id(self) -> int: ...
@@ -201,18 +235,20 @@ class Track:
         """Send one access unit (video, Annex B) or one packet (Opus) to every attached peer.
 
         Args:
-            data: the encoded bytes.
+            data: the encoded bytes; at most 4 MiB of video, 1400 bytes of Opus.
             timestamp: media time in units of the RTP clock (90000 or 48000 a second); any origin,
                 wide enough never to wrap; grows from push to push.
             captured_ns: when that moment of media was taken or due, on `time.monotonic_ns`'s
                 clock. Audio and video of one source share it: RTCP sender reports tell the
-                browser, which keeps lips and voice together by it (RFC 3550 §6.4.1).
+                browser, which keeps lips and voice together by it (RFC 3550 §6.4.1). A moment
+                that is still to come is taken for now.
             keyframe: the access unit is an IDR with its SPS and PPS. Always True for audio.
 
         A full queue drops the access unit, counts it and, for video, asks for a keyframe.
 
         Raises:
             ClosedError: the track or the engine was closed.
+            ValueError: the data is empty, too large, or holds no Annex B NAL unit.
         """
     @property
     def viewers(self) -> int: ...

@@ -16,7 +16,10 @@ pub struct Engine(icey_engine::Engine);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, host="0.0.0.0", port=0, additional_hosts=Vec::new()))]
+    #[pyo3(
+        signature = (*, host="0.0.0.0", port=0, additional_hosts=Vec::new()),
+        text_signature = "(*, host='0.0.0.0', port=0, additional_hosts=())"
+    )]
     fn new(py: Python<'_>, host: &str, port: u16, additional_hosts: Vec<String>) -> PyResult<Self> {
         let config = EngineConfig {
             host: host.to_owned(),

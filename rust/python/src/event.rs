@@ -42,6 +42,14 @@ pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
     })
 }
 
+/// `Event`: the union of all event classes, for annotations and `isinstance`.
+pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.get_type::<PeerConnected>()
+        .bitor(py.get_type::<PeerDisconnected>())?
+        .bitor(py.get_type::<KeyframeRequested>())?
+        .bitor(py.get_type::<BitrateEstimated>())
+}
+
 macro_rules! repr {
     ($($class:ident($($field:ident),*)),*) => {$(
         #[pymethods]

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
-    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
 
     #[pymodule_export]
     use super::engine::Engine;
@@ -26,6 +26,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("Event", event::union(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }
