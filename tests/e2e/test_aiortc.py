@@ -77,8 +77,8 @@ def spread(values):
 
 
 async def test_bandwidth_limit_is_obeyed(demo):
-    """A REMB of 300 kb/s brings the video below 400 kb/s within 2 s, and it goes up again."""
-    limit = 300_000
+    """A REMB of 250 kb/s brings the rate below that within 2 s, and it goes up again after it."""
+    limit = 250_000
     clock = asyncio.get_running_loop().time
     async with aiortc_viewer(demo.url) as viewer:
         video = viewer.video
@@ -89,16 +89,16 @@ async def test_bandwidth_limit_is_obeyed(demo):
 
         async def full():
             await video.send_remb(10_000_000)
-            return await rate_of_last_second() > 2 * limit
+            return await rate_of_last_second() > 1.6 * limit
 
-        await until(full, "twice the limit flows without the limit", deadline_s=20)
+        await until(full, "far more than the limit flows without it", deadline_s=20)
         began = clock()
         while clock() < began + 2:
             await video.send_remb(limit)
             await asyncio.sleep(0.1)
         before, after = video.bitrate(began - 1, began), video.bitrate(began + 1.5, began + 2)
         print(f"{before / 1000:.0f} kb/s, then {after / 1000:.0f} kb/s")  # noqa: T201
-        assert after < 400_000
+        assert after < 1.2 * limit  # of one half second, in which a keyframe may fall
 
         began = clock()
         await until(full, "the rate goes up again", deadline_s=30)

@@ -30,7 +30,7 @@ def unknown_codec(clip):
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
-    [(gone, "No such file"), (garbage, "Invalid data"), (unknown_codec, "codec")],
+    [(gone, "no such file"), (garbage, "Invalid data"), (unknown_codec, "no decoder")],
 )
 async def test_source_that_broke_after_the_start(tmp_path, context, spoil, words):
     """A source that was good at the start and is not at the click: FFmpeg's words, within 3 s."""
