@@ -20,12 +20,13 @@ __all__ = ["check_ports", "check_turn"]
 
 @dataclass(frozen=True)
 class _Claim:
-    """A port that the server is about to take."""
+    """A port that the server is about to take, or holds already."""
 
     purpose: str
     kind: socket.SocketKind
     port: int
     setting: str
+    held: bool
 
     def __str__(self) -> str:
         protocol = "TCP" if self.kind == socket.SOCK_STREAM else "UDP"
@@ -35,24 +36,25 @@ class _Claim:
 
 def check_ports(settings: Settings, running: Running | None) -> Finding:
     """Bind and release each port that this server does not hold itself."""
+    http, webrtc = (running.http_port, running.webrtc_port) if running else (None, None)
     claims = [
-        (
-            _Claim("HTTP", socket.SOCK_STREAM, settings.http.port, "--port or http.port"),
-            running is not None and running.http_port is not None,
-        ),
-        (
-            _Claim("WebRTC", socket.SOCK_DGRAM, settings.webrtc.port, "webrtc.port"),
-            running is not None and running.webrtc_port is not None,
-        ),
+        _claim("HTTP", socket.SOCK_STREAM, settings.http.port, http, "--port or http.port"),
+        _claim("WebRTC", socket.SOCK_DGRAM, settings.webrtc.port, webrtc, "webrtc.port"),
     ]
     host = settings.http.host
     problems = [
-        problem for claim, held in claims if not held and (problem := _problem(host, claim))
+        problem for claim in claims if not claim.held and (problem := _problem(host, claim))
     ]
     if problems:
         return failed("; ".join(problems))
-    words = [f"{claim} held by this server" if held else f"{claim} free" for claim, held in claims]
+    words = [f"{claim} {'held by this server' if claim.held else 'free'}" for claim in claims]
     return passed(f"{host}: {', '.join(words)}")
+
+
+def _claim(
+    purpose: str, kind: socket.SocketKind, port: int, held: int | None, setting: str
+) -> _Claim:
+    return _Claim(purpose, kind, port if held is None else held, setting, held is not None)
 
 
 def _problem(host: str, claim: _Claim) -> str:

@@ -104,7 +104,14 @@ def test_own_ports(holder):
     tcp, udp = holder(socket.SOCK_STREAM), holder(socket.SOCK_DGRAM)
     result, detail = ports(tcp, udp, running=Running(http_port=tcp, webrtc_port=udp))
     assert result == "pass"
-    assert detail.count("held by this server") == 2
+    assert f"{tcp} (TCP, HTTP) held by this server" in detail
+    assert f"{udp} (UDP, WebRTC) held by this server" in detail
+
+
+def test_own_port_that_the_system_chose(holder):
+    """Where the setting is 0 the port that the server got is told."""
+    tcp = holder(socket.SOCK_STREAM)
+    assert f"{tcp} (TCP, HTTP) held" in ports(running=Running(http_port=tcp))[1]
 
 
 def test_address_of_another_machine():
