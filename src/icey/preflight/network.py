@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
-import sys
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from icey.preflight.finding import Finding, failed, passed, warned
 
@@ -60,26 +60,53 @@ def _claim(
 def _problem(host: str, claim: _Claim) -> str:
     """Bind as the server will; return what is in the way and what to do, or nothing."""
     try:
-        candidates = socket.getaddrinfo(host, claim.port, type=claim.kind, flags=socket.AI_PASSIVE)
+        addresses = _addresses(host, claim)
     except OSError as error:
         return (
             f"the host '{host}' has no address ({error.strerror}): set --host or http.host to an "
             "address of this machine, or 0.0.0.0"
         )
-    family, kind, protocol, _, address = candidates[0]
-    try:
-        with closing(socket.socket(family, kind, protocol)) as probe:
-            if kind == socket.SOCK_STREAM and sys.platform != "win32":
-                # As asyncio does: a port whose last connections linger in TIME_WAIT is free.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            probe.bind(address)
-            if kind == socket.SOCK_STREAM:
-                probe.listen(1)
-    except OSError as error:
-        return f"{claim} on {host}: {_advice(error, claim)}"
+    for family, address in addresses:
+        try:
+            _bind(family, claim.kind, address)
+        except OSError as error:
+            return f"{claim} on {host}: {_advice(error, claim)}"
     return ""
+
+
+_Address: TypeAlias = "tuple[socket.AddressFamily, tuple[Any, ...]]"
+
+
+def _addresses(host: str, claim: _Claim) -> list[_Address]:
+    """What the server binds: HTTP every address of a name, the media its first IPv4 one.
+
+    Raises:
+        OSError: the name has no address.
+    """
+    if claim.kind == socket.SOCK_DGRAM and not _is_address(host):
+        host = socket.gethostbyname(host)
+    found = socket.getaddrinfo(host, claim.port, type=claim.kind, flags=socket.AI_PASSIVE)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _bind(family: socket.AddressFamily, kind: socket.SocketKind, address: tuple[Any, ...]) -> None:
+    with closing(socket.socket(family, kind)) as probe:
+        if kind == socket.SOCK_STREAM:
+            # As the server does: a port whose last connections linger in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind(address)
+        if kind == socket.SOCK_STREAM:
+            probe.listen(1)
 
 
 def _advice(error: OSError, claim: _Claim) -> str:

@@ -114,6 +114,34 @@ def test_own_port_that_the_system_chose(holder):
     assert f"{tcp} (TCP, HTTP) held" in ports(running=Running(http_port=tcp))[1]
 
 
+def test_every_address_of_a_name(holder, monkeypatch):
+    """A name with two addresses fails where the port is taken on the second of them only."""
+    port = holder(socket.SOCK_STREAM)
+    real = socket.getaddrinfo
+
+    def both(host, *arguments, **options):
+        if host != "two.example":
+            return real(host, *arguments, **options)
+        return [
+            entry
+            for address in ("127.0.0.2", "127.0.0.1")
+            for entry in real(address, *arguments, **options)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    monkeypatch.setattr(socket, "gethostbyname", lambda _: "127.0.0.1")
+    result, detail = ports(http=port, host="two.example")
+    assert result == "fail"
+    assert f"{port} (TCP, HTTP) on two.example: in use" in detail
+
+
+def test_name(holder):
+    """A name is resolved, and its ports are really bound."""
+    assert ports(host="localhost")[0] == "pass"
+    port = holder(socket.SOCK_DGRAM)
+    assert ports(webrtc=port, host="localhost")[0] == "fail"
+
+
 def test_address_of_another_machine():
     """An address that is not of this machine fails and says which setting is wrong."""
     result, detail = ports(host="192.0.2.1")
