@@ -139,6 +139,30 @@ async def test_browser_without_h264_is_refused(demo, context):
     await demo.sessions_become(0)
 
 
+async def test_ice_restart(demo, context):
+    """When the path fails, an ICE restart on the running call is answered, and it plays on."""
+    viewer = await Viewer.open(context, demo.url)
+    await viewer.watch()
+    ufrags = await viewer.page.evaluate("""async () => {
+        const pc = window.before = icey.peerConnection;
+        const ufrag = () => /a=ice-ufrag:(.*)/.exec(pc.remoteDescription.sdp)[1];
+        const first = ufrag();
+        Object.defineProperty(pc, "connectionState", { value: "failed", configurable: true });
+        pc.onconnectionstatechange();
+        delete pc.connectionState;
+        while (ufrag() === first) await new Promise((done) => setTimeout(done, 20));
+        return [first, ufrag()];
+    }""")
+    assert ufrags[0] != ufrags[1]
+    # The browser switches to the new path when it has checked it; pictures must come after that.
+    await viewer.playing()
+    connected = "before.iceConnectionState === 'connected'"
+    await until(lambda: viewer.page.evaluate(connected), "ICE is connected again")
+    await viewer.moves(pictures=60)
+    assert await viewer.page.evaluate("before === icey.peerConnection")
+    assert (await demo.get("/api/status"))["sessions"] == {"active": 1, "total": 1}
+
+
 async def test_restarted_server_is_watched_again(tmp_path, context):
     """A tab that watches survives a restart of the server: the picture comes back by itself."""
     settings: dict = {}
