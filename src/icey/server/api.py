@@ -28,6 +28,7 @@ __all__ = ["ApiContext", "add_api"]
 PRODUCT = "icey"
 SERVICE = "icey-server"
 READ = ["GET", "HEAD"]
+WRITE = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 _ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
 
@@ -79,6 +80,7 @@ def add_api(app: FastAPI, context: ApiContext) -> None:
     app.include_router(_open_routes(context))
     app.include_router(_protected_routes(context))
     app.add_exception_handler(HTTPException, _error_response)
+    app.add_exception_handler(Exception, _error_response)
 
 
 def _open_routes(context: ApiContext) -> APIRouter:
@@ -120,9 +122,10 @@ def _protected_routes(context: ApiContext) -> APIRouter:
     async def config(request: Request) -> JSONResponse:
         return _json(_browser_config(context, request.url.hostname or ""))
 
-    @router.api_route("/{rest:path}", methods=READ)
-    async def unknown(rest: str) -> JSONResponse:  # noqa: ARG001 - the path's own parameter
-        raise HTTPException(404)
+    # Every method, for otherwise the mount of the web UI would take what is not a GET.
+    @router.api_route("/{rest:path}", methods=[*READ, *WRITE])
+    async def unknown(request: Request) -> JSONResponse:
+        raise HTTPException(404 if request.method in READ else 405)
 
     return router
 
@@ -189,7 +192,11 @@ def _json(body: dict[str, Any], *, status: int = 200) -> JSONResponse:
 
 
 async def _error_response(_request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = {**((error.headers or {}) if isinstance(error, HTTPException) else {})}
+    status, headers = 500, {"Cache-Control": "no-store"}
+    if isinstance(error, HTTPException):
+        status = error.status_code
+        headers |= error.headers or {}
+    if status == 405:
+        headers["Allow"] = ", ".join(READ)  # RFC 9110 §15.5.6: must be there
     body = {"status": "error", "error": _ERRORS.get(status, "internal")}
-    return JSONResponse(body, status, headers={**headers, "Cache-Control": "no-store"})
+    return JSONResponse(body, status, headers=headers)

@@ -75,7 +75,6 @@ def create_app(context: ApiContext, root: Path) -> FastAPI:
         return JSONResponse(body, 426, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
 
     app.mount("/", Page(root))
-    app.add_middleware(Hardening)
     return app
 
 
@@ -158,7 +157,7 @@ async def run(
         sessions=sessions,
     )
     app = create_app(context, root)
-    server = HttpServer(app, socket_class(gateway), settings.tls)
+    server = HttpServer(Hardening(app), socket_class(gateway), settings.tls)
     try:
         await sessions.start()
         serving = asyncio.create_task(server.serve(sockets=listeners))

@@ -76,8 +76,8 @@ def origin_allowed(origins: Sequence[str], hosts: Sequence[str], allowed: Sequen
     origin = origins[0].strip().lower()
     if origin in allowed:
         return True
-    scheme, separator, authority = origin.partition("://")
-    if not separator or scheme not in _DEFAULT_PORTS or len(hosts) != 1:
+    scheme, _, authority = origin.partition("://")
+    if not authority or scheme not in _DEFAULT_PORTS or len(hosts) != 1:
         return False
     port = _DEFAULT_PORTS[scheme]
     return _with_port(authority, port) == _with_port(hosts[0].strip().lower(), port)

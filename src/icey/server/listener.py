@@ -34,6 +34,11 @@ class BoundedHttpProtocol(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*arguments, **options)
+        # uvicorn decides by whether anybody listens to its logger; it would log the query too.
+        self.access_log = False
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""
         super().connection_made(transport)
@@ -56,8 +61,9 @@ class HttpServer(uvicorn.Server):
     """uvicorn's server; the signals are ours (`icey.server.app`)."""
 
     def __init__(self, app: ASGIApp, websocket: type[asyncio.Protocol], tls: TlsSettings) -> None:
-        # uvicorn logs whole requests below INFO, tokens included.
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        # Below INFO uvicorn logs whole requests, tokens included; at WARNING, each request that
+        # it cannot parse, so that anybody could fill the log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         files: dict[str, Any] = {}
         if tls.cert is not None and tls.key is not None:
             files = {"ssl_certfile": os.fspath(tls.cert), "ssl_keyfile": os.fspath(tls.key)}

@@ -25,6 +25,9 @@ class Page(StaticFiles):
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=folder, html=True, check_dir=False)
 
+    async def check_config(self) -> None:
+        """Check nothing: preflight did, and a folder that vanishes later means 404, not 500."""
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer one path below the root.
 

@@ -1,0 +1,205 @@
+"""The HTTP API, as clients see it."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+TOKEN = "s3cret-t0ken"
+PROTECTED = ["/api/ready", "/api/status", "/api/config", "/api/unknown", "/api/", "/api/health/x"]
+
+
+@pytest.fixture
+async def guarded(make_server):
+    """A server with a token."""
+    async with make_server({"auth": {"token": TOKEN}}) as server:
+        yield server
+
+
+@pytest.fixture
+async def http():
+    """A client that keeps no connection open between tests."""
+    async with httpx.AsyncClient(timeout=5) as client:
+        yield client
+
+
+async def test_health(guarded, http):
+    """Everyone may ask whether the process lives."""
+    answer = await http.get(f"{guarded.url}/api/health")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body.pop("version")
+    assert body == {"status": "ok", "product": "icey", "service": "icey-server"}
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+async def test_everything_else_needs_the_token(guarded, http, path):
+    """401 with its length, and the same for a wrong token."""
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Icey-Token": ""}):
+        answer = await http.get(f"{guarded.url}{path}", headers=headers)
+        assert answer.status_code == 401
+        assert answer.json() == {"status": "error", "error": "unauthorized"}
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"headers": {"Authorization": f"Bearer {TOKEN}"}},
+        {"headers": {"X-Icey-Token": TOKEN}},
+        {"params": {"token": TOKEN}},
+        {"headers": {"Authorization": "Bearer wrong"}, "params": {"token": TOKEN}},
+    ],
+    ids=["bearer", "header", "query", "any"],
+)
+async def test_three_ways_to_show_the_token(guarded, http, how):
+    """Bearer, header, query."""
+    assert (await http.get(f"{guarded.url}/api/status", **how)).status_code == 200
+
+
+async def test_the_page_needs_no_token(make_server, http, tmp_path):
+    """The UI's static files are open, so that it can ask for the token."""
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    async with make_server({"auth": {"token": TOKEN}}, root=tmp_path) as server:
+        assert (await http.get(f"{server.url}/")).status_code == 200
+
+
+async def test_status(server, http):
+    """Every field of the specification, by its name."""
+    body = (await http.get(f"{server.url}/api/status")).json()
+    assert body.pop("version")
+    assert body.pop("uptimeSec") >= 0
+    assert body == {
+        "status": "ok",
+        "ready": True,
+        "product": "icey",
+        "service": "icey-server",
+        "mode": "stream",
+        "peer": {"id": "server", "name": "icey", "type": "server"},
+        "runtime": {"state": "running"},
+        "sessions": {"active": 1, "total": 7},
+        "http": {"host": "127.0.0.1", "port": server.port, "scheme": "http", "tls": False},
+        "stream": {"source": "demo:", "sourceKind": "demo", "loop": True},
+        "record": {"dir": "recordings"},
+        "turn": {"enabled": False, "port": 3478, "externalIp": ""},
+        "intelligence": {
+            "vision": {"enabled": False, "active": False},
+            "speech": {"enabled": False, "active": False},
+        },
+        "checks": [{"name": "config", "result": "pass", "detail": ""}],
+        "warnings": ["from a check", "from a session"],
+    }
+
+
+async def test_status_follows_the_state(server, http):
+    """A source in trouble degrades, a failed check is an error."""
+    server.sessions.status = lambda: {"sessions": {}, "state": "degraded", "warnings": []}
+    assert (await http.get(f"{server.url}/api/status")).json()["status"] == "degraded"
+    server.report.ready = False
+    body = (await http.get(f"{server.url}/api/status")).json()
+    assert (body["status"], body["ready"]) == ("error", False)
+
+
+async def test_config(server, http):
+    """What the browser has to know, under the name by which it reached the server."""
+    body = (await http.get(f"http://localhost:{server.port}/api/config")).json()
+    assert body.pop("version")
+    assert body == {
+        "status": "ok",
+        "mode": "stream",
+        "product": "icey",
+        "service": "icey-server",
+        "peer": {"id": "server", "name": "icey", "type": "server"},
+        "source": {"value": "demo:", "kind": "demo", "remote": False},
+        "http": {"host": "localhost", "scheme": "http", "tls": False},
+        "turn": {
+            "enabled": False,
+            "host": "localhost",
+            "port": 3478,
+            "username": "",
+            "credential": "",
+        },
+        "stun": {"urls": []},
+    }
+
+
+@pytest.mark.parametrize(("ready", "code"), [(True, 200), (False, 503)])
+async def test_ready(server, http, ready, code):
+    """The preflight report and three fields more; 503 where it is not ready."""
+    server.report.ready = ready
+    answer = await http.get(f"{server.url}/api/ready")
+    assert answer.status_code == code
+    body = answer.json()
+    assert body["ready"] is ready
+    assert body["peer"] == {"id": "server", "name": "icey", "type": "server"}
+    assert body["sessions"] == {"active": 1, "total": 7}
+    assert body["version"]
+    assert body["checks"]
+
+
+async def test_ready_is_no_way_to_load_the_server(server, http):
+    """However many ask at a time, the checks run once in some seconds."""
+    answers = await asyncio.gather(*(http.get(f"{server.url}/api/ready") for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(server.checks) == 1
+
+
+async def test_unknown_paths(server, http):
+    """404 as JSON below /api."""
+    for path in ("/api", "/api/", "/api/nope", "/api/health/", "/api/../api/x"):
+        answer = await http.get(f"{server.url}{path}")
+        assert answer.status_code == 404, path
+        assert answer.json() == {"status": "error", "error": "not_found"}
+
+
+async def test_there_is_no_description_of_the_api_to_browse(server, http):
+    """No /docs, no /redoc, no /openapi.json."""
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        assert (await http.get(f"{server.url}{path}")).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_other_methods(server, http, method):
+    """405 as JSON, with what is allowed."""
+    answer = await http.request(method, f"{server.url}/api/status", content=b"x" * 1000)
+    assert answer.status_code == 405
+    assert answer.json() == {"status": "error", "error": "method_not_allowed"}
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/health", "/api/status", "/api/config", "/api/ready", "/api/x"]
+)
+async def test_head(server, http, path):
+    """HEAD is GET without the body."""
+    head, get = (await http.head(f"{server.url}{path}")), (await http.get(f"{server.url}{path}"))
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert int(head.headers["content-length"]) > 0
+
+
+async def test_the_websocket_path_without_an_upgrade(server, http):
+    """/ws says what it is for."""
+    answer = await http.get(f"{server.url}/ws")
+    assert answer.status_code == 426
+    assert answer.headers["upgrade"] == "websocket"
+
+
+async def test_no_answer_tells_a_secret_or_a_path(make_server, http, tmp_path):
+    """Neither token nor TURN secret nor a folder of this machine is in any answer."""
+    settings = {
+        "auth": {"token": TOKEN},
+        "turn": {"secret": "turn-s3cret", "externalIp": "192.0.2.1"},
+        "media": {"source": "demo:", "recordDir": tmp_path / "takes"},
+    }
+    async with make_server(settings) as server:
+        for path in ["/api/health", *PROTECTED]:
+            answer = await http.get(f"{server.url}{path}", headers={"X-Icey-Token": TOKEN})
+            text = answer.text + json.dumps(dict(answer.headers))
+            assert TOKEN not in text
+            assert "turn-s3cret" not in text
+            assert str(tmp_path) not in text
+        body = await http.get(f"{server.url}/api/status", params={"token": TOKEN})
+        assert body.json()["record"] == {"dir": "takes"}
