@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, cast
 
 import av
@@ -16,6 +17,7 @@ from av.codec.context import Flags, ThreadType
 from av.stream import Discard, Disposition
 
 from icey.errors import SourceError
+from icey.media.timebase import to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,16 +45,27 @@ READ_TIMEOUT_S = 5.0
 MAX_DAMAGED = 150
 """Packets in a row that cannot be decoded before the source counts as broken: 5 s at 30 fps."""
 
-_LOW_DELAY = {"fflags": "nobuffer", "probesize": "500000", "analyzeduration": "1000000"}
+_ANALYSIS = {"probesize": "500000", "analyzeduration": "500000", "fpsprobesize": "0"}
 _OPTIONS: dict[str, dict[str, str]] = {
-    # TCP, as lost UDP packets of a camera leave smears; no reordering is needed there.
-    "rtsp": {**_LOW_DELAY, "rtsp_transport": "tcp", "max_delay": "0", "reorder_queue_size": "0"},
-    "rtmp": {"probesize": "500000", "analyzeduration": "1000000", "rtmp_live": "live"},
-    "srt": _LOW_DELAY,
-    "udp": {"probesize": "500000", "analyzeduration": "1000000", "overrun_nonfatal": "1"},
+    # TCP, as lost UDP packets of a camera leave smears; then nothing is to be put in order.
+    # The SDP says all that decoders need, so nothing is analysed: 0.1 s to the first picture. The
+    # usual fflags=nobuffer throws away what was read for analysis, the first keyframe too: 1.1 s.
+    "rtsp": {
+        "rtsp_transport": "tcp",
+        "max_delay": "0",
+        "reorder_queue_size": "0",
+        "probesize": "32",
+        "analyzeduration": "0",
+    },
+    "rtmp": {**_ANALYSIS, "rtmp_live": "live"},
+    "srt": _ANALYSIS,
+    "udp": {**_ANALYSIS, "overrun_nonfatal": "1"},
     "http": {},
 }
 """FFmpeg's options by scheme (rtsps like rtsp and so on)."""
+
+_INDEXED = frozenset({"mov", "matroska"})
+"""FFmpeg's first names of the containers whose header knows the true length."""
 
 _WORDS = {
     "Immediate exit requested": "no answer in time",  # our own deadline, in FFmpeg's words
@@ -121,6 +134,21 @@ class Input:
         """How long the container says that it is, None if it does not."""
         duration = self._container.duration
         return None if duration is None else duration * 1000
+
+    @property
+    def promised_ns(self) -> int | None:
+        """How long the file surely is, by an index written when it was complete; None elsewhere.
+
+        FFmpeg reports a film that was cut off as one that ends; only this tells them apart.
+        """
+        if self._container.format.name.split(",")[0] not in _INDEXED or self.duration_ns is None:
+            return None
+        lengths = [
+            to_ns(stream.duration, stream.time_base)
+            for stream in self._streams
+            if stream.duration is not None and stream.time_base is not None
+        ]
+        return min(self.duration_ns, max(lengths, default=self.duration_ns))
 
     def read(self) -> Packet[Any] | None:
         """Return the next packet of either stream; None at the end.
@@ -266,7 +294,11 @@ def _av_open(
     source: Source, location: str, format_name: str | None, options: dict[str, str]
 ) -> InputContainer:
     timeout = None if source.kind == "file" else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
+    started = time.monotonic()
     try:
         return av.open(location, format=format_name, options=options, timeout=timeout)
     except (av.FFmpegError, ValueError, UnicodeError) as error:
+        if timeout is not None and time.monotonic() - started >= OPEN_TIMEOUT_S:
+            # What FFmpeg says of a call that was interrupted differs from protocol to protocol.
+            raise source_error(source, "no answer in time") from None
         raise source_error(source, error) from None

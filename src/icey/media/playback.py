@@ -242,6 +242,7 @@ class FileReader:
         if line.started and line.end_ns > end + TAIL_NS:
             end = line.end_ns
         end = max(end, self._round_ns)
+        self._check_length(opened, end - self._round_ns)
         if end < self._round_ns + SECOND_NS // 1000:
             raise source_error(self.source, "nothing in it could be decoded")
         self._show(until_ns=end)
@@ -257,6 +258,15 @@ class FileReader:
         opened.rewind()
         self._end_of_file = False
         self._timeline.anchor(self._origin_ns, end)
+
+    def _check_length(self, opened: Input, length_ns: int) -> None:
+        promised = opened.promised_ns
+        if promised is not None and length_ns < promised - SECOND_NS:
+            raise source_error(
+                self.source,
+                f"the file breaks off after {length_ns / SECOND_NS:.1f} s"
+                f" of {promised / SECOND_NS:.1f} s (partial file)",
+            )
 
     def _held_end(self) -> int:
         if self._held is None:

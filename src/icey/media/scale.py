@@ -26,7 +26,7 @@ _BT709, _UNSPECIFIED, _BT470BG, _SMPTE170M = 1, 2, 5, 6  # ITU-T H.273 table 4
 
 @dataclass(frozen=True)
 class Fit:
-    """How a picture is laid into another: turned, scaled to ``width`` x ``height``, at ``left``, ``top``.
+    """How a picture is laid into another: turned, scaled, and placed at ``left``, ``top``.
 
     Attributes:
         width: of the turned picture in the target, px, even.

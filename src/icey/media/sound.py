@@ -33,8 +33,9 @@ class SoundConverter:
         self._graph = Graph()
 
     def convert(self, frame: av.AudioFrame) -> list[NDArray[np.int16]]:
-        """Return the frame's samples as arrays of shape (n, channels); what the filter keeps back
-        comes with the next.
+        """Return the frame's samples as arrays of shape (n, channels).
+
+        A few samples stay in the filter until the next frame.
         """
         key = (frame.sample_rate, frame.format.name, frame.layout.name, frame.layout.nb_channels)
         if key != self._key:

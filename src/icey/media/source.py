@@ -74,7 +74,7 @@ class Source:
 
     def scrub(self, text: str) -> str:
         """Return FFmpeg's words with the location, and any URL's user, replaced by `public`."""
-        for secret in (self.location, f"file:{self.location}"):
+        for secret in (f"file:{self.location}", self.location):
             text = text.replace(secret, self.public)
         return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
@@ -146,10 +146,14 @@ def _url(scheme: str, text: str) -> Source:
         host = f"[{host}]"
     where = f"{host}:{port}" if port is not None else host
     is_file = scheme in {"http", "https"} and PurePath(parts.path).suffix.lower() in FILE_SUFFIXES
+    public = f"{scheme}://{where}{parts.path}"
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        # Maybe a password with a / or ? in it, not encoded: then even the host is a part of it.
+        public = f"{scheme}://{where if '@' in parts.netloc else '…'}"
     return Source(
         "url",
         live=not is_file,
         scheme=scheme,
-        public=f"{scheme}://{where}{parts.path}",
+        public=public,
         location=text,
     )

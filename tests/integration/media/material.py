@@ -40,6 +40,10 @@ class Film:
     audio_seconds: float | None = None
     video_delay_ms: int = 0
     aspect: Fraction | None = None
+    noise: int = 0
+    """Added to each pixel: 0 to this, different in each frame."""
+    flash_at: tuple[int, ...] = ()
+    """Frames that are white for 100 ms while a beep sounds; the rest is then silent."""
 
 
 def picture(number: int, width: int, height: int) -> av.VideoFrame:
@@ -72,6 +76,10 @@ def make(path: Path, film: Film) -> Path:
             while audio and sounded < min(seconds, at / 1000):
                 sounded += _write_audio(out, audio, film, sounded, seconds)
             frame = picture(number, *film.size)
+            if any(0 <= number - at < film.rate // 10 for at in film.flash_at):
+                frame = _white(film)
+            if film.noise:
+                frame = _noisy(film, number)
             frame.pts = round(at) + film.video_delay_ms if film.times else number
             frame.time_base = Fraction(1, 1000) if film.times else Fraction(1, film.rate)
             if film.video_delay_ms and not film.times:
@@ -83,6 +91,16 @@ def make(path: Path, film: Film) -> Path:
             if stream:
                 out.mux(stream.encode(None))
     return path
+
+
+def _noisy(film: Film, number: int) -> av.VideoFrame:
+    chance = np.random.default_rng(number)
+    pixels = chance.integers(0, film.noise, (*film.size[::-1], 3), dtype=np.uint8)
+    return av.VideoFrame.from_ndarray(pixels + 60, "rgb24")
+
+
+def _white(film: Film) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(np.full((*film.size[::-1], 3), 255, np.uint8), "rgb24")
 
 
 def _length(film: Film) -> float:
@@ -116,7 +134,11 @@ def _audio_stream(out, film):
 def _write_audio(out, stream, film, start: float, end: float) -> float:
     count = min(film.audio_rate // 10, round((end - start) * film.audio_rate)) or 1
     when = (round(start * film.audio_rate) + np.arange(count)) / film.audio_rate
-    wave = (0.25 * 32767 * np.sin(2 * np.pi * 440 * when)).astype(np.int16)
+    gain = np.full(count, 0.25)
+    if film.flash_at:
+        starts = [at / film.rate for at in film.flash_at]
+        gain = 0.5 * np.any([(when >= s) & (when < s + 0.1) for s in starts], axis=0)
+    wave = (gain * 32767 * np.sin(2 * np.pi * 440 * when)).astype(np.int16)
     channels = stream.codec_context.layout.nb_channels
     frame = av.AudioFrame.from_ndarray(
         np.repeat(wave[None, :], channels, axis=0).T.reshape(1, -1), "s16", film.layout
