@@ -167,6 +167,7 @@ async def run(
             on_listening()
         await _done_before(stop, serving)
     finally:
+        log.info("stopping")
         server.stop_accepting()
         await _close_sessions(sessions)
         await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)

@@ -28,6 +28,9 @@ HEAD_TIMEOUT_S = 15.0
 
 BACKLOG = 1024
 
+MAX_CONNECTIONS = 4096
+"""HTTP connections at a time, WebSockets not among them; a further request gets 503."""
+
 
 class BoundedHttpProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, which alone would wait for a first request for ever."""
@@ -79,6 +82,7 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=1,
                 **files,

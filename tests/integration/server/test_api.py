@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import httpx
 import pytest
@@ -203,3 +204,16 @@ async def test_no_answer_tells_a_secret_or_a_path(make_server, http, tmp_path):
             assert str(tmp_path) not in text
         body = await http.get(f"{server.url}/api/status", params={"token": TOKEN})
         assert body.json()["record"] == {"dir": "takes"}
+
+
+async def test_every_field_is_documented(server, http):
+    """docs/http-api.md names each field of each answer."""
+    text = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
+    for path in ("health", "ready", "status", "config"):
+        section = text.partition(f"## GET /api/{path}\n")[2].partition("\n## ")[0]
+        body = (await http.get(f"{server.url}/api/{path}")).json()
+        inner = {name for value in body.values() if isinstance(value, dict) for name in value}
+        # "As above" in a later section stands for what an object holds.
+        missing = {name for name in body if name not in section}
+        assert not missing, path
+        assert not {name for name in inner if name not in text}, path

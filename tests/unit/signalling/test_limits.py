@@ -1,8 +1,13 @@
 """The token bucket, and limits that fit together."""
 
+import re
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icey.server import websocket
+from icey.signalling import calls
 from icey.signalling.limits import Limits, TokenBucket
 
 
@@ -48,3 +53,29 @@ def test_snapshot_of_a_full_room_fits_into_a_queue():
     typical = limits.extras_bytes + 300
     assert 500 * typical < limits.queue_bytes
     assert envelope + limits.extras_bytes < limits.message_bytes
+
+
+def test_the_documented_limits_are_the_real_ones():
+    """The table in docs/protocol.md says what the code does."""
+    text = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+    table = dict(
+        re.findall(r"^\| ([^|]+?) \| (\d+)[^|]*\|", text.partition("## Limits")[2], re.MULTILINE)
+    )
+    limits = Limits()
+    assert {name: int(value) for name, value in table.items()} == {
+        "size of a message": limits.message_bytes,
+        "fragments of a message": websocket.MAX_FRAGMENTS,
+        "messages of a peer": limits.messages,
+        "time until `auth`": limits.auth_timeout_s,
+        "broken messages": limits.broken_messages,
+        "bytes queued to a slow reader": limits.queue_bytes,
+        "sockets at a time": limits.sockets,
+        "rooms of a peer": limits.rooms,
+        "user, room": limits.name_characters,
+        "name, peerType": limits.display_characters,
+        "extras of a presence": limits.extras_bytes,
+        "nesting": limits.depth,
+        "early candidates of a call": calls.EARLY_CANDIDATES,
+        "a candidate": calls.CANDIDATE_CHARACTERS,
+        "a caller's reason": calls.REASON_CHARACTERS,
+    }
