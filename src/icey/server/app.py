@@ -111,13 +111,14 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
         for listener in listeners:
             bound.enter_context(listener)
         port = listeners[0].getsockname()[1]
+        sessions = open_sessions(settings)
         now = asyncio.get_running_loop().time()
         await run(
             settings,
             root=report.web_root,
             listeners=listeners,
-            sessions=open_sessions(settings),
-            readiness=Readiness(_recheck(loaded, port), report, now),
+            sessions=sessions,
+            readiness=Readiness(_recheck(loaded, port, sessions), report, now),
             stop=stop,
             on_listening=lambda: _announce(settings, port),
         )
@@ -184,12 +185,24 @@ def version() -> str:
         return "0+uninstalled"
 
 
-def _recheck(loaded: Loaded, port: int) -> Callable[[], Report]:
-    from icey.preflight.run import run_preflight  # noqa: PLC0415
-    from icey.preflight.running import Running  # noqa: PLC0415
+def _recheck(
+    loaded: Loaded, port: int, sessions: SessionService
+) -> Callable[[], Callable[[], Report]]:
+    """What checks a server that runs: its own ports and its open camera are no obstacle to it."""
+    from icey.preflight.run import run_preflight  # noqa: PLC0415 - it imports FFmpeg
+    from icey.preflight.running import Running, SourceState  # noqa: PLC0415
 
-    running = Running(http_port=port, webrtc_port=loaded.settings.webrtc.port)
-    return lambda: run_preflight(loaded, running=running)
+    def prepare() -> Callable[[], Report]:
+        state = sessions.status()
+        source = state.get("source")
+        running = Running(
+            http_port=port,
+            webrtc_port=state.get("webrtcPort", loaded.settings.webrtc.port),
+            source=None if source is None else SourceState(source["healthy"], source["detail"]),
+        )
+        return lambda: run_preflight(loaded, running=running)
+
+    return prepare
 
 
 async def _done_before(

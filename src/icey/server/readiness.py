@@ -33,15 +33,18 @@ class Readiness:
     """Runs the checks in a thread; whoever asks meanwhile waits for the same run.
 
     Args:
-        run: makes a report; blocking.
+        prepare: called on the event loop, where the state of the server may be looked at; returns
+            what makes the report, which blocks and is called in a thread.
         first: the report of the check at the start.
         now: the time at which it was made, on the event loop's clock.
     """
 
-    def __init__(self, run: Callable[[], Report], first: Report, now: float) -> None:
+    def __init__(
+        self, prepare: Callable[[], Callable[[], Report]], first: Report, now: float
+    ) -> None:
         self.last = first
         """The newest report, however old."""
-        self._run = run
+        self._prepare = prepare
         self._made = now
         self._running: asyncio.Task[Report] | None = None
 
@@ -57,7 +60,7 @@ class Readiness:
 
     async def _check(self) -> Report:
         try:
-            self.last = await asyncio.to_thread(self._run)
+            self.last = await asyncio.to_thread(self._prepare())
             self._made = asyncio.get_running_loop().time()
         finally:
             self._running = None

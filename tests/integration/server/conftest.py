@@ -159,7 +159,7 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
             root=root or Path("/nonexistent"),
             listeners=listeners,
             sessions=sessions,
-            readiness=Readiness(check, report, asyncio.get_running_loop().time() - 1e6),
+            readiness=Readiness(lambda: check, report, asyncio.get_running_loop().time() - 1e6),
             stop=stop,
             on_listening=listening.set,
         )
