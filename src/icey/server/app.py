@@ -173,7 +173,7 @@ async def run(
         await _close_sessions(sessions)
         await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
     listening.cancel()
-    server.should_exit = True
+    server.stop()
     await serving
 
 

@@ -91,12 +91,25 @@ class HttpServer(uvicorn.Server):
 
         self.listening = asyncio.Event()
         """Set once connections are accepted."""
+        self._stopping = asyncio.Event()
         self.servers = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept."""
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Keep the `Date` of the answers right until `stop`, waking once a second."""
+        while not self.should_exit:
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+
+    def stop(self) -> None:
+        """Let `serve` come to its end."""
+        self.should_exit = True
+        self._stopping.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
