@@ -74,7 +74,8 @@ class LiveReader:
     def open(self) -> None:
         """Open the source and take its first picture, or first sound where it has none."""
         self.close()
-        self._input = opened = Input(self.source, self._media.video)
+        wanted = bool(self._media.passthrough_video)
+        self._input = opened = Input(self.source, self._media.video, analyse=wanted)
         self.passthrough, self._annexb = open_passthrough(opened, self._media.passthrough_video)
         self._clock.reset()
         self._whole = False

@@ -18,6 +18,10 @@ from av.video.reformatter import ColorRange
 from icey.media.timebase import VIDEO_CLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from av.packet import Packet
     from numpy.typing import NDArray
 
     from icey.config.model import AudioSettings, VideoSettings
@@ -118,6 +122,12 @@ class AudioEncoder:
         context.options = {"frame_duration": "20", "application": "audio"}
         context.open()
         self._context = context
+        # PyAV's `encode` puts a filter graph before Opus that has nothing to do and starts a thread
+        # for each core, up to 16 for every viewer; this is the part of it behind the graph. It is
+        # not public: where a version lacks it, the threads are the price.
+        self._encode: Callable[[av.AudioFrame], Iterable[Packet[Any]]] = getattr(
+            context, "_send_frame_and_recv", context.encode
+        )
         self._count = 0
 
     def encode(self, samples: NDArray[np.int16]) -> bytes:
@@ -129,4 +139,4 @@ class AudioEncoder:
         frame.pts = self._count
         frame.time_base = Fraction(1, self._rate)
         self._count += self.block
-        return b"".join(bytes(packet) for packet in self._context.encode(frame))
+        return b"".join(bytes(packet) for packet in self._encode(frame))

@@ -86,6 +86,7 @@ class Input:
     Args:
         source: what to open; not ``demo:``.
         video: size and rate to ask a camera for; other sources give what they have.
+        analyse: look into an RTSP stream for its profile, which takes half a second.
 
     Attributes:
         video: the best video stream, None if there is none but a cover picture.
@@ -96,11 +97,13 @@ class Input:
         SourceError: it cannot be opened, or holds neither pictures nor sound.
     """
 
-    def __init__(self, source: Source, video: VideoSettings | None = None) -> None:
+    def __init__(
+        self, source: Source, video: VideoSettings | None = None, *, analyse: bool = False
+    ) -> None:
         self.source = source
         self.damaged = 0
         self._damaged_in_a_row = 0
-        self._container = _open(source, video)
+        self._container = _open(source, video, analyse=analyse)
         try:
             self.video = self._pick_video()
             self.audio = cast("AudioStream | None", self._container.streams.best("audio"))
@@ -255,14 +258,15 @@ class Input:
             context.thread_type = ThreadType.AUTO
 
 
-def _open(source: Source, video: VideoSettings | None) -> InputContainer:
+def _open(source: Source, video: VideoSettings | None, *, analyse: bool) -> InputContainer:
     if source.kind == "file":
         return _av_open(source, f"file:{source.location}", None, {})
     if source.kind == "url":
         plain = source.scheme if source.scheme in _OPTIONS else source.scheme[:-1]
         timeout = str(int(READ_TIMEOUT_S * 1_000_000))
         name = "timeout" if plain in {"rtsp", "udp", "srt"} else "rw_timeout"
-        return _av_open(source, source.location, None, {**_OPTIONS[plain], name: timeout})
+        options = _OPTIONS[plain] | (_ANALYSIS if analyse else {})
+        return _av_open(source, source.location, None, {**options, name: timeout})
     return _open_device(source, video)
 
 

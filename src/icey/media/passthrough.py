@@ -91,8 +91,14 @@ class AnnexB:
         self._headers = _annexb_headers(stream.codec_context.extradata or b"")
 
     def convert(self, packet: Packet[VideoStream]) -> AccessUnit | None:
-        """Return the packet's access unit, None where it is empty."""
-        data = b"".join(bytes(out) for out in self._to_annexb.filter(packet))
+        """Return the packet's access unit; None where it is empty, or damaged beyond parsing."""
+        if not packet.size:
+            return None
+        try:
+            data = b"".join(bytes(out) for out in self._to_annexb.filter(packet))
+        except av.FFmpegError as error:
+            log.debug("damaged packet: %s", error)
+            return None
         if not data:
             return None
         types = set(nal_types(data))

@@ -127,7 +127,8 @@ class Pipeline:
         self._sender: threading.Thread | None = None
         self._threads: list[threading.Thread] = []
         self._last: av.VideoFrame | None = None
-        self._last_ns = -SECOND_NS
+        self._last_ns = -SECOND_NS  # media time of the last picture
+        self._sent_ns = -SECOND_NS  # media time at which it was sent
         self._note: tuple[str, av.VideoFrame] | None = None
         self._late = self._silent = False
         self._opus: AudioEncoder | None = None
@@ -286,7 +287,7 @@ class Pipeline:
         while not buffer.stopping:
             now = buffer.now_ns()
             due = min(self._send_sound(now), self._send_pictures(now))
-            if not reader.threaded and reader.step(now):
+            if not reader.threaded and self._step(now):
                 continue
             if buffer.ended and not buffer.pictures and not buffer.sound.ready:
                 if buffer.failure is not None:
@@ -295,6 +296,13 @@ class Pipeline:
             step = reader.next_step_ns()
             self._wait(due if step is None else min(due, step))
         return False
+
+    def _step(self, now: int) -> bool:
+        """Let the reader work a little; when late, until it is known what may be dropped."""
+        worked = self._reader.step(now)
+        while worked and self._late and len(self._buffer.pictures) < 2:
+            worked = self._reader.step(now)
+        return worked
 
     def _wait(self, until_ns: int) -> None:
         buffer = self._buffer
@@ -375,7 +383,7 @@ class Pipeline:
 
     def _repeat(self, now: int) -> int:
         """Send the last picture again where none came for long; returns when to look again."""
-        idle = now - self._last_ns
+        idle = now - self._sent_ns
         passing = self._reader.passthrough and self._buffer.lost is None
         wanted = any(lane.keyframe_due(self._buffer.epoch_ns + now) for lane in self._lanes)
         if not passing and (idle >= REPEAT_NS or (wanted and idle >= URGENT_NS)):
@@ -383,7 +391,7 @@ class Pipeline:
             if picture is not None:
                 self._repeated += 1
                 self._encode(picture, now)
-        again = max(self._last_ns, now - REPEAT_NS + EARLY_NS) + REPEAT_NS
+        again = max(self._sent_ns, now - REPEAT_NS + EARLY_NS) + REPEAT_NS
         with self._buffer.changed:
             if self._buffer.pictures:
                 again = min(again, self._buffer.pictures[0].times[0] + self._buffer.slip_ns)
@@ -411,7 +419,7 @@ class Pipeline:
 
     def _pass_through(self, unit: AccessUnit, due: int) -> None:
         due = max(due, self._last_ns + SECOND_NS // 1000)
-        self._last_ns = due
+        self._last_ns, self._sent_ns = due, self._buffer.now_ns()
         for lane in self._lanes:
             if lane.closed:
                 self._forget(lane)
@@ -420,7 +428,7 @@ class Pipeline:
 
     def _encode(self, picture: av.VideoFrame, due: int) -> None:
         due = max(due, self._last_ns + SECOND_NS // 1000)  # time never stands still
-        self._last_ns = due
+        self._last_ns, self._sent_ns = due, self._buffer.now_ns()
         timestamp = to_timestamp(due, VIDEO_CLOCK)
         for lane in self._lanes:
             if lane.closed:

@@ -70,7 +70,7 @@ def probe(source: Source, *, timeout_s: float) -> SourceInfo:
             channels=2,
             obstacle="the demo is drawn, not coded",
         )
-    opened = Input(source)
+    opened = Input(source, analyse=True)
     try:
         frame = _first_frame(opened, time.monotonic() + timeout_s)
         return _describe(opened, frame)

@@ -1,4 +1,4 @@
-"""Starts and stops the RTSP server of `rtsp_server.py` on a free port; `rtsp_server` is its fixture."""
+"""Starts and stops the RTSP server of `rtsp_server.py`; the fixture `rtsp_server` is one."""
 
 from __future__ import annotations
 

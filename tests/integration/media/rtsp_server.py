@@ -1,9 +1,9 @@
 """A real RTSP server for the tests: GStreamer's, run with the system's Python.
 
-    /usr/bin/python3 rtsp_server.py PORT [--stall]
+    /usr/bin/python3 rtsp_server.py PORT
 
-Serves ``rtsp://user:secret@127.0.0.1:PORT/live``: colour bars with a clock-like moving ball, 640x360
-at 30 fps as H.264 with a keyframe each second, and a 440 Hz tone as AAC. Prints ``ready`` once it
+Serves ``rtsp://user:secret@127.0.0.1:PORT/live``: moving colour bars, 640x360 at 30 fps, as
+H.264 with a keyframe each second, and a 440 Hz tone as AAC. Prints ``ready`` once it
 listens, and runs until it is terminated. Basic authentication, so that no log may show it.
 
 Needs Debian's gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-{base,good,bad,ugly}.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -130,5 +131,10 @@ def pitch(samples, rate=48_000):
 
 
 def rate_of(units):
-    """Frames a second by their timestamps."""
-    return (len(units) - 1) * 90_000 / (units[-1].timestamp - units[0].timestamp)
+    """Frames a second by the usual step of their timestamps; a busy machine may drop some."""
+    return 90_000 / float(np.median(steps(units)))
+
+
+def steps(units):
+    """Differences of the timestamps from each unit to the next."""
+    return [b.timestamp - a.timestamp for a, b in pairwise(units)]

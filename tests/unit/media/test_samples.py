@@ -1,5 +1,7 @@
 """The line of sound, in simulated time."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -128,4 +130,4 @@ def test_line_has_no_holes(rate, runs):
     blocks = drain(line)
     assert all(samples.shape == (rate // 50, 2) for _, samples in blocks)
     heads = [round(due * 50 / SECOND_NS * 1000) for due, _ in blocks]
-    assert all(b - a == 1000 for a, b in zip(heads, heads[1:], strict=False))
+    assert all(b - a == 1000 for a, b in pairwise(heads))
