@@ -58,6 +58,7 @@ fn the_offers_of_the_browsers_are_answered_with_h264_and_opus() {
             answer.matches("\r\nm=").count(),
             offer.matches("\r\nm=").count()
         );
+        // The first H.264 of the answer is the one that is sent.
         let first = rtpmaps
             .iter()
             .find(|line| line.ends_with("H264/90000"))
@@ -66,9 +67,12 @@ fn the_offers_of_the_browsers_are_answered_with_h264_and_opus() {
             .split(' ')
             .next()
             .expect("a payload type");
+        let fmtp = answer
+            .lines()
+            .find(|line| line.starts_with(&format!("a=fmtp:{pt} ")));
         assert!(
-            answer.contains(&format!("profile-level-id=42e01f")),
-            "offer {i}, payload type {pt}"
+            fmtp.is_some_and(|line| line.contains("profile-level-id=42e01f")),
+            "{fmtp:?}"
         );
     }
 }

@@ -10,6 +10,7 @@ pub mod demux;
 mod drive;
 mod estimate;
 pub mod h264;
+mod negotiation;
 pub mod offer;
 pub mod peer;
 mod sender;
@@ -249,7 +250,7 @@ impl Core {
 
     /// When [`Core::expire`] is due.
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next_deadline()
     }
 
     /// Does what is due.

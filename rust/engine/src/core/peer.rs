@@ -15,21 +15,18 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
-use str0m::format::Codec;
 use str0m::media::Mid;
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{Extension, ExtensionMap, RtpWrite, Ssrc};
+use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Input, Rtc};
 
-use super::answer;
 use super::demux::{Class, Path};
 use super::estimate::Estimate;
 use super::offer::{self, Prepared};
 use super::sender::{Sender, Verdict};
 use super::track::{Frame, MediaKind};
-use super::{Context, PeerId, TrackId};
+use super::{Context, PeerId, TrackId, answer, negotiation};
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::stats::{Counters, PeerStats};
@@ -40,13 +37,6 @@ const LOST_AFTER: Duration = Duration::from_secs(17);
 
 /// A peer that has not come up so long after its first offer never will.
 const FAILED_AFTER: Duration = Duration::from_secs(30);
-
-/// The bytes resent of all bytes sent in a second, above which resending stops.
-const RESEND_RATIO: f32 = 0.5;
-
-/// What is kept for resending: three seconds at 3 Mb/s.
-const RESEND_PACKETS: usize = 1000;
-const RESEND_AGE: Duration = Duration::from_secs(3);
 
 /// A paced packet that waited so long says that the viewer cannot keep up.
 const MAX_QUEUE_AGE: Duration = Duration::from_millis(1500);
@@ -137,20 +127,13 @@ impl Peer {
         context: &mut Context<'_>,
     ) -> Result<String, EngineError> {
         let prepared = offer::prepare(sdp)?;
-        let fresh = match self.rtc.take() {
-            Some(rtc) => {
-                self.rtc = Some(rtc);
-                None
-            }
-            None => Some(self.build(now, local)),
-        };
-        // Until an offer was accepted nothing is kept of a failed one, so that another may follow.
-        let is_first = fresh.is_some();
-        if let Some(rtc) = fresh {
-            self.rtc = Some(rtc);
-        }
+        let is_first = self.rtc.is_none();
+        let options = &self.options;
+        self.rtc
+            .get_or_insert_with(|| negotiation::build(options, local, now));
         let answer = self.negotiate(&prepared);
         if answer.is_err() && is_first {
+            // Nothing is kept of a failed first offer, so that another may follow.
             self.rtc = None;
             self.senders.clear();
         }
@@ -171,69 +154,22 @@ impl Peer {
         Ok(answer::finish(&answer, &local.additional))
     }
 
-    fn build(&self, now: Instant, local: &Local) -> Rtc {
-        let mut extensions = ExtensionMap::empty();
-        extensions.set(2, Extension::AbsoluteSendTime);
-        extensions.set(4, Extension::RtpMid);
-        let twcc = self.options.estimation == Estimation::Twcc;
-        if twcc {
-            extensions.set(3, Extension::TransportSequenceNumber);
-        }
-        let mut config = Rtc::builder()
-            .set_dtls_cert(local.certificate.clone())
-            .clear_codecs()
-            .enable_opus(true, false)
-            .set_extension_map(extensions)
-            .set_rtp_mode(true)
-            .set_stats_interval(Some(Duration::from_secs(2)))
-            .set_rtcp_report_interval_audio(Duration::from_secs(1))
-            .set_rtcp_report_interval_video(Duration::from_secs(1))
-            .set_send_buffer_video(RESEND_PACKETS);
-        if twcc {
-            config = config.enable_bwe(Some((self.options.max_bitrate / 2).into()));
-        }
-        let codecs = config.codec_config();
-        for (pt, rtx, profile) in [
-            (108, 109, 0x42e01f),
-            (127, 121, 0x42001f),
-            (123, 119, 0x4d001f),
-            (114, 115, 0x64001f),
-            (116, 117, 0x640c1f),
-        ] {
-            codecs.add_h264(u8::into(pt), Some(u8::into(rtx)), true, profile);
-        }
-        for params in codecs.iter_mut() {
-            params.set_fb_transport_cc(twcc);
-        }
-        let mut rtc = config.build(now);
-        for address in &local.addresses {
-            if let Ok(candidate) = Candidate::host(*address, "udp") {
-                rtc.add_local_candidate(candidate);
-            }
-        }
-        if twcc {
-            rtc.bwe()
-                .set_bitrate(150_000.into(), self.options.max_bitrate.into());
-        }
-        rtc
-    }
-
     fn negotiate(&mut self, prepared: &Prepared) -> Result<String, EngineError> {
         let Some(rtc) = self.rtc.as_mut() else {
             return Err(EngineError::Closed("peer"));
         };
         for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
-            declare(rtc, sender);
+            negotiation::declare(rtc, sender);
         }
-        let mut answer = accept(rtc, &prepared.text)?;
+        let mut answer = negotiation::accept(rtc, &prepared.text)?;
         let mut renumbered = false;
         for (kind, mid) in prepared.wanted() {
             if self.senders.iter().any(|sender| sender.mid == mid) {
                 continue;
             }
-            let (ssrc, rtx) = renumber(rtc, mid);
+            let (ssrc, rtx) = negotiation::renumber(rtc, mid);
             renumbered = true;
-            match payload_type(rtc, kind, mid) {
+            match negotiation::payload_type(rtc, kind, mid) {
                 Some(pt) => {
                     let mut sender = Sender::new(kind, mid, pt, ssrc, rtx);
                     if let Some(track) = self.attached[kind as usize] {
@@ -249,7 +185,7 @@ impl Peer {
         }
         if renumbered {
             // The same offer again changes nothing, and the answer now has the SSRCs chosen here.
-            answer = accept(rtc, &prepared.text)?;
+            answer = negotiation::accept(rtc, &prepared.text)?;
         }
         self.senders.retain(|sender| {
             rtc.media(sender.mid)
@@ -404,7 +340,7 @@ impl Peer {
             return false;
         };
         if !sender.declared {
-            declare(rtc, sender);
+            negotiation::declare(rtc, sender);
         }
         let captured = frame.captured.min(now);
         let mut api = rtc.direct_api();
@@ -480,59 +416,6 @@ fn advance(rtc: &mut Rtc, now: Instant, errors: &mut u32) {
     if rtc.handle_input(Input::Timeout(now)).is_err() {
         *errors += 1;
     }
-}
-
-fn accept(rtc: &mut Rtc, text: &str) -> Result<String, EngineError> {
-    let refuse = |error: &dyn std::fmt::Display| EngineError::Offer {
-        message: format!("the SDP offer is refused: {error}"),
-        reason: "sdp: the offer cannot be understood".into(),
-    };
-    let offer = SdpOffer::from_sdp_string(text).map_err(|error| refuse(&error))?;
-    let answer = rtc
-        .sdp_api()
-        .accept_offer(offer)
-        .map_err(|error| refuse(&error))?;
-    Ok(answer.to_sdp_string())
-}
-
-/// Gives the stream of a section SSRCs of which the main one is always the smaller.
-fn renumber(rtc: &mut Rtc, mid: Mid) -> (Ssrc, Option<Ssrc>) {
-    let mut api = rtc.direct_api();
-    let had = api
-        .stream_tx_by_mid(mid, None)
-        .map(|stream| (stream.ssrc(), stream.rtx()));
-    let ssrc = Ssrc::from(fastrand::u32(1..1 << 31));
-    let rtx = had
-        .and_then(|(_, rtx)| rtx)
-        .map(|_| Ssrc::from(fastrand::u32(1 << 31..)));
-    if let Some((old, _)) = had {
-        api.remove_stream_tx(old);
-        api.declare_stream_tx(ssrc, rtx, mid, None);
-    }
-    (ssrc, rtx)
-}
-
-fn declare(rtc: &mut Rtc, sender: &mut Sender) {
-    let mut api = rtc.direct_api();
-    let stream = api.declare_stream_tx(sender.ssrc, sender.rtx, sender.mid, None);
-    if sender.kind == MediaKind::Video {
-        stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_RATIO));
-    }
-    sender.declared = true;
-}
-
-/// The payload type to send: the first of ours that the browser takes.
-fn payload_type(rtc: &Rtc, kind: MediaKind, mid: Mid) -> Option<str0m::media::Pt> {
-    let media = rtc.media(mid)?;
-    let codec = match kind {
-        MediaKind::Video => Codec::H264,
-        MediaKind::Audio => Codec::Opus,
-    };
-    let params = rtc.codec_config().params().iter();
-    params
-        .filter(|p| p.spec().codec == codec)
-        .map(|p| p.pt())
-        .find(|pt| media.remote_pts().contains(pt))
 }
 
 fn is_congested(rtc: &mut Rtc, sender: &Sender, now: Instant) -> bool {

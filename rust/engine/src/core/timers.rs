@@ -50,7 +50,7 @@ impl Timers {
     }
 
     /// The earliest deadline.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn next_deadline(&mut self) -> Option<Instant> {
         self.drop_stale();
         self.heap.peek().map(|Reverse((deadline, _, _))| *deadline)
     }
@@ -80,7 +80,7 @@ mod tests {
         let mut timers = Timers::default();
         timers.arm(1, at(30));
         timers.arm(2, at(10));
-        assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!(timers.next_deadline(), Some(at(10)));
         assert_eq!(timers.pop_due(at(9)), None);
         assert_eq!(timers.pop_due(at(30)), Some(2));
         assert_eq!(timers.pop_due(at(30)), Some(1));
@@ -95,9 +95,9 @@ mod tests {
         timers.arm(1, at(50));
         timers.arm(1, at(20));
         timers.arm(1, at(80));
-        assert_eq!(timers.next(), Some(at(20)));
+        assert_eq!(timers.next_deadline(), Some(at(20)));
         assert_eq!(timers.pop_due(at(20)), Some(1));
-        assert_eq!(timers.next(), None, "the entry for 50 ms is stale");
+        assert_eq!(timers.next_deadline(), None, "the entry for 50 ms is stale");
     }
 
     #[test]

@@ -153,6 +153,13 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    /// Also after a panic outside a peer: nobody may wait for a reply that never comes.
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
 struct Ready {
     readable: bool,
     writable: bool,

@@ -1,7 +1,12 @@
 //! A server core and browsers (str0m as the offering side) on a simulated network, in simulated
-//! time: nothing sleeps, and a seed gives the same run each time.
+//! time: nothing sleeps, and a seed fixes what the network does.
 
-#![allow(dead_code)] // each test binary uses its part of this
+#![allow(dead_code, unused_imports)] // each test binary uses its part of this
+
+mod browser;
+mod media;
+
+pub use browser::{Browser, CLEAN, Link, access_unit, receiving, rtp_browser};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -15,53 +20,13 @@ use icey_engine::core::{Core, Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, Event, MediaKind, PeerOptions};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::media::{Direction, MediaData, Mid};
+use str0m::media::{Direction, Mid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpPacket;
 use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc, RtcConfig};
 
 pub const SERVER: &str = "10.0.0.1:4501";
 pub const VIDEO: u64 = 1;
 pub const AUDIO: u64 = 2;
-
-/// What a path does to datagrams.
-#[derive(Debug, Clone, Copy)]
-pub struct Link {
-    /// Fraction lost, 0..1.
-    pub loss: f64,
-    pub delay: Duration,
-    /// Up to so much is added to the delay, so that datagrams overtake each other.
-    pub jitter: Duration,
-    /// Bit/s from the server to the browser; what does not fit into 300 ms of queue is lost.
-    pub capacity: Option<u64>,
-    pub cut: bool,
-}
-
-pub const CLEAN: Link = Link {
-    loss: 0.0,
-    delay: Duration::from_millis(5),
-    jitter: Duration::ZERO,
-    capacity: None,
-    cut: false,
-};
-
-/// A browser, with all that it has received.
-pub struct Browser {
-    pub rtc: Rtc,
-    pub peer: u64,
-    pub address: SocketAddr,
-    pub link: Link,
-    pub video: Mid,
-    pub audio: Mid,
-    pub media: Vec<MediaData>,
-    pub packets: Vec<RtpPacket>,
-    pub reports: Vec<str0m::media::SenderFeedback>,
-    pub connected: bool,
-    pub closed: bool,
-    deadline: Instant,
-    /// When the bottleneck has sent what it holds.
-    busy_until: Instant,
-}
 
 struct OnTheWire {
     to_server: bool,
@@ -488,87 +453,4 @@ impl Network {
             .close_peer(self.browsers[browser].peer, self.now, &mut self.outbox);
         self.settle();
     }
-
-    /// Pushes an access unit of about `size` bytes.
-    pub fn push_video(&mut self, track: u64, timestamp: i64, size: usize, keyframe: bool) {
-        let unit = access_unit(&mut self.random, size, keyframe);
-        self.push(track, MediaKind::Video, &unit, timestamp, keyframe);
-    }
-
-    pub fn push(
-        &mut self,
-        track: u64,
-        kind: MediaKind,
-        data: &[u8],
-        timestamp: i64,
-        keyframe: bool,
-    ) {
-        let frame = Frame::new(track, kind, data, timestamp, self.now, keyframe).expect("a frame");
-        self.core.push(&frame, self.now, &mut self.outbox);
-        self.pushed.entry(track).or_default().push(data.to_vec());
-        self.settle();
-    }
-
-    /// Plays both tracks in real (simulated) time: 30 frames and 50 Opus packets a second, a
-    /// keyframe at first and whenever one is asked for.
-    pub fn play(&mut self, duration: Duration, bitrate: usize) {
-        let frames = (duration.as_secs_f64() * 30.0) as i64;
-        let mut keyframe = true;
-        let begin = self.now;
-        let base = self.pushed.get(&VIDEO).map_or(0, Vec::len) as i64;
-        let audio_base = self.pushed.get(&AUDIO).map_or(0, Vec::len) as i64;
-        let mut audio = 0;
-        let mut seen = self.events.len();
-        for n in 0..frames {
-            self.run(
-                (begin + Duration::from_nanos(n as u64 * 33_333_333))
-                    .saturating_duration_since(self.now),
-            );
-            while audio * 20 <= n * 100 / 3 {
-                let packet: Vec<u8> = (0..160).map(|_| self.random.u8(..)).collect();
-                self.push(
-                    AUDIO,
-                    MediaKind::Audio,
-                    &packet,
-                    (audio_base + audio) * 960,
-                    true,
-                );
-                audio += 1;
-            }
-            for (_, event) in &self.events[seen..] {
-                keyframe |= matches!(event, Event::KeyframeRequested { track: VIDEO, .. });
-            }
-            seen = self.events.len();
-            let size = bitrate / 8 / 30 * if keyframe { 4 } else { 1 };
-            self.push_video(VIDEO, (base + n) * 3000, size, keyframe);
-            keyframe = false;
-        }
-        self.run(Duration::from_millis(33));
-    }
-}
-
-/// A browser that depacketises, keeps what it has, and accepts H.264 and Opus.
-pub fn receiving() -> RtcConfig {
-    Rtc::builder()
-        .clear_codecs()
-        .enable_h264(true)
-        .enable_opus(true, false)
-        .set_reordering_size_video(200)
-}
-
-/// A browser that shows each RTP packet.
-pub fn rtp_browser() -> RtcConfig {
-    receiving().set_rtp_mode(true)
-}
-
-/// An Annex B access unit without a start code inside.
-pub fn access_unit(random: &mut fastrand::Rng, size: usize, keyframe: bool) -> Vec<u8> {
-    let mut data = Vec::with_capacity(size + 32);
-    if keyframe {
-        data.extend_from_slice(&[0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0xda]);
-        data.extend_from_slice(&[0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80]);
-    }
-    data.extend_from_slice(&[0, 0, 0, 1, if keyframe { 0x65 } else { 0x41 }]);
-    data.extend((0..size).map(|_| random.u8(1..)));
-    data
 }
