@@ -19,7 +19,10 @@ class Caller:
     """
 
     def __init__(self, url: str, user: str) -> None:
-        self._socket = connect(url.replace("http", "ws", 1), compression=None)
+        # Nobody reads between the calls: what the server tells about other peers piles up here.
+        self._socket = connect(
+            url.replace("http", "ws", 1), compression=None, ping_interval=None, max_queue=None
+        )
         self._send({"type": "auth", "user": user})
         welcome = self._receive("welcome")
         self._address = f"{user}|{welcome['peer']['id']}"

@@ -11,7 +11,6 @@ The server, and all that it imports, is loaded only when it runs.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from icey.config.keys import keys, nearest
 from icey.config.load import DEFAULT_CONFIG, load, locate
 from icey.config.showing import printable, without_credentials
 from icey.errors import ConfigError, IceyError, UsageError
+from icey.version import version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -182,14 +182,6 @@ _MUST_NOT_BE_EMPTY = {"config": CONFIG_FLAG} | {
     if binding.flag and not key.nullable and key.default != ""
 }
 """``--host=`` is a flag without a value as ``--host`` is; ``--source=`` means no source."""
-
-
-def version() -> str:
-    """The version of the installed package."""
-    try:
-        return importlib.metadata.version("icey")
-    except importlib.metadata.PackageNotFoundError:  # run from the sources without installing
-        return "0+uninstalled"
 
 
 class _Formatter(logging.Formatter):

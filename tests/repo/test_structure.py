@@ -13,6 +13,7 @@ SOURCE = ROOT / "src" / "icey"
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
+    "version": set(),
     "_core": {"errors"},
     "config": {"errors"},
     "media": {"config", "errors"},
@@ -20,8 +21,8 @@ MAY_IMPORT = {
     "web": set(),
     "preflight": {"media", "config", "errors"},
     "sessions": {"_core", "media", "signalling", "config", "errors"},
-    "server": {"sessions", "preflight", "signalling", "web", "config", "errors"},
-    "cli": {"server", "preflight", "config", "errors"},
+    "server": {"sessions", "preflight", "signalling", "web", "config", "errors", "version"},
+    "cli": {"server", "preflight", "config", "errors", "version"},
     "__main__": {"cli"},
 }
 

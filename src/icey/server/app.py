@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import ipaddress
 import logging
 import resource
@@ -32,6 +31,7 @@ from icey.server.signals import stop_requests
 from icey.server.websocket import socket_class
 from icey.signalling.hub import Hub
 from icey.signalling.peers import ServerPeer
+from icey.version import version
 
 if TYPE_CHECKING:
     import socket
@@ -177,14 +177,6 @@ async def run(
     await serving
 
 
-def version() -> str:
-    """The version of the installed package."""
-    try:
-        return importlib.metadata.version("icey")
-    except importlib.metadata.PackageNotFoundError:  # run from the sources without installing
-        return "0+uninstalled"
-
-
 def _recheck(
     loaded: Loaded, port: int, sessions: SessionService
 ) -> Callable[[], Callable[[], Report]]:
@@ -233,7 +225,7 @@ def _announce(settings: Settings, port: int) -> None:
     with contextlib.suppress(OSError):  # a closed stdout is no reason not to serve
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-    log.info("ready: %s", line)
+    log.debug("ready: %s", line)
 
 
 def _reachable(host: str) -> str:

@@ -34,7 +34,12 @@ class SessionService(Protocol):
         """The peer's WebSocket is closed: end its call."""
 
     def status(self) -> dict[str, Any]:
-        """Tell ``sessions``, ``state`` and ``warnings`` for ``/api/status``."""
+        """Tell the server how the calls fare.
+
+        ``sessions`` (``active``, ``total``), ``state`` and ``warnings`` go into ``/api/status``;
+        ``source`` (``healthy``, ``detail``, or None) and ``webrtcPort`` tell the preflight check
+        of a running server what this very server holds.
+        """
 
     async def close(self, reason: str) -> None:
         """Hang up every call with this reason, finish what is being written, free everything."""

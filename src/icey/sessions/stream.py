@@ -128,12 +128,22 @@ class StreamSessions:
         self._perform(self._calls.caller_left(address))
 
     def status(self) -> dict[str, Any]:
-        """Tell how many calls there are, and what is wrong with the source."""
+        """Tell how many calls there are, and how the source fares."""
         return {
             "sessions": {"active": self._calls.active, "total": self._calls.total},
             "state": "degraded" if self._notes else "running",
             "warnings": list(self._notes.values()),
+            "source": self._source_state(),
+            "webrtcPort": self._engine.port,
         }
+
+    def _source_state(self) -> dict[str, Any] | None:
+        """How the live source fares, None unless it is open: a camera cannot be opened twice."""
+        if not self._source.live or not self._feeds:
+            return None
+        note = next(iter(self._notes.values()), "")
+        viewers = len(self._viewers)
+        return {"healthy": not note, "detail": note or f"open, with {viewers} viewer(s)"}
 
     async def close(self, reason: str) -> None:
         """Hang up every call, stop every feed and free the port."""

@@ -74,10 +74,10 @@ def test_ready():
 
 def test_warning_degrades():
     """A check that warns leaves the server ready, and the status degraded."""
-    loaded = Loaded(settings().model_copy(update={"turn": TurnSettings()}))
+    loaded = Loaded(settings(), warnings=["unknown key 'htpp'"])
     report = run.run_preflight(loaded)
     assert (report.ready, report.status) == (True, "degraded")
-    assert [warning.split(":")[0] for warning in report.warnings] == ["turn"]
+    assert len(report.warnings) == 1
 
 
 def test_failure():

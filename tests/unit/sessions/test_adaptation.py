@@ -79,7 +79,7 @@ def test_slow_viewer_gets_a_lane_of_its_own():
 
 
 def test_slow_viewer_climbs_back():
-    """Once its path carries the fast lane for five seconds, a viewer returns, and its lane is gone."""
+    """A viewer whose path carries the fast lane for five seconds returns, and its lane is gone."""
     lanes = plan()
     for viewer in (1, 2):
         lanes.join(viewer, 0.0)

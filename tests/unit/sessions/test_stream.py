@@ -54,7 +54,7 @@ class PlayedEngine:
     def __init__(self, **_):
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
         self.peers, self.tracks, self.attached, self.closed = [], [], defaultdict(set), False
-        self.refusal = None
+        self.refusal, self.port = None, 4501
         self._events = []
 
     def create_peer(self, *, estimation):
@@ -390,9 +390,14 @@ async def test_a_lost_live_source_keeps_its_viewers():
         PlayedPipeline.all[0].on_event(SourceLost("connection refused", 1.0))
         await house.until(lambda: house.sessions.status()["warnings"])
         assert house.sessions.status()["state"] == "degraded"
+        assert house.sessions.status()["source"] == {
+            "healthy": False,
+            "detail": "source lost: connection refused",
+        }
         assert house.sessions.status()["sessions"]["active"] == 1
         PlayedPipeline.all[0].on_event(SourceRestored())
         await house.until(lambda: not house.sessions.status()["warnings"])
+        assert house.sessions.status()["source"]["healthy"]
 
 
 async def test_a_lost_path_ends_the_call():
