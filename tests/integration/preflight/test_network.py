@@ -68,10 +68,16 @@ def test_http_port_taken(holder):
     assert "--port" in detail
 
 
-def test_webrtc_port_taken(holder):
+def test_webrtc_port_taken():
     """A taken UDP port fails; the same number in TCP does not matter."""
-    port = holder(socket.SOCK_DGRAM)
-    result, detail = ports(http=port, webrtc=port)
+    # Held in TCP too, and let go again: somebody's connection may have the number there.
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", port))
+    with udp:
+        result, detail = ports(http=port, webrtc=port)
     assert result == "fail"
     assert f"{port} (UDP, WebRTC)" in detail
     assert "webrtc.port" in detail
