@@ -287,7 +287,7 @@ class Pipeline:
         while not buffer.stopping:
             now = buffer.now_ns()
             due = min(self._send_sound(now), self._send_pictures(now))
-            if not reader.threaded and self._step(now):
+            if not reader.threaded and self._step(now, due):
                 continue
             if buffer.ended and not buffer.pictures and not buffer.sound.ready:
                 if buffer.failure is not None:
@@ -297,12 +297,19 @@ class Pipeline:
             self._wait(due if step is None else min(due, step))
         return False
 
-    def _step(self, now: int) -> bool:
-        """Let the reader work a little; when late, until it is known what may be dropped."""
-        worked = self._reader.step(now)
-        while worked and self._late and len(self._buffer.pictures) < 2:
-            worked = self._reader.step(now)
-        return worked
+    def _step(self, now: int, due: int) -> bool:
+        """Let the reader work until something is due; returns False where it has nothing to do.
+
+        When late, it works on until it is known what may be dropped.
+        """
+        reader, buffer = self._reader, self._buffer
+        if not reader.step(now):
+            return False
+        while reader.step(now):
+            late = self._late and len(buffer.pictures) < 2
+            if not late and buffer.now_ns() >= due:
+                break
+        return True
 
     def _wait(self, until_ns: int) -> None:
         buffer = self._buffer
@@ -453,6 +460,9 @@ class Pipeline:
         with self._lock:
             for lane in self._lanes:
                 lane.close()
+            # An encoder is 20 MB; whoever still holds this pipeline shall not hold that.
+            self._encoded += sum(lane.encoded for lane in self._lanes)
+            self._lanes = ()
             self._spare = None
         self._last = self._opus = self._note = None
         self._buffer.pictures.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,7 +85,16 @@ class Feed:
         self.shared = shared
         self._engine = engine
         self._media = media
-        self._pipeline = Pipeline(source, media, on_event=lambda event: on_event(self, event))
+        # Weakly, as the pipeline holds tens of megabytes: it goes with the last reference to the
+        # feed, not whenever the collector of cycles comes by.
+        me = weakref.ref(self)
+
+        def tell(event: PipelineEvent) -> None:
+            feed = me()
+            if feed is not None:
+                on_event(feed, event)
+
+        self._pipeline = Pipeline(source, media, on_event=tell)
         self._plan = LanePlan(
             maximum=media.video.bitrate,
             audio=media.audio.bitrate,
