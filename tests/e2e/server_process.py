@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 READY_WITHIN_S = 20  # the budget is 1.5 s; the rest is for a machine that others use too
 STOP_WITHIN_S = 10
+POOL_THREADS = 8
+"""Threads of the server's pool for blocking calls; it makes them when it first needs them."""
 
 
 def command() -> Path:
@@ -66,6 +68,10 @@ class ServerProcess:
     def output(self) -> str:
         """Everything that it wrote so far."""
         return self.log.read_text(errors="replace")
+
+    def thread_times(self) -> dict[int, float]:
+        """CPU seconds of each of its threads so far, by thread id."""
+        return {t.id: t.user_time + t.system_time for t in self._ps.threads()}
 
     def usage(self) -> Usage:
         """Measure it now."""
