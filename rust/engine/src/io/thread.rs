@@ -65,17 +65,13 @@ impl Worker {
     fn obey(&mut self) {
         for command in self.shared.take_commands() {
             self.execute(command);
+            // After each one: whoever gets a reply sees what the commands before it have done.
+            self.publish_sizes();
         }
         while let Some(frame) = self.shared.take_frame() {
             self.core.push(&frame, Instant::now(), &mut self.sender);
             self.settle();
         }
-        self.shared
-            .peers
-            .store(self.core.peers() as u64, Ordering::Relaxed);
-        self.shared
-            .tracks
-            .store(self.core.tracks() as u64, Ordering::Relaxed);
     }
 
     fn execute(&mut self, command: Command) {
@@ -144,12 +140,16 @@ impl Worker {
                 state.gone.store(true, Ordering::Relaxed);
             }
         }
-        if !events.is_empty() {
-            self.shared
-                .peers
-                .store(self.core.peers() as u64, Ordering::Relaxed);
-        }
+        self.publish_sizes();
         self.shared.publish(events);
+    }
+}
+
+impl Worker {
+    fn publish_sizes(&self) {
+        let (peers, tracks) = (self.core.peers() as u64, self.core.tracks() as u64);
+        self.shared.peers.store(peers, Ordering::Relaxed);
+        self.shared.tracks.store(tracks, Ordering::Relaxed);
     }
 }
 
