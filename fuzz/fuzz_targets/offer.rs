@@ -1,0 +1,48 @@
+//! An SDP offer of any content is answered or refused.
+
+#![no_main]
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use icey_engine::core::peer::Local;
+use icey_engine::core::{Core, Datagram, Outbound};
+use icey_engine::stats::Counters;
+use icey_engine::{EngineError, Estimation, PeerOptions};
+use libfuzzer_sys::fuzz_target;
+
+struct Nowhere;
+
+impl Outbound for Nowhere {
+    fn send(&mut self, _: Datagram) {}
+}
+
+fn local() -> Local {
+    static LOCAL: OnceLock<Local> = OnceLock::new();
+    LOCAL
+        .get_or_init(|| Local {
+            certificate: str0m::crypto::from_feature_flags()
+                .dtls_provider
+                .generate_certificate()
+                .expect("aws-lc-rs makes certificates"),
+            addresses: vec![([192, 0, 2, 1], 4501).into()],
+            additional: vec![],
+        })
+        .clone()
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(sdp) = std::str::from_utf8(data) else { return };
+    let (now, counters) = (Instant::now(), Arc::<Counters>::default());
+    let mut core = Core::new(local(), counters.clone());
+    core.create_peer(1, PeerOptions { estimation: Estimation::Remb, max_bitrate: 1 }, now);
+    // Twice: the second is a renegotiation if the first was accepted.
+    for _ in 0..2 {
+        match core.accept_offer(1, sdp, now, &mut Nowhere) {
+            Ok(_) | Err(EngineError::Offer { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(counters.panics.load(Ordering::Relaxed), 0, "a caught panic");
+});
