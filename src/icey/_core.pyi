@@ -97,7 +97,7 @@ class EngineStats:
         """Outgoing packets thrown away because the socket's queue was full."""
     @property
     def packets_unknown(self) -> int:
-        """Incoming packets that belong to no peer."""
+        """Incoming packets that belong to no peer, or that make no sense."""
     @property
     def frames_dropped(self) -> int:
         """Access units thrown away: a full command queue, or a viewer that cannot keep up."""

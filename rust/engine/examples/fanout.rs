@@ -226,7 +226,7 @@ fn encrypt(count: u64, size: usize) -> Result<Duration> {
             &mut payload,
         )?;
 
-        std::hint::black_box(tag);
+        let _ = std::hint::black_box(tag);
     }
     Ok(thread_cpu() - start)
 }

@@ -33,7 +33,7 @@ pub struct Stats {
     pub bytes_received: u64,
     /// Outgoing packets thrown away: the socket's queue was full.
     pub packets_dropped: u64,
-    /// Incoming packets that belong to no peer.
+    /// Incoming packets that belong to no peer, or that make no sense.
     pub packets_unknown: u64,
     /// Access units thrown away: a full queue, or a viewer that cannot keep up.
     pub frames_dropped: u64,

@@ -237,8 +237,9 @@ impl Peer {
         }
         self.heard = now;
         if rtc.handle_input(input).is_err() {
-            // Garbage in a DTLS record, e.g.; if it was fatal, `drive` sees that str0m has ended.
-            self.errors += 1;
+            // Garbage in a DTLS record, e.g. Anybody can send that, so it is not held against the
+            // peer; if it was fatal, `drive` sees that str0m has ended.
+            Counters::add(&context.counters.packets_unknown, 1);
         }
     }
 
