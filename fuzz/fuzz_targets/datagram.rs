@@ -5,8 +5,8 @@
 
 #![no_main]
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use icey_engine::core::peer::Local;
@@ -14,6 +14,7 @@ use icey_engine::core::{Core, Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, PeerOptions};
 use libfuzzer_sys::fuzz_target;
+use str0m::config::DtlsCert;
 
 struct Nowhere;
 
@@ -25,21 +26,44 @@ const OFFER: &str = include_str!("../../rust/engine/tests/offers/chromium.sdp");
 
 fuzz_target!(|data: &[u8]| {
     let (mut now, counters) = (Instant::now(), Arc::<Counters>::default());
-    let certificate = str0m::crypto::from_feature_flags()
-        .dtls_provider
-        .generate_certificate()
-        .expect("aws-lc-rs makes certificates");
+    static CERTIFICATE: OnceLock<DtlsCert> = OnceLock::new();
+    let certificate = CERTIFICATE
+        .get_or_init(|| {
+            str0m::crypto::from_feature_flags()
+                .dtls_provider
+                .generate_certificate()
+                .expect("aws-lc-rs makes certificates")
+        })
+        .clone();
     let server = ([192, 0, 2, 1], 4501).into();
-    let local = Local { certificate, addresses: vec![server], additional: vec![] };
+    let local = Local {
+        certificate,
+        addresses: vec![server],
+        additional: vec![],
+    };
     let mut core = Core::new(local, counters.clone());
-    core.create_peer(1, PeerOptions { estimation: Estimation::Twcc, max_bitrate: 1 << 20 }, now);
-    core.accept_offer(1, OFFER, now, &mut Nowhere).expect("Chromium's offer is answered");
+    core.create_peer(
+        1,
+        PeerOptions {
+            estimation: Estimation::Twcc,
+            max_bitrate: 1 << 20,
+        },
+        now,
+    );
+    core.accept_offer(1, OFFER, now, &mut Nowhere)
+        .expect("Chromium's offer is answered");
     let senders = [([192, 0, 2, 9], 5000).into(), ([198, 51, 100, 7], 7).into()];
     let mut rest = data;
     while let Some((head, after)) = rest.split_first() {
         let length = (usize::from(head >> 1) * 8).min(after.len());
         let (datagram, next) = after.split_at(length);
-        core.receive(now, server, senders[usize::from(head & 1)], datagram, &mut Nowhere);
+        core.receive(
+            now,
+            server,
+            senders[usize::from(head & 1)],
+            datagram,
+            &mut Nowhere,
+        );
         now += Duration::from_millis(50);
         core.expire(now, &mut Nowhere);
         rest = next;

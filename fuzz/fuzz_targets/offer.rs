@@ -33,10 +33,19 @@ fn local() -> Local {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(sdp) = std::str::from_utf8(data) else { return };
+    let Ok(sdp) = std::str::from_utf8(data) else {
+        return;
+    };
     let (now, counters) = (Instant::now(), Arc::<Counters>::default());
     let mut core = Core::new(local(), counters.clone());
-    core.create_peer(1, PeerOptions { estimation: Estimation::Remb, max_bitrate: 1 }, now);
+    core.create_peer(
+        1,
+        PeerOptions {
+            estimation: Estimation::Remb,
+            max_bitrate: 1,
+        },
+        now,
+    );
     // Twice: the second is a renegotiation if the first was accepted.
     for _ in 0..2 {
         match core.accept_offer(1, sdp, now, &mut Nowhere) {
