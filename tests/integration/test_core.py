@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 DEADLINE_S = 15.0
+CHROMIUM = Path(__file__).parents[2] / "rust/engine/tests/offers/chromium.sdp"
 FRAME_NS = 1_000_000_000 // 30
 CODEC_FREE = "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 
@@ -326,7 +327,7 @@ def test_every_local_address_and_the_additional_ones_are_advertised() -> None:
     """The answer carries a candidate for each, all with the one port."""
     engine = _core.Engine(additional_hosts=["203.0.113.9"])
     assert {"127.0.0.1", "203.0.113.9"} <= set(engine.addresses)
-    offer = Path("rust/engine/tests/offers/chromium.sdp").read_bytes().decode()
+    offer = CHROMIUM.read_bytes().decode()
     answer = engine.create_peer().accept_offer(offer)
     candidates = [line.split() for line in answer.splitlines() if line.startswith("a=candidate")]
     assert {(c[4], c[5]) for c in candidates} == {(a, str(engine.port)) for a in engine.addresses}
@@ -429,7 +430,7 @@ def test_wrong_words_are_refused(engine: _core.Engine) -> None:
 def test_a_collected_handle_closes_what_it_stood_for(engine: _core.Engine) -> None:
     """Nobody has to remember close(): the last reference does it."""
     peer, track = engine.create_peer(), engine.create_track("video")
-    offer = Path("rust/engine/tests/offers/chromium.sdp").read_bytes().decode()
+    offer = CHROMIUM.read_bytes().decode()
     peer.accept_offer(offer)  # answered after the commands before it: they are done
     assert (engine.stats().peers, engine.stats().tracks) == (1, 1)
     del peer, track
