@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Lost", "MediaBuffer", "Shown"]
 
-PICTURES = 4
-"""Pictures that may wait: 130 ms at 30 fps and 5.5 MB at 720p; covers a rewind, and a decoder
-that is slow for a moment."""
+PICTURES = 2
+"""Pictures that may wait: 67 ms at 30 fps, which covers a rewind (5 ms), and 2.8 MB a viewer at
+720p, to which the picture that is held back to learn its length adds a third."""
 
 UNITS = 60
 """Access units of a passed-through live source that may wait: 2 s at 30 fps."""

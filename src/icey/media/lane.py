@@ -49,6 +49,7 @@ class Lane:
         self._encoder = encoder
         self._gate = KeyframeGate()
         self._waiting = True  # for the first keyframe of a passed-through source
+        self._passing = False  # the last picture was a passed-through one
         self.closed = False
         self.encoded = 0
 
@@ -91,14 +92,14 @@ class Lane:
             captured_ns: the moment of the picture, `time.monotonic_ns`'s clock.
             make: opens an encoder of a bitrate, where the lane has none yet.
         """
-        self._waiting = True  # what is passed through afterwards needs a keyframe
         if self._encoder is None:
             self._encoder = make(self._bitrate)
         if self._encoder.bitrate != self._bitrate:
             self._encoder.set_bitrate(self._bitrate)
-        data, keyframe = self._encoder.encode(
-            picture, timestamp, keyframe=self._gate.due(captured_ns)
-        )
+        # Between pictures of the source and ours there is no other way over than a keyframe.
+        wanted = self._passing or self._gate.due(captured_ns)
+        self._passing, self._waiting = False, True
+        data, keyframe = self._encoder.encode(picture, timestamp, keyframe=wanted)
         if not data:
             return
         if keyframe:
@@ -109,7 +110,7 @@ class Lane:
         """Push an access unit of the source; nothing before the first keyframe."""
         if self._waiting and not unit.keyframe:
             return
-        self._waiting = False
+        self._passing, self._waiting = True, False
         self._push(self._video, unit.data, timestamp, captured_ns, keyframe=unit.keyframe)
 
     def push_sound(self, data: bytes, timestamp: int, captured_ns: int) -> None:

@@ -35,6 +35,7 @@ MAX_KEYFRAME_GAP_S = 5.0
 """Seconds between keyframes beyond which ``auto`` encodes: a lost packet would freeze the picture
 that long, as nobody can ask a file for a keyframe."""
 
+_SLICES = frozenset(range(1, 6))
 _IDR, _SPS, _PPS = 5, 7, 8  # H.264 table 7-1
 
 
@@ -91,7 +92,7 @@ class AnnexB:
         self._headers = _annexb_headers(stream.codec_context.extradata or b"")
 
     def convert(self, packet: Packet[VideoStream]) -> AccessUnit | None:
-        """Return the packet's access unit; None where it is empty, or damaged beyond parsing."""
+        """Return the packet's access unit; None where it holds no picture or is damaged."""
         if not packet.size:
             return None
         try:
@@ -99,9 +100,9 @@ class AnnexB:
         except av.FFmpegError as error:
             log.debug("damaged packet: %s", error)
             return None
-        if not data:
-            return None
         types = set(nal_types(data))
+        if types.isdisjoint(_SLICES):  # what a server that died had got as far as sending
+            return None
         keyframe = _IDR in types
         if keyframe and not {_SPS, _PPS} <= types:
             data = self._headers + data
