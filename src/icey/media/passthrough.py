@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Literal
 
 import av
 from av.bitstream import BitStreamFilterContext
+from av.packet import Packet
 
 from icey.media.input import source_error
+from icey.media.scale import Scaler, matrix_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from av.packet import Packet
     from av.video.stream import VideoStream
 
     from icey.media.input import Input
 
-__all__ = ["AccessUnit", "AnnexB", "nal_types", "obstacle", "open_passthrough"]
+__all__ = ["AccessUnit", "AnnexB", "LastGroup", "nal_types", "obstacle", "open_passthrough"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,9 @@ PROFILES = frozenset({"Baseline", "Constrained Baseline", "Main", "High"})
 MAX_KEYFRAME_GAP_S = 5.0
 """Seconds between keyframes beyond which ``auto`` encodes: a lost packet would freeze the picture
 that long, as nobody can ask a file for a keyframe."""
+
+MAX_GROUP_BYTES = 4 << 20
+"""Bytes kept of a passed-through live source since its last keyframe; 4 MiB is 16 s at 2 Mb/s."""
 
 _SLICES = frozenset(range(1, 6))
 _IDR, _SPS, _PPS = 5, 7, 8  # H.264 table 7-1
@@ -108,6 +112,45 @@ class AnnexB:
             data = self._headers + data
             keyframe = bool(self._headers)
         return AccessUnit(data, keyframe)
+
+
+class LastGroup:
+    """Keeps what was sent since the last keyframe, to show its last picture when a source is lost.
+
+    A group larger than `MAX_GROUP_BYTES` is not kept: its last picture is then black.
+    """
+
+    def __init__(self) -> None:
+        self._units: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, unit: AccessUnit) -> None:
+        """Note a unit that was sent."""
+        if unit.keyframe:
+            self._units, self._bytes = [], 0
+        elif not self._units:
+            return
+        self._bytes += len(unit.data)
+        if self._bytes > MAX_GROUP_BYTES:
+            self._units = []
+        else:
+            self._units.append(unit.data)
+
+    def last_picture(self, width: int, height: int) -> av.VideoFrame | None:
+        """Decode the group, once, and return its last picture in this size; None without any."""
+        decoder = av.CodecContext.create("h264", "r")
+        decoder.thread_count = 1
+        last = None
+        units, self._units = self._units, []
+        try:
+            for data in [*map(Packet, units), None]:
+                for frame in decoder.decode(data):
+                    last = frame
+        except av.FFmpegError as error:
+            log.debug("the last picture is damaged: %s", error)
+        if last is None:
+            return None
+        return Scaler(width, height).scale(last, None, matrix_of(last))
 
 
 def open_passthrough(

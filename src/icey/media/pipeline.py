@@ -31,7 +31,7 @@ from icey.media.encode import AudioEncoder, VideoEncoder
 from icey.media.events import PipelineEvent, SourceBroken, SourceEnded
 from icey.media.input import source_error
 from icey.media.lane import Lane, Sink
-from icey.media.passthrough import AccessUnit
+from icey.media.passthrough import AccessUnit, LastGroup
 from icey.media.picture import black
 from icey.media.playback import FileReader
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK, to_timestamp
@@ -130,6 +130,7 @@ class Pipeline:
         self._last_ns = -SECOND_NS  # media time of the last picture
         self._sent_ns = -SECOND_NS  # media time at which it was sent
         self._note: tuple[str, av.VideoFrame] | None = None
+        self._group = LastGroup()
         self._late = self._silent = False
         self._opus: AudioEncoder | None = None
         self._encoded = self._repeated = self._slips = self._skipped = 0
@@ -420,11 +421,16 @@ class Pipeline:
         if not note:
             return None
         if self._note is None or self._note[0] != note:
+            if self._last is None and self._reader.passthrough:
+                self._last = self._group.last_picture(video.width, video.height)
             ground = self._last if self._last is not None else black(video.width, video.height)
             self._note = note, captioned(ground, note)
         return self._note[1]
 
     def _pass_through(self, unit: AccessUnit, due: int) -> None:
+        if self._source.live:
+            self._group.add(unit)
+            self._last = None
         due = max(due, self._last_ns + SECOND_NS // 1000)
         self._last_ns, self._sent_ns = due, self._buffer.now_ns()
         for lane in self._lanes:

@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import pytest
 from material import Film, bar_number, make
 from sinks import CollectingSink, Player, decode_video, settings, steps
@@ -102,4 +103,5 @@ def test_live_stream_is_passed_through_and_noted_when_lost(rtsp_server):
     lumas = decode_video(units)
     note = next(luma for luma in reversed(lumas) if luma.shape == (180, 320))
     assert note[150:].max() > 150
+    assert len(np.unique(note[60, ::20] // 16)) >= 5  # above the words, the bars as they were
     assert lumas[-1].shape == (360, 640)
