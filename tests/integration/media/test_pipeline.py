@@ -209,7 +209,7 @@ def test_nothing_stays_behind(kind, tmp_path):
 
 
 def test_memory_is_flat(tmp_path):
-    """Thirty players after each other leave less than a tenth of what one leaked each would."""
+    """Thirty players after each other leave less than an eighth of what one leak each would."""
     source = make(tmp_path / "a.mp4", Film(size=(640, 360), frames=30, options=FAST))
 
     def rss_after(count):
@@ -220,7 +220,7 @@ def test_memory_is_flat(tmp_path):
         return psutil.Process().memory_info().rss
 
     first = rss_after(30)
-    assert rss_after(30) - first < 30 << 20  # an encoder and its pictures are 10 MB in this size
+    assert rss_after(30) - first < 30 << 20  # a player is 8 MB in this size
 
 
 def test_one_thread_for_a_file(tmp_path):
