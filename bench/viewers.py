@@ -43,8 +43,9 @@ class LightViewers:
         )
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the viewers have no standard input or output")
-        for _ in range(self._count):
-            offer = json.loads(self._process.stdout.readline())
+        # All offers first: the viewers take no answer before they have written them.
+        offers = [json.loads(self._process.stdout.readline()) for _ in range(self._count)]
+        for offer in offers:
             caller = Caller(self._server.url, f"viewer{offer['viewer']}")
             self._callers.append(caller)
             answer = {"viewer": offer["viewer"], "sdp": caller.watch(offer["sdp"])}

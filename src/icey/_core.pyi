@@ -179,7 +179,7 @@ class Engine:
             estimation: ``remb`` leaves the estimate to the browser, and is the cheapest;
                 ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
             max_bitrate: with ``twcc`` only: bit/s that its tracks may reach together. The
-                estimate starts at half of it, and probes up to it.
+                estimate starts there, and probes no further.
         """
     def attach(self, peer: Peer, track: Track) -> None:
         """Send this track to this peer, in place of its earlier track of that kind.

@@ -57,7 +57,7 @@ class PlayedEngine:
         self.refusal, self.port = None, 4501
         self._events = []
 
-    def create_peer(self, *, estimation):
+    def create_peer(self, *, estimation, max_bitrate):
         peer = PlayedPeer(len(self.peers) + 1)
         peer.estimation, peer.refusal = estimation, self.refusal
         self.peers.append(peer)

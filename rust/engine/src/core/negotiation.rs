@@ -57,7 +57,9 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
         .set_rtcp_report_interval_video(Duration::from_secs(1))
         .set_send_buffer_video(RESEND_PACKETS);
     if twcc {
-        config = config.enable_bwe(Some((max_bitrate / 2).into()));
+        // Full quality from the first picture: a path that does not carry it says so within a
+        // second, and most do.
+        config = config.enable_bwe(Some(max_bitrate.into()));
     }
     let codecs = config.codec_config();
     for (pt, rtx, profile) in PROFILES {
