@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.async_api import expect
 
 SECRETS = {"username": "u", "credential": "c"}
 
@@ -88,7 +89,7 @@ async def test_quality_line(server):
 async def test_odd_frames_are_survived(server):
     """Whatever comes over the socket, the page stays up and connected."""
     await server.open_page()
-    await server.page.locator("#watch").wait_for()
+    await expect(server.page.locator("#watch")).to_be_enabled()
     assert server.socket is not None
     for text in ("", "{", "null", "[]", "7", '"x"', '{"type":1}', '{"type":"presence"}',
                  '{"type":"presence","data":{"id":1}}', '{"type":"message","subtype":7}',
