@@ -8,7 +8,8 @@ packages=()
 have_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 have_browser >/dev/null || packages+=(chromium)
 
-# The RTSP server that the tests start is GStreamer's, driven by the system's Python.
+# The RTSP server and the SRT sender that the tests start are GStreamer's, driven by the system's
+# Python.
 have_rtsp_server() {
   /usr/bin/python3 - <<'PY'
 import gi
@@ -16,13 +17,14 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-missing = [name for name in ("x264enc", "rtph264pay", "avenc_aac", "rtpmp4apay") if not Gst.ElementFactory.find(name)]
+elements = "x264enc rtph264pay voaacenc rtpmp4gpay srtsink"
+missing = [name for name in elements.split() if not Gst.ElementFactory.find(name)]
 raise SystemExit(bool(missing))
 PY
 }
 have_rtsp_server >/dev/null 2>&1 || packages+=(
   python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 )
 
 [ ${#packages[@]} -eq 0 ] && exit 0

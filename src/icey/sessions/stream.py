@@ -209,7 +209,7 @@ class StreamSessions:
             self._perform(self._calls.hangup(viewer.call, f"source unavailable: {error}"))
 
     def _open_viewer(self, call: str) -> _Viewer:
-        # A quarter more than the media need: headers, resends, and room to see that the path has it.
+        # A quarter more than the media: headers, resends, and room to see that the path has it.
         most = (self._media.video.bitrate + self._media.audio.bitrate) * 5 // 4
         peer = self._engine.create_peer(estimation=self._estimation, max_bitrate=most)
         feed = self._feed()
