@@ -48,16 +48,20 @@ class FeedOwner(Protocol):
         """Take an event; must not block."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Encoder:
-    """A lane and the tracks it feeds; each has an audio track, so that lanes come and go freely."""
+    """The tracks of a lane, and the lane itself once somebody hangs on it who is connected.
 
-    lane: Lane
+    Each has an audio track, so that lanes come and go freely.
+    """
+
     video: Track
     audio: Track
+    lane: Lane | None = None
 
     def close(self) -> None:
-        self.lane.close()
+        if self.lane is not None:
+            self.lane.close()
         self.video.close()
         self.audio.close()
 
@@ -130,16 +134,24 @@ class Feed:
             self._plan.leave(peer_id)
             self._close_idle_encoders()
 
-    def start(self) -> None:
-        """Let the pictures run. The first viewer's connection does it; later calls do nothing."""
-        if not self._started and not self._stopped:
+    def start(self, peer_id: int) -> None:
+        """Let the pictures run for a peer that is connected, on a feed that is prepared.
+
+        Its encoder runs only from here on. One that ran earlier, for nobody, would have spent its
+        first keyframe, and the next one may not come for 300 ms.
+        """
+        number = self._plan.lane_of(peer_id)
+        if number is None or self._stopped:
+            return
+        self._open_lane(number)
+        if not self._started:
             self._started = True
             self._pipeline.start()
 
     def request_keyframe(self, track_id: int) -> None:
         """Ask the encoder of this track for a keyframe; other feeds' tracks are ignored."""
         for encoder in self._encoders.values():
-            if encoder.video.id == track_id:
+            if encoder.video.id == track_id and encoder.lane is not None:
                 encoder.lane.request_keyframe()
 
     def estimate(self, peer_id: int, bitrate: int) -> None:
@@ -155,9 +167,12 @@ class Feed:
                 "viewer %d moves to lane %d: its path is not the others'", move.viewer, move.lane
             )
             self._attach(self._viewers[move.viewer], move.lane)
+            self._open_lane(move.lane)
         self._close_idle_encoders()
         for number, rate in self._plan.rates(now).items():
-            self._encoders[number].lane.set_bitrate(rate)
+            lane = self._encoders[number].lane
+            if lane is not None:
+                lane.set_bitrate(rate)
 
     def stop(self) -> None:
         """End the pictures and free the tracks. Returns at once; `join_blocking` waits."""
@@ -176,16 +191,19 @@ class Feed:
     def _attach(self, peer: Peer, number: int) -> None:
         encoder = self._encoders.get(number)
         if encoder is None:
-            encoder = self._encoders[number] = self._open_encoder(number)
+            encoder = self._encoders[number] = _Encoder(
+                self._engine.create_track("video"), self._engine.create_track("audio")
+            )
         self._engine.attach(peer, encoder.audio)
         self._engine.attach(peer, encoder.video)
 
-    def _open_encoder(self, number: int) -> _Encoder:
-        video, audio = self._engine.create_track("video"), self._engine.create_track("audio")
-        rate = self._plan.rates(time.monotonic())[number]
-        return _Encoder(
-            self._pipeline.add_lane(video=video, audio=audio, bitrate=rate), video, audio
-        )
+    def _open_lane(self, number: int) -> None:
+        encoder = self._encoders[number]
+        if encoder.lane is None:
+            rate = self._plan.rates(time.monotonic())[number]
+            encoder.lane = self._pipeline.add_lane(
+                video=encoder.video, audio=encoder.audio, bitrate=rate
+            )
 
     def _close_idle_encoders(self) -> None:
         for number in self._encoders.keys() - self._plan.lanes:

@@ -263,8 +263,10 @@ class StreamSessions:
             return
         if task.exception() is not None:  # each viewer's negotiation sees it and hangs up
             self._retire(feed)
-        elif any(self._calls.is_active(viewer.call) for viewer in self._viewers_of(feed)):
-            feed.start()
+        else:
+            for viewer in self._viewers_of(feed):
+                if self._calls.is_active(viewer.call):
+                    feed.start(viewer.peer.id)
 
     def _let_go(self, feed: Feed) -> None:
         if self._shared and not self._closed and self._loop is not None:
@@ -330,7 +332,7 @@ class StreamSessions:
             case PeerConnected():
                 self._perform(self._calls.activate(viewer.call))
                 if viewer.prepared.done() and viewer.prepared.exception() is None:
-                    viewer.feed.start()
+                    viewer.feed.start(event.peer)
             case PeerDisconnected():
                 self._perform(self._calls.hangup(viewer.call, event.reason))
             case KeyframeRequested():

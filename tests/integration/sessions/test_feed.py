@@ -53,8 +53,9 @@ def test_memory_goes_with_the_feed(clip, no_collector):
             on_event=lambda *_: None,
         )
         feed.prepare_blocking()
-        feed.add(engine.create_peer())
-        feed.start()
+        peer = engine.create_peer()
+        feed.add(peer)
+        feed.start(peer.id)
         pipeline = weakref.ref(feed._pipeline)
         deadline = time.monotonic() + 10
         while pipeline().stats.frames_encoded < 3 and time.monotonic() < deadline:

@@ -333,6 +333,18 @@ async def test_a_shared_source_outlives_its_last_viewer_a_little(monkeypatch):
         await house.until(lambda: PlayedPipeline.all[0].stopped)
 
 
+async def test_nothing_is_encoded_for_a_viewer_who_is_not_connected():
+    """On a source that already runs, a viewer's encoder waits for the connection too."""
+    async with House() as house:
+        await house.watch(ALICE)
+        house.sessions.caller_left(ALICE)
+        peer = await house.call(BOB)
+        await house.until(lambda: house.heard(BOB, "call:answer"))
+        assert len(PlayedPipeline.all) == len(PlayedPipeline.all[0].lanes) == 1
+        house.engine.tell(Connected(peer=peer.id))
+        await house.until(lambda: len(PlayedPipeline.all[0].lanes) == 2)
+
+
 async def test_keyframes_and_bitrates_reach_the_viewers_encoder():
     """What the path reports becomes the encoder's orders."""
     async with House() as house:
