@@ -1,8 +1,8 @@
 # ruff: noqa: PYI021, S104 - this stub is the documentation of a binary without docstrings
-"""The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port.
+"""The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port. And SRT.
 
 Written in Rust (``rust/engine``); this file is its documentation and is checked
-against the binary. Every call releases the GIL and none waits for the network.
+against the binary. Every call releases the GIL, and none but `SrtReceiver`'s waits for the network.
 Packets never cross this border: encoded access units go in, events come out.
 """
 
@@ -19,6 +19,7 @@ __all__ = [
     "PeerConnected",
     "PeerDisconnected",
     "PeerStats",
+    "SrtReceiver",
     "Track",
     "__version__",
 ]
@@ -253,3 +254,50 @@ class Track:
     @property
     def viewers(self) -> int: ...
     def close(self) -> None: ...
+
+@final
+class SrtReceiver:
+    """A live SRT stream (draft-sharabayko-srt) whose payload comes out of a pipe.
+
+    It has a thread of its own (``rust/srt``) and its pipe holds 1 MiB; what does not fit is
+    dropped. The stream ends with EOF. One that is garbage collected is closed.
+    """
+
+    def __new__(
+        cls,
+        *,
+        host: str,
+        port: int,
+        listen: bool = False,
+        stream_id: str = "",
+        passphrase: str = "",
+        key_bytes: int = 0,
+        latency_ms: int | None = None,
+        timeout_s: float = 5.0,
+    ) -> SrtReceiver:
+        """Connect, which takes up to ``timeout_s``; the only call here that waits.
+
+        Args:
+            host: name or address of the sender; with ``listen`` the address to bind, "" for all.
+            port: UDP port.
+            listen: wait for a sender that calls, and take the first one.
+            stream_id: at most 512 bytes; "" for none.
+            passphrase: 10 to 79 bytes; "" for none.
+            key_bytes: length of the AES key, 16, 24 or 32; 0 for the sender's.
+            latency_ms: how long lost packets may take to be sent again; None for SRT's 120 ms.
+            timeout_s: how long connecting may take, and how long the sender may be silent, s.
+
+        Raises:
+            EngineError: nobody answered, the other side refused, or an option is not allowed. No
+                text has the passphrase.
+            ValueError: ``timeout_s`` is out of range.
+        """
+    def fileno(self) -> int:
+        """The end of the pipe to read from; this object owns it, and `close` leaves it open."""
+    @property
+    def dropped(self) -> int:
+        """Packets thrown away because the pipe was full."""
+    def error(self) -> str | None:
+        """Why the stream ended; None while it runs, and where `close` ended it."""
+    def close(self) -> None:
+        """Say goodbye to the sender and end the pipe: its reader gets EOF. Twice is harmless."""

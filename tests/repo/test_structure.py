@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "version": set(),
     "_core": {"errors"},
     "config": {"errors"},
-    "media": {"config", "errors"},
+    "media": {"_core", "config", "errors"},
     "signalling": {"config", "errors"},
     "web": set(),
     "preflight": {"media", "config", "errors"},

@@ -1,6 +1,7 @@
 //! Engine errors as the exceptions of `icey.errors`.
 
 use icey_engine::EngineError;
+use icey_srt::SrtError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -38,6 +39,15 @@ fn build(py: Python<'_>, error: &EngineError) -> PyResult<PyErr> {
         .getattr(class)?
         .call((error.to_string(),), Some(&evidence))?;
     Ok(PyErr::from_value(exception))
+}
+
+/// The exception for a stream that could not be opened.
+pub fn srt_to_python(py: Python<'_>, error: &SrtError) -> PyErr {
+    let raised = || {
+        let class = py.import("icey.errors")?.getattr("EngineError")?;
+        Ok(PyErr::from_value(class.call1((error.to_string(),))?))
+    };
+    raised().unwrap_or_else(|failure| failure)
 }
 
 /// Runs something of the engine without the GIL.

@@ -1,9 +1,10 @@
-//! `icey._core`: the packet engine for Python. A list of exports; the engine knows no Python.
+//! `icey._core`: the packet engine and SRT for Python. A list of exports; neither knows Python.
 
 mod engine;
 mod error;
 mod event;
 mod peer;
+mod srt;
 mod stats;
 mod track;
 
@@ -19,6 +20,8 @@ mod _core {
     use super::event::{BitrateEstimated, KeyframeRequested, PeerConnected, PeerDisconnected};
     #[pymodule_export]
     use super::peer::Peer;
+    #[pymodule_export]
+    use super::srt::SrtReceiver;
     #[pymodule_export]
     use super::stats::{EngineStats, PeerStats};
     #[pymodule_export]

@@ -17,6 +17,7 @@ from av.codec.context import Flags, ThreadType
 from av.stream import Discard, Disposition
 
 from icey.errors import SourceError
+from icey.media import srt
 from icey.media.timebase import to_ns
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+    from icey._core import SrtReceiver
     from icey.config.model import VideoSettings
     from icey.media.source import Source
 
@@ -58,7 +60,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
         "analyzeduration": "0",
     },
     "rtmp": {**_ANALYSIS, "rtmp_live": "live"},
-    "srt": _ANALYSIS,
     "udp": {**_ANALYSIS, "overrun_nonfatal": "1"},
     "http": {},
 }
@@ -103,14 +104,22 @@ class Input:
         self.source = source
         self.damaged = 0
         self._damaged_in_a_row = 0
-        self._container = _open(source, video, analyse=analyse)
+        self._receiver: SrtReceiver | None = None
+        if source.scheme == "srt":
+            self._receiver = srt.connect(source, READ_TIMEOUT_S)
+        try:
+            self._container = _open(source, video, self._receiver, analyse=analyse)
+        except BaseException as error:
+            self._hang_up(error)
+            raise
         try:
             self.video = self._pick_video()
             self.audio = cast("AudioStream | None", self._container.streams.best("audio"))
             self._streams = self._pick_streams()
             self._set_up_decoders()
-        except BaseException:
+        except BaseException as error:
             self._container.close()
+            self._hang_up(error)
             raise
         self._packets = self._container.demux(self._streams)
         self._first: Packet[Any] | None = None  # read already to see whether a rewind worked
@@ -167,9 +176,12 @@ class Input:
         if first is not None:
             return first
         try:
-            return next(self._packets, None)
+            packet = next(self._packets, None)
         except av.FFmpegError as error:
-            raise source_error(self.source, error) from None
+            raise source_error(self.source, self._reason() or error) from None
+        if packet is None and (reason := self._reason()):
+            raise source_error(self.source, reason)
+        return packet
 
     def decode(self, packet: Packet[Any]) -> Sequence[av.VideoFrame | av.AudioFrame]:
         """Decode a packet; a damaged one gives nothing and is counted.
@@ -225,8 +237,23 @@ class Input:
         with contextlib.suppress(av.FFmpegError):  # a socket that is broken already
             self._packets.close()  # type: ignore[attr-defined] # it is a generator
             self._container.close()
+        self._hang_up()
         self.video = self.audio = self._first = None
         self._streams = []
+
+    def _reason(self) -> str | None:
+        """Why SRT ended the stream; FFmpeg only sees the end of a pipe."""
+        return self._receiver.error() if self._receiver is not None else None
+
+    def _hang_up(self, error: BaseException | None = None) -> None:
+        """End SRT, if that is it; where opening failed as SRT ended, raise its reason instead."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        reason = receiver.error()
+        receiver.close()
+        if isinstance(error, SourceError) and reason:
+            raise source_error(self.source, reason) from None
 
     def _pick_video(self) -> VideoStream | None:
         stream = cast("VideoStream | None", self._container.streams.best("video"))
@@ -266,13 +293,17 @@ class Input:
             context.thread_type = ThreadType.AUTO
 
 
-def _open(source: Source, video: VideoSettings | None, *, analyse: bool) -> InputContainer:
+def _open(
+    source: Source, video: VideoSettings | None, receiver: SrtReceiver | None, *, analyse: bool
+) -> InputContainer:
     if source.kind == "file":
         return _av_open(source, f"file:{source.location}", None, {})
+    if receiver is not None:
+        return _av_open(source, f"pipe:{receiver.fileno()}", "mpegts", _ANALYSIS)
     if source.kind == "url":
         plain = source.scheme if source.scheme in _OPTIONS else source.scheme[:-1]
         timeout = str(int(READ_TIMEOUT_S * 1_000_000))
-        name = "timeout" if plain in {"rtsp", "udp", "srt"} else "rw_timeout"
+        name = "timeout" if plain in {"rtsp", "udp"} else "rw_timeout"
         options = _OPTIONS[plain] | (_ANALYSIS if analyse else {})
         return _av_open(source, source.location, None, {**options, name: timeout})
     return _open_device(source, video)
