@@ -15,14 +15,15 @@ pub enum SrtError {
     Refused(String),
     /// The SRT stack gave up on what the other side sent.
     Protocol,
-    /// The operating system's words.
+    /// The words of the operating system or of the SRT stack.
     System(String),
 }
 
 impl Display for SrtError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Option(text) | Self::System(text) => f.write_str(text),
+            Self::Option(text) => f.write_str(text),
+            Self::System(text) => write!(f, "the SRT connection failed: {text}"),
             Self::Unresolved => f.write_str("the host's name has no address"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Refused(text) => write!(f, "the other side refused the connection: {text}"),
@@ -40,7 +41,11 @@ impl From<std::io::Error> for SrtError {
         use std::io::ErrorKind;
         match error.kind() {
             ErrorKind::TimedOut => Self::TimedOut,
-            ErrorKind::ConnectionRefused => Self::Refused(error.to_string()),
+            ErrorKind::ConnectionRefused => {
+                let text = error.to_string();
+                let reason = text.strip_prefix("Remote rejected connection: ");
+                Self::Refused(reason.unwrap_or(&text).to_owned())
+            }
             ErrorKind::InvalidInput => Self::Option(error.to_string()),
             _ => Self::System(error.to_string()),
         }

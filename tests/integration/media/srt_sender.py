@@ -6,7 +6,7 @@ Sends moving colour bars, 640x360 at 30 fps, as H.264 with a keyframe each secon
 tone as AAC, in MPEG-TS; to every caller if the URI has ``mode=listener``. Prints ``ready`` once
 it plays, and runs until it is terminated.
 
-Needs Debian's python3-gi gstreamer1.0-plugins-{base,good,bad,ugly} gstreamer1.0-libav.
+Needs Debian's python3-gi gstreamer1.0-plugins-{base,good,bad,ugly}.
 """
 
 import sys
@@ -23,7 +23,7 @@ PIPELINE = (
     "! x264enc tune=zerolatency speed-preset=ultrafast bitrate=800 key-int-max=30 "
     "! video/x-h264,profile=baseline ! h264parse config-interval=-1 ! mux. "
     "audiotestsrc is-live=true wave=sine freq=440 volume=0.25 "
-    "! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse ! mux."
+    "! audio/x-raw,rate=48000,channels=2 ! voaacenc bitrate=64000 ! aacparse ! mux."
 )
 
 

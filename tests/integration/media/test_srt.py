@@ -125,11 +125,21 @@ def test_encrypted_stream_plays(sending):
     assert (info.video, info.width, info.height, info.audio) == ("h264", 640, 360, "aac")
 
 
-@pytest.mark.parametrize("query", ["", "?passphrase=hunter2-is-wrong"])
-def test_wrong_passphrase_is_refused_without_showing_it(sending, query):
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("", "password required"), ("?passphrase=hunter2-is-wrong", "wrong password")],
+)
+def test_wrong_passphrase_is_refused_without_showing_it(sending, query, words):
     """A sender that wants another passphrase refuses, in words."""
     sender = sending(passphrase=PASSPHRASE)
-    assert "refused" in refusal(f"{sender.url}{query}").detail
+    assert f"refused the connection: {words}" in refusal(f"{sender.url}{query}").detail
+
+
+def test_encrypted_sender_that_calls_is_received(sending):
+    """A listening source with the passphrase takes the sender that calls."""
+    sender = sending(mode="caller", passphrase=PASSPHRASE)
+    info = probe(parse_source(f"{sender.url}?mode=listener&passphrase={PASSPHRASE}"), timeout_s=5)
+    assert info.video == "h264"
 
 
 def test_nobody_there_is_said(monkeypatch):
