@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from icey.server.gateway import Gateway
 from icey.server.hardening import Hardening
 from icey.server.listener import HttpServer, bind
 from icey.server.page import Page
+from icey.server.process import raise_descriptor_limit, refuse_huge_pages
 from icey.server.readiness import Readiness
 from icey.server.signals import stop_requests
 from icey.server.websocket import socket_class
@@ -52,8 +52,6 @@ SESSIONS_GRACE_S = 4.0
 """How long the sessions may take to hang up and to finish what they write."""
 SOCKETS_GRACE_S = 0.5
 """How long clients may take to answer the close of their WebSocket; then they are cut off."""
-DESCRIPTORS = 16_384
-"""Open files asked for: every WebSocket is one, and many systems grant 1024 at first."""
 
 
 def create_app(context: ApiContext, root: Path) -> FastAPI:
@@ -105,7 +103,8 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
     from icey.sessions import open_sessions  # noqa: PLC0415 - it imports the engine
 
     settings = loaded.settings
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
+    refuse_huge_pages()
     with contextlib.ExitStack() as bound:
         listeners = bind(settings.http.host, settings.http.port)
         for listener in listeners:
@@ -237,10 +236,3 @@ def _reachable(host: str) -> str:
     if address.is_unspecified:
         return "localhost"
     return f"[{host}]" if address.version == 6 else host
-
-
-def _raise_descriptor_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
