@@ -22,7 +22,7 @@ __all__ = ["MINIMUM_BITRATE", "LanePlan", "Move"]
 MINIMUM_BITRATE = 150_000
 """The lowest video bitrate in bit/s: below it 720p is not a picture any more."""
 
-_SHARE_FOR_MEDIA = 0.95  # of an estimate; the rest is RTP, SRTP and UDP headers, and resends
+_SHARE_FOR_MEDIA = 0.85  # of an estimate; the rest is headers (5 %), resends, and keyframes
 _RISE_PER_SECOND = 1.08
 _SETTLE_SECONDS = 1.0  # no rise so soon after a fall: the queue in the path must drain first
 _DWELL_SECONDS = 2.0  # a viewer stays that long in a lane: an encoder a second is no adaptation

@@ -35,7 +35,7 @@ def test_falls_at_once():
     lanes = plan()
     lane = lanes.join(1, 0.0)
     lanes.estimate(1, 800_000)
-    assert lanes.rates(0.1)[lane] == int(800_000 * 0.95) - AUDIO
+    assert lanes.rates(0.1)[lane] == int(800_000 * 0.85) - AUDIO
 
 
 def test_rises_gently():
@@ -75,7 +75,7 @@ def test_slow_viewer_gets_a_lane_of_its_own():
     assert [move.viewer for move in moves] == [3]
     slow = lanes.lane_of(3)
     assert slow != fast
-    assert lanes.rates(3.3) == {fast: MAXIMUM, slow: int(400_000 * 0.95) - AUDIO}
+    assert lanes.rates(3.3) == {fast: MAXIMUM, slow: int(400_000 * 0.85) - AUDIO}
 
 
 def test_slow_viewer_climbs_back():
