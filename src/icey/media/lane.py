@@ -52,6 +52,7 @@ class Lane:
         self._passing = False  # the last picture was a passed-through one
         self.closed = False
         self.encoded = 0
+        self.sound_bytes = 0
 
     @property
     def bitrate(self) -> int:
@@ -116,6 +117,7 @@ class Lane:
     def push_sound(self, data: bytes, timestamp: int, captured_ns: int) -> None:
         """Push an Opus packet, where the lane has a sink for it."""
         if self._audio is not None:
+            self.sound_bytes += len(data)
             self._push(self._audio, data, timestamp, captured_ns, keyframe=True)
 
     def _push(

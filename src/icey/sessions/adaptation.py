@@ -41,7 +41,7 @@ class Move:
 class _Viewer:
     lane: int
     since: float
-    carries: int | None = None  # bit/s of video; None before the first estimate
+    path: int | None = None  # what its path carries, bit/s; None before the first estimate
     climbs_since: float | None = None
 
 
@@ -58,13 +58,14 @@ class LanePlan:
 
     Args:
         maximum: the configured video bitrate, bit/s; no lane runs faster.
-        audio: bit/s that the audio takes out of each viewer's estimate.
+        audio: bit/s that the audio takes out of each viewer's estimate, until `audio` is set to
+            what it really takes.
         lanes: how many encoders may run at once, at least 1.
     """
 
     def __init__(self, *, maximum: int, audio: int, lanes: int) -> None:
         self._maximum = max(maximum, MINIMUM_BITRATE)
-        self._audio = audio
+        self.audio = audio
         self._limit = max(lanes, 1)
         self._viewers: dict[int, _Viewer] = {}
         self._lanes: dict[int, _Lane] = {}
@@ -101,8 +102,7 @@ class LanePlan:
         """Note what a viewer's path carries, audio included, in bit/s. Strangers are ignored."""
         entry = self._viewers.get(viewer)
         if entry is not None:
-            video = int(bitrate * _SHARE_FOR_MEDIA) - self._audio
-            entry.carries = min(max(video, MINIMUM_BITRATE), self._maximum)
+            entry.path = bitrate
 
     def plan(self, now: float) -> list[Move]:
         """Decide who changes lanes. The moves have been made in the plan when this returns."""
@@ -134,9 +134,16 @@ class LanePlan:
         if not lane.viewers:
             del self._lanes[number]
 
+    def _carries(self, entry: _Viewer) -> int:
+        """What a viewer's path carries of video, bit/s; everything before the first estimate."""
+        if entry.path is None:
+            return self._maximum
+        video = int(entry.path * _SHARE_FOR_MEDIA) - self.audio
+        return min(max(video, MINIMUM_BITRATE), self._maximum)
+
     def _carried(self, lane: _Lane) -> list[int]:
-        carried = (self._viewers[viewer].carries for viewer in lane.viewers)
-        return [bitrate for bitrate in carried if bitrate is not None]
+        entries = (self._viewers[viewer] for viewer in lane.viewers)
+        return [self._carries(entry) for entry in entries if entry.path is not None]
 
     def _step(self, lane: _Lane, now: float) -> None:
         carried = self._carried(lane)
@@ -150,15 +157,15 @@ class LanePlan:
             lane.rate = min(goal, round(lane.rate * _RISE_PER_SECOND**elapsed) + 1)
 
     def _better_lane(self, entry: _Viewer, now: float) -> int | None:
-        if entry.carries is None or now - entry.since < _DWELL_SECONDS:
+        if entry.path is None or now - entry.since < _DWELL_SECONDS:
             return None
         current = self._lanes[entry.lane]
-        if entry.carries * 2 < max(self._carried(current)):
+        if self._carries(entry) * 2 < max(self._carried(current)):
             return self._slower_lane(entry, now)
         return self._faster_lane(entry, current, now)
 
     def _slower_lane(self, entry: _Viewer, now: float) -> int | None:
-        carries = entry.carries or 0
+        carries = self._carries(entry)
         fitting = [n for n, lane in self._lanes.items() if carries // 2 <= lane.rate <= carries]
         if fitting:
             return max(fitting, key=lambda number: self._lanes[number].rate)
@@ -168,7 +175,7 @@ class LanePlan:
         return slowest if slowest != entry.lane else None
 
     def _faster_lane(self, entry: _Viewer, current: _Lane, now: float) -> int | None:
-        carries = entry.carries or 0
+        carries = self._carries(entry)
         faster = [n for n, lane in self._lanes.items() if current.rate < lane.rate <= carries]
         if not faster:
             entry.climbs_since = None

@@ -53,6 +53,20 @@ def test_rises_gently():
     assert lanes.rates(67.0)[lane] == MAXIMUM
 
 
+def test_the_floor_is_no_trap():
+    """A browser's estimate rises to half more than it receives: from the floor the rate gets up."""
+    lanes = plan()
+    lane = lanes.join(1, 0.0)
+    lanes.audio = 40_000
+    lanes.estimate(1, 100_000)
+    rate = lanes.rates(0.1)[lane]
+    assert rate == MINIMUM_BITRATE
+    for second in range(2, 60):
+        lanes.estimate(1, round(1.5 * (rate + lanes.audio)))
+        rate = lanes.rates(float(second))[lane]
+    assert rate == MAXIMUM
+
+
 def test_never_below_the_floor():
     """An estimate of nothing leaves a picture of 150 kb/s."""
     lanes = plan()

@@ -106,7 +106,7 @@ class PlayedPipeline:
         self.started += 1
 
     def add_lane(self, *, video, audio, bitrate):
-        lane = SimpleNamespace(keyframes=0, bitrates=[bitrate], closed=False)
+        lane = SimpleNamespace(keyframes=0, bitrates=[bitrate], closed=False, sound_bytes=0)
         lane.request_keyframe = lambda: setattr(lane, "keyframes", lane.keyframes + 1)
         lane.set_bitrate = lane.bitrates.append
         lane.close = lambda: setattr(lane, "closed", True)
