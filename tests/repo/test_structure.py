@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "icey"
 
-# cli → server → sessions → {media, signalling} → {config, errors}; what each may import of icey.
+# cli → server → sessions → recording → media → {config, errors}; what each may import of icey.
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
@@ -17,17 +17,35 @@ MAY_IMPORT = {
     "_core": {"errors"},
     "config": {"errors"},
     "media": {"_core", "config", "errors"},
+    "recording": {"_core", "media", "config", "errors"},
     "signalling": {"config", "errors"},
     "web": set(),
     "preflight": {"media", "config", "errors"},
-    "sessions": {"_core", "media", "signalling", "config", "errors"},
-    "server": {"sessions", "preflight", "signalling", "web", "config", "errors", "version"},
+    "sessions": {"_core", "media", "recording", "signalling", "config", "errors"},
+    "server": {
+        "sessions",
+        "recording",
+        "preflight",
+        "signalling",
+        "web",
+        "config",
+        "errors",
+        "version",
+    },
     "cli": {"server", "preflight", "config", "errors", "version"},
     "__main__": {"cli"},
 }
 
 # Pure logic: no event loop, no socket, no FFmpeg.
-PURE = ("config/model.py", "signalling/", "sessions/adaptation.py", "media/timebase.py")
+PURE = (
+    "config/model.py",
+    "signalling/",
+    "sessions/adaptation.py",
+    "media/timebase.py",
+    "recording/paths.py",
+    "recording/retention.py",
+    "recording/timeline.py",
+)
 IMPURE_MODULES = {"asyncio", "socket", "av", "threading", "time"}
 
 

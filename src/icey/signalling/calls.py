@@ -155,6 +155,11 @@ class CallTable:
         call = self._by_id.get(call_id)
         return CallState.ENDED if call is None else call.state
 
+    def caller(self, call_id: str) -> str:
+        """The address of who made this call; empty for a call that the table does not know."""
+        call = self._by_id.get(call_id)
+        return "" if call is None else call.caller
+
     def is_active(self, call_id: str) -> bool:
         """Whether the media path of this call is up."""
         return self.state(call_id) is CallState.ACTIVE

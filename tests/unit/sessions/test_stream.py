@@ -12,7 +12,7 @@ from icey.config.model import Settings
 from icey.errors import ClosedError, OfferError, SourceError
 from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
 from icey.sessions import feed as feed_module
-from icey.sessions import stream
+from icey.sessions import stream, switchboard
 from icey.sessions.stream import StreamSessions
 
 ALICE, BOB = "alice|1", "bob|2"
@@ -143,11 +143,11 @@ class Bitrate(PlayedEvent):
 @pytest.fixture
 def played(monkeypatch):
     """Put the played parts in the places of the real ones."""
-    monkeypatch.setattr(stream, "Engine", PlayedEngine)
-    monkeypatch.setattr(stream, "PeerConnected", Connected)
-    monkeypatch.setattr(stream, "PeerDisconnected", Disconnected)
-    monkeypatch.setattr(stream, "KeyframeRequested", Keyframe)
-    monkeypatch.setattr(stream, "BitrateEstimated", Bitrate)
+    monkeypatch.setattr(switchboard, "Engine", PlayedEngine)
+    monkeypatch.setattr(switchboard, "PeerConnected", Connected)
+    monkeypatch.setattr(switchboard, "PeerDisconnected", Disconnected)
+    monkeypatch.setattr(switchboard, "KeyframeRequested", Keyframe)
+    monkeypatch.setattr(switchboard, "BitrateEstimated", Bitrate)
     monkeypatch.setattr(feed_module, "Pipeline", PlayedPipeline)
     monkeypatch.setattr(PlayedPipeline, "all", [])
     monkeypatch.setattr(PlayedPipeline, "gate", threading.Event())
