@@ -1,89 +1,30 @@
 """Calls of stream mode, with a packet engine and a pipeline that are played by the test."""
 
 import asyncio
-import os
 import threading
-from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
 
 from icey.config.model import Settings
-from icey.errors import ClosedError, OfferError, SourceError
+from icey.errors import OfferError, SourceError
 from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
 from icey.sessions import feed as feed_module
-from icey.sessions import stream, switchboard
+from icey.sessions import stream
 from icey.sessions.stream import StreamSessions
-
-ALICE, BOB = "alice|1", "bob|2"
-OFFER = {"type": "message", "subtype": "call:offer", "data": {"type": "offer", "sdp": "v=0"}}
-INIT = {"type": "message", "subtype": "call:init", "data": {}}
-CANDIDATE = {
-    "type": "message",
-    "subtype": "call:candidate",
-    "data": {"candidate": "candidate:1 1 udp 1 127.0.0.1 9 typ host", "sdpMid": "0"},
-}
-
-
-class PlayedPeer:
-    """A peer that answers at once."""
-
-    def __init__(self, number):
-        self.id = number
-        self.offers, self.candidates, self.closed = [], [], False
-        self.refusal = None
-
-    def accept_offer(self, sdp):
-        if self.closed:
-            raise ClosedError("the peer was closed")
-        if self.refusal:
-            raise self.refusal
-        self.offers.append(sdp)
-        return f"answer to {sdp}"
-
-    def add_candidate(self, candidate):
-        self.candidates.append(candidate)
-
-    def close(self):
-        self.closed = True
-
-
-class PlayedEngine:
-    """An engine whose events the test writes."""
-
-    def __init__(self, **_):
-        self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.peers, self.tracks, self.attached, self.closed = [], [], defaultdict(set), False
-        self.refusal, self.port = None, 4501
-        self._events = []
-
-    def create_peer(self, *, estimation, max_bitrate):
-        peer = PlayedPeer(len(self.peers) + 1)
-        peer.estimation, peer.refusal = estimation, self.refusal
-        self.peers.append(peer)
-        return peer
-
-    def create_track(self, kind):
-        track = SimpleNamespace(id=len(self.tracks) + 100, kind=kind, closed=False)
-        track.close = lambda: setattr(track, "closed", True)
-        self.tracks.append(track)
-        return track
-
-    def attach(self, peer, track):
-        self.attached[peer.id].add(track.id)
-
-    def tell(self, *events):
-        self._events += events
-        os.eventfd_write(self.event_fd, 1)
-
-    def poll_events(self):
-        os.eventfd_read(self.event_fd)
-        events, self._events = self._events, []
-        return events
-
-    def close(self):
-        self.closed = True
-        os.close(self.event_fd)
+from unit.sessions.played_engine import (
+    ALICE,
+    BOB,
+    CANDIDATE,
+    INIT,
+    OFFER,
+    Bitrate,
+    Connected,
+    Conversation,
+    Disconnected,
+    Keyframe,
+    play,
+)
 
 
 class PlayedPipeline:
@@ -120,34 +61,10 @@ class PlayedPipeline:
         return True
 
 
-class PlayedEvent(SimpleNamespace):
-    """Stands in for the engine's events, which only the engine can make."""
-
-
-class Connected(PlayedEvent):
-    pass
-
-
-class Disconnected(PlayedEvent):
-    pass
-
-
-class Keyframe(PlayedEvent):
-    pass
-
-
-class Bitrate(PlayedEvent):
-    pass
-
-
 @pytest.fixture
 def played(monkeypatch):
     """Put the played parts in the places of the real ones."""
-    monkeypatch.setattr(switchboard, "Engine", PlayedEngine)
-    monkeypatch.setattr(switchboard, "PeerConnected", Connected)
-    monkeypatch.setattr(switchboard, "PeerDisconnected", Disconnected)
-    monkeypatch.setattr(switchboard, "KeyframeRequested", Keyframe)
-    monkeypatch.setattr(switchboard, "BitrateEstimated", Bitrate)
+    play(monkeypatch)
     monkeypatch.setattr(feed_module, "Pipeline", PlayedPipeline)
     monkeypatch.setattr(PlayedPipeline, "all", [])
     monkeypatch.setattr(PlayedPipeline, "gate", threading.Event())
@@ -155,15 +72,12 @@ def played(monkeypatch):
     PlayedPipeline.gate.set()
 
 
-class House:
-    """The sessions under test, with what they have said to whom."""
+class House(Conversation):
+    """The sessions of stream mode, which leave nothing open."""
 
     def __init__(self, **media):
         settings = Settings.model_validate({"media": {"source": "demo:", **media}})
-        self.sessions = StreamSessions(settings)
-        self.engine = self.sessions._engine
-        self.said = []
-        self.sessions.connect(lambda to, message: self.said.append((to, message)))
+        super().__init__(StreamSessions(settings))
 
     async def __aenter__(self):
         await self.sessions.start()
@@ -175,25 +89,6 @@ class House:
         assert all(peer.closed for peer in self.engine.peers)
         assert all(track.closed for track in self.engine.tracks)
         assert all(pipeline.stopped for pipeline in PlayedPipeline.all)
-
-    def heard(self, who, subtype):
-        """The data of messages of this subtype to this address."""
-        return [m["data"] for to, m in self.said if to == who and m["subtype"] == subtype]
-
-    async def until(self, condition):
-        """Wait for a condition, at most five seconds."""
-        async with asyncio.timeout(5):
-            while not condition():
-                await asyncio.sleep(0.005)
-
-    async def call(self, who):
-        """Call and offer; return the peer that the engine made for it."""
-        before = len(self.engine.peers)
-        self.sessions.deliver(who, INIT)
-        await self.until(lambda: self.heard(who, "call:accept"))
-        self.sessions.deliver(who, OFFER)
-        await self.until(lambda: len(self.engine.peers) > before)
-        return self.engine.peers[-1]
 
     async def watch(self, who):
         """Call, offer and connect."""
