@@ -1,8 +1,9 @@
-"""A clip to stream: a pan over scenery, so that the encoder has work, with sound."""
+"""Clips to stream and to publish: a pan over scenery, so that there is detail, with sound."""
 
 from __future__ import annotations
 
 import math
+import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import av
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -44,22 +46,70 @@ def write_clip(path: Path, seconds: float = 20.0) -> Path:
             4_000_000,
         )
         audio = container.add_stream("aac", rate=RATE, layout="stereo")
-        scenery = _scenery()
-        for index in range(int(seconds * FPS)):
-            # A pan as of a hand-held camera: some pixels a frame, along and a little up and down.
-            left = 3 * index % WIDTH
-            top = 20 + round(20 * math.sin(index / 15))
-            picture = np.ascontiguousarray(scenery[top : top + HEIGHT, left : left + WIDTH])
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, FPS)
+        for frame in _pictures(seconds):
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
-        step = 1024
-        for start in range(0, int(seconds * RATE), step):
-            time = (start + np.arange(step)) / RATE
-            tone = (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
-            sound = av.AudioFrame.from_ndarray(np.stack([tone, tone]), "fltp", "stereo")
-            sound.sample_rate, sound.pts, sound.time_base = RATE, start, Fraction(1, RATE)
+        for sound in _sound(seconds, 1024, "fltp"):
             container.mux(audio.encode(sound))
         container.mux(audio.encode(None))
     return path
+
+
+def write_units(path: Path, seconds: float = 6.0) -> Path:
+    """Write access units and Opus packets as a browser sends them, for ``rust/clients``.
+
+    Constrained Baseline at 2 Mb/s with a keyframe each second, and Opus in packets of 20 ms; the
+    format is described in ``rust/clients/src/clip.rs``.
+    """
+    video = av.CodecContext.create("libx264", "w")
+    assert isinstance(video, av.VideoCodecContext)
+    video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    video.time_base, video.framerate = Fraction(1, FPS), Fraction(FPS)
+    video.bit_rate = 2_000_000
+    video.profile = "Constrained Baseline"
+    video.options = {
+        "preset": "ultrafast",
+        "tune": "zerolatency",
+        "g": str(FPS),
+        "maxrate": "2000000",
+        "bufsize": "1000000",
+    }
+    audio = av.CodecContext.create("libopus", "w")
+    assert isinstance(audio, av.AudioCodecContext)
+    audio.sample_rate, audio.layout, audio.format = RATE, "stereo", "s16"
+    units: list[tuple[int, int, bytes]] = []
+    for index, frame in enumerate(_pictures(seconds)):
+        units += [(0, index * 1_000_000 // FPS, bytes(p)) for p in video.encode(frame)]
+    for index, sound in enumerate(_sound(seconds, RATE // 50, "s16")):
+        units += [(1, index * 20_000, bytes(p)) for p in audio.encode(sound)]
+    units.sort(key=lambda unit: unit[1])
+    units.append((2, int(seconds * 1_000_000), b""))
+    path.write_bytes(
+        b"".join(struct.pack(">BII", kind, at, len(data)) + data for kind, at, data in units)
+    )
+    return path
+
+
+def _pictures(seconds: float) -> Iterator[av.VideoFrame]:
+    scenery = _scenery()
+    for index in range(int(seconds * FPS)):
+        # A pan as of a hand-held camera: some pixels a frame, along and a little up and down.
+        left = 3 * index % WIDTH
+        top = 20 + round(20 * math.sin(index / 15))
+        picture = np.ascontiguousarray(scenery[top : top + HEIGHT, left : left + WIDTH])
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = index, Fraction(1, FPS)
+        yield frame
+
+
+def _sound(seconds: float, step: int, sample_format: str) -> Iterator[av.AudioFrame]:
+    for start in range(0, int(seconds * RATE), step):
+        time = (start + np.arange(step)) / RATE
+        tone = (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+        if sample_format == "fltp":
+            sound = av.AudioFrame.from_ndarray(np.stack([tone, tone]), "fltp", "stereo")
+        else:
+            packed = np.repeat((tone * 32767).astype(np.int16), 2)[None, :]
+            sound = av.AudioFrame.from_ndarray(packed, sample_format, "stereo")
+        sound.sample_rate, sound.pts, sound.time_base = RATE, start, Fraction(1, RATE)
+        yield sound

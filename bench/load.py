@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from bench.clients import LightClients
 from bench.server import Server
-from bench.viewers import LightViewers
 
 SETTLE_S = 3.0
 MEASURE_S = 10.0
@@ -44,7 +44,7 @@ def measure(media: dict[str, Any], counts: list[int]) -> list[Load]:
                 cost = server.measure(MEASURE_S)
                 loads.append(Load(0, cost.core_percent, 0, 0, 0, cost.memory_bytes))
                 continue
-            with LightViewers(server, count) as viewers:
+            with LightClients(server, count) as viewers:
                 time.sleep(SETTLE_S)
                 before = viewers.report
                 cost = server.measure(MEASURE_S)

@@ -1,4 +1,4 @@
-"""A minimal Symple caller: enough to watch, nothing more."""
+"""A minimal Symple caller: enough to watch or to publish, nothing more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Caller:
         self._address = f"{user}|{welcome['peer']['id']}"
         self._server = self._find_server()
 
-    def watch(self, offer: str) -> str:
+    def call(self, offer: str) -> str:
         """Call, offer, and return the answer's SDP."""
         self._message("call:init", {})
         self._receive("call:accept")

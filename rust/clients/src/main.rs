@@ -1,14 +1,19 @@
-//! Many light viewers in one process: they offer, receive, count, and decode nothing.
+//! Many light clients in one process: viewers receive, count and decode nothing; publishers send
+//! a clip that is already encoded.
 //!
 //! Driven over standard input and output, one JSON object a line, so that the bench does the
-//! signalling: `icey-viewers 50` prints fifty offers `{"viewer":0,"sdp":"…"}`, takes the answers in
-//! the same shape, then prints a line of totals each second, until standard input ends.
+//! signalling: `icey-clients watch 50` or `icey-clients publish CLIP 4` prints an offer for each,
+//! `{"client":0,"sdp":"…"}`, takes the answers in the same shape, then prints a line of totals each
+//! second, until standard input ends.
 
-mod viewer;
+mod client;
+mod clip;
+mod reception;
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,11 +21,13 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 use serde::{Deserialize, Serialize};
 
-use viewer::{Totals, Viewer};
+use client::Client;
+use clip::Clip;
+use reception::Totals;
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    viewer: usize,
+    client: usize,
     sdp: String,
 }
 
@@ -34,23 +41,28 @@ struct Report {
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let count: usize = std::env::args()
-        .nth(1)
-        .ok_or("usage: icey-viewers NUMBER")?
-        .parse()?;
+    const USAGE: &str = "usage: icey-clients watch NUMBER | publish CLIP NUMBER";
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (clip, count): (_, usize) = match words[..] {
+        ["watch", count] => (None, count.parse()?),
+        ["publish", clip, count] => (Some(Arc::new(Clip::read(clip.as_ref())?)), count.parse()?),
+        _ => return Err(USAGE.into()),
+    };
     str0m::crypto::from_feature_flags().install_process_default();
 
     let mut poll = Poll::new()?;
-    let mut viewers = Vec::with_capacity(count);
+    let mut clients = Vec::with_capacity(count);
     for index in 0..count {
-        let (viewer, offer) = Viewer::new(poll.registry(), Token(index), Instant::now())?;
+        let (client, offer) =
+            Client::new(poll.registry(), Token(index), clip.clone(), Instant::now())?;
         print_line(&Description {
-            viewer: index,
+            client: index,
             sdp: offer,
         })?;
-        viewers.push(viewer);
+        clients.push(client);
     }
-    run(&mut poll, &mut viewers, &answers())
+    run(&mut poll, &mut clients, &answers())
 }
 
 /// Read answers in a thread: standard input cannot be polled where it is a file.
@@ -76,7 +88,7 @@ fn answers() -> Receiver<Description> {
 
 fn run(
     poll: &mut Poll,
-    viewers: &mut [Viewer],
+    clients: &mut [Client],
     answers: &Receiver<Description>,
 ) -> Result<(), Box<dyn Error>> {
     let mut events = Events::with_capacity(1024);
@@ -86,9 +98,9 @@ fn run(
         loop {
             match answers.try_recv() {
                 Ok(answer) => {
-                    let viewer = viewers.get_mut(answer.viewer).ok_or("no such viewer")?;
-                    viewer.accept_answer(&answer.sdp)?;
-                    deadlines.insert(answer.viewer, viewer.advance(Instant::now())?);
+                    let client = clients.get_mut(answer.client).ok_or("no such client")?;
+                    client.accept_answer(&answer.sdp)?;
+                    deadlines.insert(answer.client, client.advance(Instant::now())?);
                 }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Ok(()), // standard input ended
@@ -103,20 +115,20 @@ fn run(
 
         for event in &events {
             let index = event.token().0;
-            if viewers[index].answered() {
-                deadlines.insert(index, viewers[index].receive()?);
+            if clients[index].answered() {
+                deadlines.insert(index, clients[index].receive()?);
             }
         }
         let now = Instant::now();
         for (&index, deadline) in &mut deadlines {
             if *deadline <= now {
-                *deadline = viewers[index].advance(now)?;
+                *deadline = clients[index].advance(now)?;
             }
         }
         if now >= next_report {
             next_report = now + REPORT_EVERY;
-            let totals = viewers.iter().map(Viewer::totals).sum();
-            let connected = viewers.iter().filter(|viewer| viewer.connected()).count();
+            let totals = clients.iter().map(Client::totals).sum();
+            let connected = clients.iter().filter(|client| client.connected()).count();
             print_line(&Report { connected, totals })?;
         }
     }

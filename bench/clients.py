@@ -1,4 +1,4 @@
-"""Light viewers: ``rust/viewers`` as a process of its own, with signalling done here."""
+"""Light clients: ``rust/clients`` as a process of its own, with signalling done here."""
 
 from __future__ import annotations
 
@@ -19,43 +19,54 @@ CONNECTED_WITHIN_S = 30.0
 
 
 def build() -> Path:
-    """Build the viewers in release mode, and tell where the program is."""
+    """Build the clients in release mode, and tell where the program is."""
     subprocess.run(
-        ["cargo", "build", "--release", "--locked", "--quiet", "--package", "icey-viewers"],
+        ["cargo", "build", "--release", "--locked", "--quiet", "--package", "icey-clients"],
         cwd=ROOT,
         check=True,
     )
-    return ROOT / "target" / "release" / "icey-viewers"
+    return ROOT / "target" / "release" / "icey-clients"
 
 
-class LightViewers:
-    """So many viewers that decode nothing, all connected; a context manager."""
+class LightClients:
+    """So many clients, all connected; a context manager.
 
-    def __init__(self, server: Server, count: int) -> None:
+    Args:
+        server: what they call.
+        count: how many.
+        clip: what each of them sends (see `bench.clip.write_units`); None for viewers, which
+            receive and decode nothing.
+    """
+
+    def __init__(self, server: Server, count: int, *, clip: Path | None = None) -> None:
         self._server = server
         self._count = count
+        self._words = ["watch"] if clip is None else ["publish", str(clip)]
         self._callers: list[Caller] = []
         self._report: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [build(), str(self._count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [build(), *self._words, str(self._count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("the viewers have no standard input or output")
-        # All offers first: the viewers take no answer before they have written them.
+            raise RuntimeError("the clients have no standard input or output")
+        # All offers first: the clients take no answer before they have written them.
         offers = [json.loads(self._process.stdout.readline()) for _ in range(self._count)]
         for offer in offers:
-            caller = Caller(self._server.url, f"viewer{offer['viewer']}")
+            caller = Caller(self._server.url, f"client{offer['client']}")
             self._callers.append(caller)
-            answer = {"viewer": offer["viewer"], "sdp": caller.watch(offer["sdp"])}
+            answer = {"client": offer["client"], "sdp": caller.call(offer["sdp"])}
             self._process.stdin.write(json.dumps(answer) + "\n")
             self._process.stdin.flush()
         threading.Thread(target=self._read, daemon=True).start()
         deadline = time.monotonic() + CONNECTED_WITHIN_S
         while self.report.get("connected", 0) < self._count:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"not all of {self._count} viewers connected: {self.report}")
+                raise RuntimeError(f"not all of {self._count} clients connected: {self.report}")
             time.sleep(0.05)
         return self
 
@@ -68,7 +79,7 @@ class LightViewers:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The newest totals: connected, packets, bytes, frames, lost."""
+        """The newest totals: connected, packets, bytes, frames, lost, sent, asked."""
         return dict(self._report)
 
     def _read(self) -> None:

@@ -1,0 +1,92 @@
+//! What a viewer has received, counted.
+
+use std::iter::Sum;
+use std::ops::Add;
+
+use serde::Serialize;
+use str0m::rtp::{RtpPacket, Ssrc};
+
+/// What a client has received and sent since its start.
+#[derive(Clone, Copy, Default, Serialize)]
+pub struct Totals {
+    pub packets: u64,
+    pub bytes: u64,
+    /// Ends of pictures: video packets with the marker bit (RFC 6184 §5.1).
+    pub frames: u64,
+    /// Sequence numbers that never came, resends counted in.
+    pub lost: u64,
+    /// Pictures that were sent.
+    pub sent: u64,
+    /// Keyframes that the server asked for.
+    pub asked: u64,
+}
+
+impl Add for Totals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            frames: self.frames + other.frames,
+            lost: self.lost + other.lost,
+            sent: self.sent + other.sent,
+            asked: self.asked + other.asked,
+        }
+    }
+}
+
+impl Sum for Totals {
+    fn sum<I: Iterator<Item = Self>>(totals: I) -> Self {
+        totals.fold(Self::default(), Add::add)
+    }
+}
+
+/// First and highest sequence number of a stream, and how many came.
+#[derive(Clone, Copy)]
+struct Span {
+    first: u64,
+    last: u64,
+    received: u64,
+}
+
+#[derive(Default)]
+pub struct Reception {
+    totals: Totals,
+    spans: Vec<(Ssrc, Span)>,
+}
+
+impl Reception {
+    pub fn count(&mut self, packet: &RtpPacket) {
+        self.totals.packets += 1;
+        self.totals.bytes += packet.payload.len() as u64;
+        // Opus sets the marker too, at the start of a talk spurt (RFC 7587 §4.1), but on few packets.
+        self.totals.frames +=
+            u64::from(packet.header.marker && packet.header.payload_type != 111.into());
+        let number = *packet.seq_no;
+        let ssrc = packet.header.ssrc;
+        match self.spans.iter_mut().find(|(known, _)| *known == ssrc) {
+            Some((_, span)) => {
+                span.last = span.last.max(number);
+                span.received += 1;
+            }
+            None => self.spans.push((
+                ssrc,
+                Span {
+                    first: number,
+                    last: number,
+                    received: 1,
+                },
+            )),
+        }
+    }
+
+    pub fn totals(&self) -> Totals {
+        let lost =
+            |(_, span): &(_, Span)| (span.last - span.first + 1).saturating_sub(span.received);
+        Totals {
+            lost: self.spans.iter().map(lost).sum(),
+            ..self.totals
+        }
+    }
+}
