@@ -9,6 +9,7 @@
     ├── PreflightError            exit code 4   checks
     ├── SourceError                             source, detail
     ├── SignallingError                         status, peer
+    ├── RecordingError                          detail
     └── EngineError
         ├── AddressInUseError                   host, port
         ├── OfferError                          reason
@@ -36,6 +37,7 @@ __all__ = [
     "IceyError",
     "OfferError",
     "PreflightError",
+    "RecordingError",
     "SignallingError",
     "SourceError",
     "UnavailableError",
@@ -116,6 +118,17 @@ class SignallingError(IceyError):
         super().__init__(message)
         self.status = status
         self.peer = peer
+
+
+class RecordingError(IceyError):
+    """A recording cannot begin or go on.
+
+    The message is for the caller as well: it names no path. ``detail`` is what the system said.
+    """
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class EngineError(IceyError):

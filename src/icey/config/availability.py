@@ -29,8 +29,7 @@ class Feature:
 
 
 UNAVAILABLE: tuple[Feature, ...] = (
-    Feature("media.mode", "record", "record mode", "use mode stream"),
-    Feature("media.mode", "relay", "relay mode", "use mode stream"),
+    Feature("media.mode", "relay", "relay mode", "use mode stream or record"),
     Feature(
         "media.intelligence.vision.enabled", True, "vision (motion detection)", "set it to false"
     ),

@@ -40,6 +40,7 @@ __all__ = [
     "Mode",
     "MotionSettings",
     "NormalizeSettings",
+    "RecordSettings",
     "Settings",
     "SettingsModel",
     "SnapshotSettings",
@@ -190,6 +191,36 @@ class AudioSettings(SettingsModel):
     """Bit/s, all channels together (RFC 6716 §2.1.1)."""
 
 
+class RecordSettings(SettingsModel):
+    """``media.record``: how record mode writes, and how long it keeps."""
+
+    video: Literal["copy", "transcode"] = "copy"
+    """``copy`` writes the browser's H.264 as it is; ``transcode`` decodes it and encodes it again
+    with ``media.video``, in one size. What cannot be copied is transcoded in any case."""
+
+    audio: Literal["opus", "aac"] = "opus"
+    """``opus`` writes the browser's Opus as it is; ``aac`` encodes it again, for players that know
+    no Opus in MP4."""
+
+    sync_interval_ms: Annotated[int, Field(ge=0, le=60_000)] = 1000
+    """ms between two moments at which the disk is told to keep what was written (fsync); a power
+    cut loses no more than that. 0 leaves it to the system until the end of the file."""
+
+    segment_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """Seconds after which a recording goes on in a new file, at the next keyframe; 0 is never."""
+
+    min_free_bytes: Annotated[int, Field(ge=0, le=2**50)] = 512 * 2**20
+    """Bytes of the disk that stay free: below, recordings end and none begins. 0 records until the
+    disk is full."""
+
+    max_age_seconds: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Seconds after its start at which a finished recording is removed; 0 is never."""
+
+    max_total_bytes: Annotated[int, Field(ge=0, le=2**60)] = 0
+    """Bytes of all finished recordings together above which the oldest are removed; 0 is no
+    limit. The newest stays in any case."""
+
+
 class NormalizeSettings(SettingsModel):
     """``media.intelligence.vision.normalize``: the pictures that the detectors get."""
 
@@ -329,6 +360,7 @@ class MediaSettings(SettingsModel):
 
     video: VideoSettings = VideoSettings()
     audio: AudioSettings = AudioSettings()
+    record: RecordSettings = RecordSettings()
     intelligence: IntelligenceSettings = IntelligenceSettings()
 
 

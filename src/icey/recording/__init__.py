@@ -1,0 +1,1 @@
+"""Recording: what a browser sends, written so that nothing of it is lost."""

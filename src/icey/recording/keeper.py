@@ -1,0 +1,90 @@
+"""Looks after the folder of recordings: room, repair, retention. Everything in it may block."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from icey.recording.disk import check_room, explained, sync_folder
+from icey.recording.paths import parse_name
+from icey.recording.repair import repair_folder
+from icey.recording.retention import Kept, to_remove
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from icey.config.model import RecordSettings
+    from icey.recording.repair import Repaired
+
+__all__ = ["Keeper"]
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """The one who looks after a folder.
+
+    Args:
+        folder: it is made where it is missing.
+        settings: room, age, size.
+    """
+
+    def __init__(self, folder: Path, settings: RecordSettings) -> None:
+        self._folder = folder
+        self._settings = settings
+
+    def check_blocking(self) -> None:
+        """Check that a recording could begin.
+
+        Raises:
+            RecordingError: the folder cannot be made or written, or the disk has no room.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
+        except OSError as error:
+            raise explained(error) from error
+        check_room(self._folder, self._settings.min_free_bytes)
+
+    def repair_blocking(self) -> list[Repaired]:
+        """Repair what a crash left behind; see `icey.recording.repair`."""
+        return repair_folder(self._folder)
+
+    def keep_blocking(self) -> list[str]:
+        """Remove what is too old or too much; the names of what was removed.
+
+        What cannot be removed stays, and the log says so.
+        """
+        if not (self._settings.max_age_seconds or self._settings.max_total_bytes):
+            return []
+        removed = []
+        for name in to_remove(
+            self._finished(),
+            max_age_seconds=self._settings.max_age_seconds,
+            max_total_bytes=self._settings.max_total_bytes,
+            now=datetime.now(UTC),
+        ):
+            try:
+                (self._folder / name).unlink()
+            except FileNotFoundError:  # somebody else was faster
+                continue
+            except OSError as error:
+                log.warning("%s is due to be removed, but cannot be: %s", name, error)
+                continue
+            removed.append(name)
+        if removed:
+            sync_folder(self._folder)
+        return removed
+
+    def _finished(self) -> list[Kept]:
+        if not self._folder.is_dir():
+            return []
+        found = []
+        for path in self._folder.iterdir():
+            name = parse_name(path.name)
+            if name is not None and path.is_file():
+                found.append(Kept(path.name, name.start, path.stat().st_size))
+        return found

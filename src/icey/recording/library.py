@@ -1,0 +1,128 @@
+"""The finished recordings of a folder, and what is in them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import av
+from av.error import FFmpegError
+
+from icey.recording.boxes import boxes_of_file, declared_size
+from icey.recording.paths import parse_name
+
+if TYPE_CHECKING:
+    import os
+    from datetime import datetime
+    from pathlib import Path
+
+__all__ = ["Library", "Recording"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One finished recording.
+
+    Attributes:
+        name: of the file, in the folder.
+        size_bytes: of the file.
+        start: when its first picture came; UTC.
+        duration_s: seconds.
+        video_codec: as ``h264``; None without pictures.
+        audio_codec: as ``opus``; None without sound.
+        width: px at its largest; 0 without pictures.
+        height: likewise.
+        status: ``recovered`` where a crash cut it short.
+    """
+
+    name: str
+    size_bytes: int
+    start: datetime
+    duration_s: float
+    video_codec: str | None
+    audio_codec: str | None
+    width: int
+    height: int
+    status: Literal["complete", "recovered"]
+
+
+class Library:
+    """Lists the recordings of a folder; each file is looked into once.
+
+    Args:
+        folder: it may not be there yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, tuple[tuple[int, int], Recording]] = {}
+        self._lock = threading.Lock()
+
+    def list_recordings(self) -> list[Recording]:
+        """List them, newest first. It reads files, so it is for a thread.
+
+        A file that FFmpeg cannot read is left out; the log says so.
+
+        Raises:
+            OSError: the folder is there and cannot be read.
+        """
+        with self._lock:
+            known = {}
+            for path in self._files():
+                try:
+                    entry = self._look_at(path)
+                except FileNotFoundError:  # removed meanwhile
+                    continue
+                except (FFmpegError, OSError) as error:
+                    log.warning("%s cannot be read as a recording: %s", path.name, error)
+                    continue
+                if entry is not None:
+                    known[path.name] = entry
+            self._known = known
+            recordings = [recording for _, recording in known.values()]
+        return sorted(recordings, key=lambda r: (r.start, r.name), reverse=True)
+
+    def _files(self) -> list[Path]:
+        if not self._folder.is_dir():
+            return []
+        return [path for path in self._folder.iterdir() if parse_name(path.name) is not None]
+
+    def _look_at(self, path: Path) -> tuple[tuple[int, int], Recording] | None:
+        name = parse_name(path.name)
+        status: os.stat_result = path.stat()
+        stamp = status.st_size, status.st_mtime_ns
+        before = self._known.get(path.name)
+        if before is not None and before[0] == stamp:
+            return before
+        if name is None or not path.is_file():
+            return None
+        # FFmpeg tells the size of the first picture; a browser may have begun with a small one.
+        width, height = _declared_size(path)
+        with av.open(str(path)) as container:
+            video = next(iter(container.streams.video), None)
+            audio = next(iter(container.streams.audio), None)
+            recording = Recording(
+                name=path.name,
+                size_bytes=status.st_size,
+                start=name.start,
+                duration_s=(container.duration or 0) / av.time_base,
+                video_codec=None if video is None else video.codec_context.codec.canonical_name,
+                audio_codec=None if audio is None else audio.codec_context.codec.canonical_name,
+                width=width,
+                height=height,
+                status="recovered" if name.recovered else "complete",
+            )
+        return stamp, recording
+
+
+def _declared_size(path: Path) -> tuple[int, int]:
+    with path.open("rb") as file:
+        for box in boxes_of_file(file, path.stat().st_size):
+            if box.kind == b"moov":
+                file.seek(box.start)
+                return declared_size(file.read(box.size))
+    return 0, 0

@@ -1,0 +1,122 @@
+"""From what the browser sends to what is written: as it is, or decoded and encoded again."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from typing import TYPE_CHECKING, Protocol
+
+import av
+from av.error import FFmpegError
+
+from icey.media.encode import VideoEncoder
+from icey.media.scale import Scaler, matrix_of
+from icey.recording.timeline import SECOND_NS, VIDEO_CLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from icey.config.model import VideoSettings
+    from icey.media.scale import Matrix
+    from icey.recording.frames import Frame
+
+__all__ = ["Copied", "PictureWay", "Transcoded"]
+
+log = logging.getLogger(__name__)
+
+KEYFRAME_NS = 2 * SECOND_NS
+"""From one keyframe to the next in what is encoded here: a player seeks to them."""
+
+
+class PictureWay(Protocol):
+    """How pictures get from the browser into the file."""
+
+    transcoding: bool
+    codec: str
+
+    def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
+        """Take a frame and its time; yield access units, their times, and whether they are IDR."""
+
+    def ask_keyframe(self) -> None:
+        """Begin with a keyframe at the next picture, where that is decided here."""
+
+
+class Copied:
+    """The access units of the browser, untouched."""
+
+    transcoding = False
+    codec = "h264"
+
+    def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
+        """Pass it on."""
+        yield frame.data, at_ns, frame.keyframe
+
+    def ask_keyframe(self) -> None:
+        """Do nothing: the browser makes them."""
+
+
+class Transcoded:
+    """Every picture in one size, letterboxed, at most so many a second.
+
+    Args:
+        codec: what the browser sends.
+        video: size, highest rate and bitrate.
+    """
+
+    transcoding = True
+
+    def __init__(self, codec: str, video: VideoSettings) -> None:
+        decoder = av.CodecContext.create(codec, "r")
+        if not isinstance(decoder, av.VideoCodecContext):
+            raise TypeError(f"{codec} is no codec for pictures")
+        self._decoder = decoder
+        self.codec = codec
+        self._decoder.thread_count = 1
+        self._video = video
+        self._scaler = Scaler(video.width, video.height)
+        self._encoder: VideoEncoder | None = None
+        self._matrix: Matrix = "bt709"
+        self._last_ns: int | None = None
+        self._key_ns = 0
+        self._key_due = True
+        self._broken = False
+
+    def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
+        """Decode, scale, encode; a frame that cannot be decoded is left out."""
+        if self._broken and not frame.keyframe:
+            return
+        packet = av.Packet(frame.data)
+        packet.pts = packet.dts = at_ns
+        packet.time_base = Fraction(1, SECOND_NS)
+        try:
+            pictures = self._decoder.decode(packet)
+            self._broken = False
+        except FFmpegError as error:
+            self._broken = True  # what follows leans on it
+            log.info("a picture cannot be decoded: %s", error)
+            return
+        for picture in pictures:
+            if picture.pts is not None:
+                yield from self._encode(picture, picture.pts)
+
+    def ask_keyframe(self) -> None:
+        """Make the next picture a keyframe."""
+        self._key_due = True
+
+    def _encode(self, picture: av.VideoFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
+        least = SECOND_NS * 9 // 10 // self._video.fps
+        if self._last_ns is not None and at_ns - self._last_ns < least and not self._key_due:
+            return
+        if self._encoder is None:
+            self._matrix = matrix_of(picture)
+            rate = Fraction(self._video.fps)
+            self._encoder = VideoEncoder(self._video, rate, self._video.bitrate, self._matrix)
+        fitted = self._scaler.scale(picture, None, self._matrix)
+        keyframe = self._key_due or at_ns - self._key_ns >= KEYFRAME_NS
+        timestamp = at_ns * VIDEO_CLOCK // SECOND_NS
+        unit, is_key = self._encoder.encode(fitted, timestamp, keyframe=keyframe)
+        self._last_ns = at_ns
+        if is_key:
+            self._key_ns, self._key_due = at_ns, False
+        if unit:
+            yield unit, at_ns, is_key

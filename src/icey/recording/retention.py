@@ -1,0 +1,47 @@
+"""Which recordings have to go: by age, and by the room that all take together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Kept", "to_remove"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A finished recording, as far as retention is concerned."""
+
+    name: str
+    start: datetime
+    size_bytes: int
+
+
+def to_remove(
+    recordings: Iterable[Kept], *, max_age_seconds: int, max_total_bytes: int, now: datetime
+) -> list[str]:
+    """Name the recordings to remove, oldest first.
+
+    Args:
+        recordings: finished ones only.
+        max_age_seconds: since the start of a recording; 0 keeps them however old.
+        max_total_bytes: of all that stay; 0 is no limit. The newest stays in any case: it is what
+            somebody has just recorded.
+        now: aware.
+    """
+    newest_first = sorted(recordings, key=lambda r: (r.start, r.name), reverse=True)
+    limit = now - timedelta(seconds=max_age_seconds)
+    total = 0
+    gone = []
+    for index, recording in enumerate(newest_first):
+        too_old = max_age_seconds > 0 and recording.start < limit
+        too_much = max_total_bytes > 0 and total + recording.size_bytes > max_total_bytes
+        if too_old or (too_much and index > 0):
+            gone.append(recording.name)
+        else:
+            total += recording.size_bytes
+    return gone[::-1]

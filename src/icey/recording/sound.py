@@ -1,0 +1,104 @@
+"""The sound of a file: Opus as it came, or AAC for players that know nothing else."""
+
+from __future__ import annotations
+
+import functools
+import io
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import av
+import numpy as np
+from av.error import InvalidDataError
+
+from icey.recording.timeline import AUDIO_CLOCK, SILENCE
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+__all__ = ["AacSound", "OpusSound", "SoundFormat", "SoundTrack"]
+
+SoundFormat: TypeAlias = Literal["opus", "aac"]
+
+
+class SoundTrack(Protocol):
+    """The track of sound in an open file."""
+
+    def write(self, opus: bytes, at: int, samples: int) -> None:
+        """Add the Opus packet that follows; its time and length in 1/48000 s.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+
+    def end(self) -> None:
+        """Write what is held back.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+
+
+class OpusSound:
+    """Opus packets, untouched."""
+
+    def __init__(self, container: OutputContainer) -> None:
+        self._container = container
+        with av.open(io.BytesIO(_opus_sample()), format="ogg") as probe:
+            self._stream = container.add_stream_from_template(probe.streams.audio[0])
+        self._stream.time_base = Fraction(1, AUDIO_CLOCK)
+
+    def write(self, opus: bytes, at: int, samples: int) -> None:
+        """Add a packet."""
+        packet = av.Packet(opus)
+        packet.stream = self._stream
+        packet.time_base = Fraction(1, AUDIO_CLOCK)
+        packet.pts = packet.dts = at
+        packet.duration = samples
+        packet.is_keyframe = True
+        self._container.mux_one(packet)
+
+    def end(self) -> None:
+        """Do nothing: nothing is held back."""
+
+
+class AacSound:
+    """Opus decoded and encoded again."""
+
+    def __init__(self, container: OutputContainer) -> None:
+        self._container = container
+        self._stream = container.add_stream("aac", rate=AUDIO_CLOCK, layout="stereo")
+        self._decoder = av.CodecContext.create("libopus", "r")
+        self._decoder.sample_rate = AUDIO_CLOCK
+        self._decoder.layout = "stereo"
+        self._resampler = av.AudioResampler("fltp", "stereo", AUDIO_CLOCK)
+        self._samples = 0
+
+    def write(self, opus: bytes, at: int, samples: int) -> None:  # noqa: ARG002 - it has no holes
+        """Decode a packet and encode its sound."""
+        try:
+            decoded = self._decoder.decode(av.Packet(opus))
+        except InvalidDataError:  # what a remote sends may be anything; its time is kept
+            decoded = self._decoder.decode(av.Packet(SILENCE))
+        for frame in decoded:
+            for part in self._resampler.resample(frame):
+                part.pts, part.time_base = self._samples, Fraction(1, AUDIO_CLOCK)
+                self._samples += part.samples
+                self._container.mux(self._stream.encode(part))
+
+    def end(self) -> None:
+        """Flush the encoder."""
+        self._container.mux(self._stream.encode(None))
+
+
+@functools.cache
+def _opus_sample() -> bytes:
+    """A sound file of 20 ms: PyAV takes a stream's header from a stream only."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        stream = container.add_stream("libopus", rate=AUDIO_CLOCK, layout="stereo")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), "s16", "stereo")
+        silence.sample_rate = AUDIO_CLOCK
+        container.mux(stream.encode(silence))
+        container.mux(stream.encode(None))
+    return file.getvalue()

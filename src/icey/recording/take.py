@@ -1,0 +1,191 @@
+"""One file of a call, from its first picture to its final name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icey.recording.events import RecordingFinished
+from icey.recording.finish import finish_file
+from icey.recording.mp4 import PartFile
+from icey.recording.nal import parameter_sets
+from icey.recording.paths import name_recording, part_of, recovered_of
+from icey.recording.repair import repair_part
+from icey.recording.timeline import (
+    AUDIO_CLOCK,
+    SECOND_NS,
+    SILENCE,
+    SILENCE_SAMPLES,
+    VIDEO_CLOCK,
+    Continuity,
+    opus_samples,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from icey.recording.events import RecordingEvent
+    from icey.recording.sound import SoundFormat
+
+__all__ = ["Take"]
+
+LATE_NS = 1_500_000_000
+"""How far behind the picture sound may come. Where there is none by then, it is silence."""
+
+SHORTEST, LONGEST = VIDEO_CLOCK // 120, VIDEO_CLOCK // 2
+"""What the last picture of a fragment is taken to last, in 1/90000 s, before the next is there."""
+
+
+class Take:
+    """A file that is being recorded.
+
+    Args:
+        folder: where.
+        peer: whom it is called after.
+        start: when its first picture came.
+        first: its first access unit, None where there is only sound.
+        at_ns: the time of that on the call's timeline; 0 in the file.
+        sound: what the sound is written as, None for no sound.
+
+    Raises:
+        OSError: it cannot be made.
+        RecordingError: FFmpeg makes nothing of the access unit.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        peer: str,
+        start: datetime,
+        *,
+        first: bytes | None,
+        at_ns: int,
+        sound: SoundFormat | None,
+    ) -> None:
+        self.name, self.part = _free_name(folder, peer, start)
+        self._file = PartFile(self.part, video=first, sound=sound)
+        self._start_ns = at_ns
+        self._continuity = Continuity()
+        self._video_at = -1
+        self._video_step = VIDEO_CLOCK // 30
+        self._declared = None if first is None else parameter_sets(first, None)
+        self._sets = self._largest = self._declared
+        self.has_sound = sound is not None
+        self.pictures = 0
+        self.packets = 0
+
+    @property
+    def seconds(self) -> float:
+        """Its length so far."""
+        sound = self._continuity.next / AUDIO_CLOCK
+        return max(sound, (self._video_at + self._video_step) / VIDEO_CLOCK)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes on the disk so far."""
+        return self._file.size_bytes
+
+    def add_picture(self, unit: bytes, at_ns: int, *, keyframe: bool) -> None:
+        """Write an access unit.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        # A clock that stands still or goes back would be refused; the smallest step is not seen.
+        at = max((at_ns - self._start_ns) * VIDEO_CLOCK // SECOND_NS, self._video_at + 1)
+        if self._video_at >= 0:
+            self._video_step = min(max(at - self._video_at, SHORTEST), LONGEST)
+        self._video_at = at
+        if keyframe:
+            self._sets = parameter_sets(unit, self._sets) or self._sets
+            if self._sets and (not self._largest or self._sets.area > self._largest.area):
+                self._largest = self._sets
+        self._file.write_video(unit, at, self._video_step, keyframe=keyframe)
+        self.pictures += 1
+
+    def add_sound(self, opus: bytes, at_ns: int) -> None:
+        """Write an Opus packet where it belongs, with silence before it where something is missing.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        samples = opus_samples(opus)
+        silent, wanted = self._continuity.place(at_ns - self._start_ns, samples)
+        end = self._continuity.next - (samples if wanted else 0)
+        self._write_silence(silent, end)
+        if wanted:
+            self._file.write_sound(opus, end, samples)
+            self.packets += 1
+
+    def keep_up(self) -> None:
+        """Fill with silence what no sound will come for any more.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if self.has_sound and self._video_at >= 0:
+            self._fill(self._video_at * SECOND_NS // VIDEO_CLOCK - LATE_NS)
+
+    def sync(self) -> None:
+        """Have the disk keep what was written.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        self._file.sync()
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was made."""
+        return self._file.is_in_place()
+
+    def finish(self) -> float:
+        """Close the file and give it its final name; its seconds.
+
+        Raises:
+            OSError: the disk refuses; `rescue` is next.
+        """
+        if self.has_sound and self._video_at >= 0:
+            end = (self._video_at + self._video_step) * SECOND_NS // VIDEO_CLOCK
+            self._fill(end)
+        self._file.close()
+        changed = self._largest if self._largest is not self._declared else None
+        finish_file(self.part, self.part.with_name(self.name), changed)
+        self._file.release()
+        return self.seconds
+
+    def rescue(self) -> list[RecordingEvent]:
+        """Make of the file what can be made of it after an error.
+
+        Raises:
+            OSError: not even that; the part stays for the next start to repair.
+        """
+        try:
+            self._file.abandon()
+            if not self._file.is_in_place():
+                return []
+            repaired = repair_part(self.part)
+        finally:
+            self._file.release()
+        if repaired.name is None:
+            return []
+        return [RecordingFinished(repaired.name, repaired.seconds)]
+
+    def _fill(self, until_ns: int) -> None:
+        silent = self._continuity.fill(until_ns)
+        self._write_silence(silent, self._continuity.next)
+
+    def _write_silence(self, packets: int, end: int) -> None:
+        for index in range(packets, 0, -1):
+            self._file.write_sound(SILENCE, end - index * SILENCE_SAMPLES, SILENCE_SAMPLES)
+        self.packets += packets
+
+
+def _free_name(folder: Path, peer: str, start: datetime) -> tuple[str, Path]:
+    again = 0
+    while True:
+        name = name_recording(peer, start, again=again)
+        part = folder / part_of(name)
+        taken = (folder / name, part, folder / recovered_of(part.name))
+        if not any(path.exists() for path in taken):
+            return name, part
+        again += 1
