@@ -69,7 +69,7 @@ async def test_source_ended(tmp_path, context):
         ({"media": {"source": "nowhere.mp4"}}, "nowhere.mp4", {4}),
         ({"media": {"source": "demo:", "video": {"codec": "nosuch"}}}, "nosuch", {3, 4}),
         ({"media": {"source": "demo:", "audio": {"codec": "nosuch"}}}, "nosuch", {3, 4}),
-        ({"media": {"mode": "record"}}, "not available yet", {3}),
+        ({"media": {"mode": "relay"}}, "not available yet", {3}),
     ],
     ids=["missing source", "unknown video codec", "unknown audio codec", "later mode"],
 )

@@ -183,7 +183,6 @@ def test_usage_errors(icey, arguments, message):
         (["--log-level", "loud"], {}, ["trace, debug, info, warn, error"]),
         (["--config", "none.json"], {}, ["none.json", "no such file"]),
         ([], {"ICEY_LOOP": "maybe"}, ["environment ICEY_LOOP", "media.loop", "maybe"]),
-        (["--mode", "record"], {}, ["record mode is not available yet"]),
         (["--mode", "relay"], {}, ["relay mode is not available yet"]),
         (["--tls-cert", "c.pem"], {}, ["tls.key"]),
     ],
@@ -252,7 +251,7 @@ def test_doctor_not_ready(icey, tmp_path):
     [
         (["--port", "x"], "flag --port"),
         (["--config", "none.json"], "no such file"),
-        (["--mode", "record"], "not available yet"),
+        (["--mode", "relay"], "not available yet"),
     ],
 )
 def test_doctor_of_a_refused_configuration(icey, arguments, error):

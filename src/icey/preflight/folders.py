@@ -81,6 +81,13 @@ def check_record_dir(settings: Settings) -> Finding:
             )
     detail = [part for _, path, _ in writers for part in (path, " ")]
     least = min(free)
+    floor = settings.media.record.min_free_bytes
+    if settings.media.mode == "record" and least < floor:
+        return failed(
+            *detail,
+            f"has {least // 1024**2} MiB left, and {floor // 1024**2} MiB are to stay free: make "
+            "room, choose another disk with --record-dir, or lower media.record.minFreeBytes",
+        )
     if least < _LOW_DISK_BYTES:
         return warned(*detail, f"has {least // 1024**2} MiB left: make room, or recordings stop")
     return passed(*detail, f"writable, {least // 1024**3} GiB free")

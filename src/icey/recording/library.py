@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
+import stat
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
-
-import av
-from av.error import FFmpegError
 
 from icey.recording.boxes import boxes_of_file, declared_size
 from icey.recording.paths import parse_name
@@ -73,13 +71,7 @@ class Library:
         with self._lock:
             known = {}
             for path in self._files():
-                try:
-                    entry = self._look_at(path)
-                except FileNotFoundError:  # removed meanwhile
-                    continue
-                except (FFmpegError, OSError) as error:
-                    log.warning("%s cannot be read as a recording: %s", path.name, error)
-                    continue
+                entry = self._look_at(path)
                 if entry is not None:
                     known[path.name] = entry
             self._known = known
@@ -92,20 +84,32 @@ class Library:
         return [path for path in self._folder.iterdir() if parse_name(path.name) is not None]
 
     def _look_at(self, path: Path) -> tuple[tuple[int, int], Recording] | None:
-        name = parse_name(path.name)
-        status: os.stat_result = path.stat()
-        stamp = status.st_size, status.st_mtime_ns
-        before = self._known.get(path.name)
-        if before is not None and before[0] == stamp:
-            return before
-        if name is None or not path.is_file():
+        try:
+            status = path.stat()
+            stamp = status.st_size, status.st_mtime_ns
+            before = self._known.get(path.name)
+            if before is not None and before[0] == stamp:
+                return before
+            recording = _probe(path, status)
+        except FileNotFoundError:  # removed meanwhile
             return None
+        return None if recording is None else (stamp, recording)
+
+
+def _probe(path: Path, status: os.stat_result) -> Recording | None:
+    import av  # noqa: PLC0415 - the server starts without FFmpeg, which is loaded beside that
+    from av.error import FFmpegError  # noqa: PLC0415
+
+    name = parse_name(path.name)
+    if name is None or not stat.S_ISREG(status.st_mode):
+        return None
+    try:
         # FFmpeg tells the size of the first picture; a browser may have begun with a small one.
         width, height = _declared_size(path)
         with av.open(str(path)) as container:
             video = next(iter(container.streams.video), None)
             audio = next(iter(container.streams.audio), None)
-            recording = Recording(
+            return Recording(
                 name=path.name,
                 size_bytes=status.st_size,
                 start=name.start,
@@ -116,7 +120,11 @@ class Library:
                 height=height,
                 status="recovered" if name.recovered else "complete",
             )
-        return stamp, recording
+    except FileNotFoundError:
+        raise
+    except (FFmpegError, OSError) as error:
+        log.warning("%s cannot be read as a recording: %s", path.name, error)
+        return None
 
 
 def _declared_size(path: Path) -> tuple[int, int]:

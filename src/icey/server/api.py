@@ -18,6 +18,7 @@ from icey.server.auth import offered_tokens
 
 if TYPE_CHECKING:
     from icey.config.model import Settings
+    from icey.server.artifacts import Artifacts
     from icey.server.auth import AccessToken
     from icey.server.readiness import Readiness
     from icey.sessions.session import SessionService
@@ -45,6 +46,7 @@ class ApiContext:
         token: the access token.
         readiness: the preflight report.
         sessions: the calls.
+        artifacts: the recordings.
         started: when the server began, on `time.monotonic`'s clock.
     """
 
@@ -55,6 +57,7 @@ class ApiContext:
     token: AccessToken
     readiness: Readiness
     sessions: SessionService
+    artifacts: Artifacts
     started: float = field(default_factory=time.monotonic)
 
     def identity(self) -> dict[str, Any]:
@@ -122,6 +125,10 @@ def _protected_routes(context: ApiContext) -> APIRouter:
     async def config(request: Request) -> JSONResponse:
         return _json(_browser_config(context, request.url.hostname or ""))
 
+    @router.api_route("/recordings", methods=READ)
+    async def recordings() -> JSONResponse:
+        return _json(await context.artifacts.list_json())
+
     # Every method, for otherwise the mount of the web UI would take what is not a GET.
     @router.api_route("/{rest:path}", methods=[*READ, *WRITE])
     async def unknown(request: Request) -> JSONResponse:
@@ -146,7 +153,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "sessions": running["sessions"],
         "http": context.http_json(),
         "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
-        "record": {"dir": media.record_dir.name},
+        "record": {"dir": media.record_dir.name, **running.get("record", {})},
         "turn": {
             "enabled": settings.turn_active,
             "port": settings.turn.port,

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from icey.server.api import ApiContext, add_api
+from icey.server.artifacts import Artifacts
 from icey.server.auth import AccessToken
 from icey.server.gateway import Gateway
 from icey.server.hardening import Hardening
@@ -48,8 +49,8 @@ __all__ = ["create_app", "run", "serve"]
 log = logging.getLogger(__name__)
 
 SHUTDOWN_REASON = "server is shutting down"
-SESSIONS_GRACE_S = 4.0
-"""How long the sessions may take to hang up and to finish what they write."""
+CLOSE_MARGIN_S = 0.5
+"""Beyond the time that the sessions take for hanging up and for finishing what they write."""
 SOCKETS_GRACE_S = 0.5
 """How long clients may take to answer the close of their WebSocket; then they are cut off."""
 
@@ -72,6 +73,7 @@ def create_app(context: ApiContext, root: Path) -> FastAPI:
         body = {"status": "error", "error": "upgrade_required"}
         return JSONResponse(body, 426, headers={"Upgrade": "websocket", "Connection": "Upgrade"})
 
+    context.artifacts.add_to(app)
     app.mount("/", Page(root))
     return app
 
@@ -155,6 +157,7 @@ async def run(
         token=token,
         readiness=readiness,
         sessions=sessions,
+        artifacts=Artifacts(settings.media.record_dir, token),
     )
     app = create_app(context, root)
     server = HttpServer(Hardening(app), socket_class(gateway), settings.tls)
@@ -210,10 +213,10 @@ async def _done_before(
 
 async def _close_sessions(sessions: SessionService) -> None:
     try:
-        async with asyncio.timeout(SESSIONS_GRACE_S):
+        async with asyncio.timeout(sessions.close_seconds + CLOSE_MARGIN_S):
             await sessions.close(SHUTDOWN_REASON)
     except TimeoutError:
-        log.warning("sessions were not closed within %g s", SESSIONS_GRACE_S)
+        log.warning("sessions were not closed within %g s", sessions.close_seconds)
 
 
 def _announce(settings: Settings, port: int) -> None:

@@ -41,5 +41,9 @@ class SessionService(Protocol):
         of a running server what this very server holds.
         """
 
+    @property
+    def close_seconds(self) -> float:
+        """How long `close` takes at most."""
+
     async def close(self, reason: str) -> None:
         """Hang up every call with this reason, finish what is being written, free everything."""

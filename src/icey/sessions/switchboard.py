@@ -47,7 +47,7 @@ Arguments = TypeVarTuple("Arguments")
 TICK_SECONDS = 0.25
 """How often calls are checked for their deadlines, and modes do what is due."""
 
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 4.0
 """How long the work that is under way may take when the server ends."""
 
 

@@ -294,7 +294,6 @@ def test_broken_json(tmp_path, text, where):
 @pytest.mark.parametrize(
     ("mode", "extra"),
     [
-        ("record", {}),
         ("relay", {}),
         ("stream", {"media.intelligence.vision.enabled": True}),
         ("stream", {"media.intelligence.speech.enabled": True}),
@@ -322,7 +321,7 @@ def test_turn_turned_on_by_variable(tmp_path, variable):
 
 def test_feature_turned_off_again(tmp_path):
     """A feature that a later source turns off again is not refused."""
-    write(tmp_path, {"turn": {"enabled": True}, "media": {"mode": "record"}})
+    write(tmp_path, {"turn": {"enabled": True}, "media": {"mode": "relay"}})
     loaded = load({"turn.enabled": False, "media.mode": "stream"}, {}, tmp_path)
     assert loaded.settings.media.mode == "stream"
 

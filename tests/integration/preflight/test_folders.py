@@ -13,6 +13,7 @@ from icey.config.model import (
     ClipSettings,
     IntelligenceSettings,
     MediaSettings,
+    RecordSettings,
     Settings,
     SnapshotSettings,
     VisionSettings,
@@ -53,6 +54,18 @@ def test_file_in_the_way(tmp_path, below):
     assert detail.startswith(f"cannot write recordings to {folder} (")
     assert "--record-dir" in detail
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_disk_without_room(tmp_path):
+    """Less room than is to stay free fails in record mode, and says what to change."""
+    settings = Settings(
+        media=MediaSettings(
+            mode="record", record_dir=tmp_path, record=RecordSettings(min_free_bytes=2**50)
+        )
+    )
+    result, detail = shown(check_record_dir(settings))
+    assert result == "fail"
+    assert "media.record.minFreeBytes" in detail
 
 
 def test_read_only_mount(tmp_path):

@@ -20,6 +20,8 @@ SERVER = "icey|server"
 class RecordingSessions:
     """Stands for the sessions: accepts each call at once."""
 
+    close_seconds = 4.0
+
     def __init__(self):
         self.started = False
         self.delivered = []

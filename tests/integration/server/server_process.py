@@ -14,6 +14,8 @@ from icey.cli import run
 class Sessions:
     """Accepts nothing, and says on stdout when it is closed."""
 
+    close_seconds = 4.0
+
     def connect(self, send):
         """Take the way to speak, which is never used."""
 
