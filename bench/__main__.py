@@ -1,6 +1,6 @@
 """``make bench``: measure the budgets of the design, and print them beside what is reached.
 
-``make bench ARGS=--only=load`` measures one part: start, load or browser.
+``make bench ARGS=--only=load`` measures one part: start, load, browser or record.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import browser, load
+from bench import browser, load, recordings
 from bench.clip import write_clip
 from bench.server import Server
 
-PARTS = ("start", "load", "browser")
+PARTS = ("start", "load", "browser", "record")
 MEBIBYTE = 1024 * 1024
 
 
@@ -87,13 +87,33 @@ def picture(table: Table) -> None:
     )
 
 
+def recorded(table: Table) -> None:
+    """CPU and memory of a session that records; what a kill -9 costs."""
+    for name, budget in (("copy", "1.5 %"), ("transcode", "")):
+        idle, *costs = recordings.measure([0, 1, 2, 4], video=name)
+        for cost in costs:
+            cpu = (cost.core_percent - idle.core_percent) / cost.sessions
+            memory = (cost.memory_bytes - idle.memory_bytes) / cost.sessions / MEBIBYTE
+            table.add_row(
+                f"record, {name}, {cost.sessions} sessions",
+                budget,
+                f"{cpu:.2f} % of a core and {memory:.1f} MiB each",
+            )
+    losses = recordings.kill_losses(20)
+    table.add_row(
+        f"kill -9 while recording loses, {len(losses)} files",
+        "1.5 s",
+        f"worst {max(losses):.2f} s, median {statistics.median(losses):.2f} s",
+    )
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part")
     parts = parser.parse_args().only or PARTS
     table = Table("measured", "budget", "reached", title="icey-server, 720p30 at 2 Mb/s + Opus")
-    for name, measure in zip(PARTS, (start, viewer_load, picture), strict=True):
+    for name, measure in zip(PARTS, (start, viewer_load, picture, recorded), strict=True):
         if name in parts:
             measure(table)
     Console(width=150).print(table)

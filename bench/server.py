@@ -101,6 +101,11 @@ class Server:
         self._log.close()
         self._folder.cleanup()
 
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
     @property
     def memory_bytes(self) -> int:
         """Resident memory that no other process shares."""

@@ -1,0 +1,87 @@
+"""What a recording costs the server, and what a crash costs a recording."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.clients import LightClients
+from bench.clip import write_units
+from bench.server import Server
+from icey.recording.library import Library
+from icey.recording.paths import PART
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTLE_S = 4.0
+MEASURE_S = 10.0
+REPAIRED_WITHIN_S = 20.0
+CAMERAS = 2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The server while so many sessions record."""
+
+    sessions: int
+    core_percent: float
+    memory_bytes: int
+
+
+def measure(counts: list[int], **record: str) -> list[Cost]:
+    """Start one server with these settings of ``media.record``, and record with each count."""
+    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
+        clip = write_units(Path(folder) / "clip")
+        media = {"mode": "record", "recordDir": f"{folder}/recordings", "record": record}
+        with Server(media) as server:
+            costs = []
+            for count in counts:
+                if count == 0:
+                    cost = server.measure(MEASURE_S)
+                else:
+                    with LightClients(server, count, clip=clip):
+                        time.sleep(SETTLE_S)
+                        cost = server.measure(MEASURE_S)
+                    _wait_for_the_end(Path(folder) / "recordings")
+                costs.append(Cost(count, cost.core_percent, cost.memory_bytes))
+            return costs
+
+
+def kill_losses(kills: int) -> list[float]:
+    """Kill a recording server so often at a random moment; the seconds that each file lacks."""
+    losses = []
+    chance = random.Random(1)
+    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
+        clip = write_units(Path(folder) / "clip")
+        for kill in range(kills):
+            recordings = Path(folder) / f"recordings{kill}"
+            media = {"mode": "record", "recordDir": str(recordings)}
+            with Server(media) as server, LightClients(server, CAMERAS, clip=clip):
+                _wait_for(lambda at=recordings: len(list(at.glob(f"*{PART}"))) == CAMERAS)
+                time.sleep(chance.uniform(0.0, 3.0))
+                server.kill()
+                killed = time.time()
+            with Server(media):
+                _wait_for(lambda at=recordings: not list(at.glob(f"*{PART}*")))
+            saved = Library(recordings).list_recordings()
+            # A file that was killed before its first fragment was whole has lost all that it had.
+            losses += [killed - r.start.timestamp() - r.duration_s for r in saved]
+            losses += [float("inf")] * (CAMERAS - len(saved))
+    return losses
+
+
+def _wait_for_the_end(folder: Path) -> None:
+    _wait_for(lambda: not list(folder.glob(f"*{PART}*")))
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + REPAIRED_WITHIN_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the recordings were not finished in time")
+        time.sleep(0.02)
