@@ -7,20 +7,15 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 from bench.clients import LightClients
 from bench.clip import write_units
 from bench.server import Server
 from icey.recording.library import Library
 from icey.recording.paths import PART
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 SETTLE_S = 4.0
 MEASURE_S = 10.0
-REPAIRED_WITHIN_S = 20.0
+PARTS_WITHIN_S = 20.0
 CAMERAS = 2
 
 
@@ -47,7 +42,7 @@ def measure(counts: list[int], **record: str) -> list[Cost]:
                     with LightClients(server, count, clip=clip):
                         time.sleep(SETTLE_S)
                         cost = server.measure(MEASURE_S)
-                    _wait_for_the_end(Path(folder) / "recordings")
+                    _wait_for_parts(Path(folder) / "recordings", 0)
                 costs.append(Cost(count, cost.core_percent, cost.memory_bytes))
             return costs
 
@@ -62,12 +57,12 @@ def kill_losses(kills: int) -> list[float]:
             recordings = Path(folder) / f"recordings{kill}"
             media = {"mode": "record", "recordDir": str(recordings)}
             with Server(media) as server, LightClients(server, CAMERAS, clip=clip):
-                _wait_for(lambda at=recordings: len(list(at.glob(f"*{PART}"))) == CAMERAS)
+                _wait_for_parts(recordings, CAMERAS)
                 time.sleep(chance.uniform(0.0, 3.0))
                 server.kill()
                 killed = time.time()
             with Server(media):
-                _wait_for(lambda at=recordings: not list(at.glob(f"*{PART}*")))
+                _wait_for_parts(recordings, 0)
             saved = Library(recordings).list_recordings()
             # A file that was killed before its first fragment was whole has lost all that it had.
             losses += [killed - r.start.timestamp() - r.duration_s for r in saved]
@@ -75,13 +70,10 @@ def kill_losses(kills: int) -> list[float]:
     return losses
 
 
-def _wait_for_the_end(folder: Path) -> None:
-    _wait_for(lambda: not list(folder.glob(f"*{PART}*")))
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + REPAIRED_WITHIN_S
-    while not condition():
+def _wait_for_parts(folder: Path, count: int) -> None:
+    """Wait until exactly so many recordings are open, or being repaired."""
+    deadline = time.monotonic() + PARTS_WITHIN_S
+    while len(list(folder.glob(f"*{PART}*"))) != count:
         if time.monotonic() > deadline:
-            raise RuntimeError("the recordings were not finished in time")
+            raise RuntimeError(f"not {count} open recordings within {PARTS_WITHIN_S:g} s")
         time.sleep(0.02)
