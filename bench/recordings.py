@@ -7,6 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
 from bench.clients import LightClients
 from bench.clip import write_units
 from bench.server import Server
