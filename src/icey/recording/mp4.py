@@ -10,16 +10,19 @@ import fcntl
 import io
 import logging
 import os
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
+from av.error import FFmpegError
 
 from icey.errors import RecordingError
 from icey.recording.sound import AacSound, OpusSound
 from icey.recording.timeline import VIDEO_CLOCK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from av.video.stream import VideoStream
@@ -60,9 +63,10 @@ class PartFile:
     def __init__(self, path: Path, *, video: bytes | None, sound: SoundFormat | None) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._output = _Output(self._descriptor)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._container = av.open(str(path), "w", format="mp4", options=OPTIONS)
+            self._container = av.open(self._output, "w", format="mp4", options=OPTIONS)
             self._video = None if video is None else self._add_video(video)
             self._sound = None if sound is None else SOUNDS[sound](self._container)
         except BaseException:
@@ -77,6 +81,7 @@ class PartFile:
 
         Raises:
             OSError: the disk refuses.
+            FFmpegError: it is not H.264.
         """
         if self._video is None:
             return
@@ -86,7 +91,8 @@ class PartFile:
         packet.pts = packet.dts = at
         packet.duration = duration
         packet.is_keyframe = keyframe
-        self._container.mux_one(packet)
+        with self._errors():
+            self._container.mux_one(packet)
 
     def write_sound(self, opus: bytes, at: int, samples: int) -> None:
         """Add an Opus packet, in the order of their times; times in 1/48000 s.
@@ -95,7 +101,8 @@ class PartFile:
             OSError: the disk refuses.
         """
         if self._sound is not None:
-            self._sound.write(opus, at, samples)
+            with self._errors():
+                self._sound.write(opus, at, samples)
 
     def sync(self) -> None:
         """Have the disk keep what was written.
@@ -125,20 +132,33 @@ class PartFile:
         Raises:
             OSError: the disk refuses; the fragments are there all the same.
         """
-        if self._sound is not None:
-            self._sound.end()
-        self._container.close()
+        with self._errors():
+            if self._sound is not None:
+                self._sound.end()
+            self._container.close()
 
     def abandon(self) -> None:
-        """Close after an error: the fragments are on the disk, and more is not asked for."""
+        """Close after an error: what is on the disk stays as it is."""
+        # FFmpeg would write the index now, over what can be read without it.
+        self._output.discards = True
         try:
             self._container.close()
-        except OSError as error:
-            log.debug("%s has no index of its own: %s", self.path.name, error)
+        except (OSError, FFmpegError) as error:
+            log.debug("%s gets no index: %s", self.path.name, error)
 
     def release(self) -> None:
         """Let go of the file."""
         os.close(self._descriptor)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Let the disk's own error through, whatever FFmpeg makes of it."""
+        try:
+            yield
+        except FFmpegError as error:
+            if self._output.error is not None:
+                raise self._output.error from error
+            raise
 
     def _add_video(self, access_unit: bytes) -> VideoStream:
         with av.open(io.BytesIO(access_unit), format="h264") as probe:
@@ -147,6 +167,50 @@ class PartFile:
             stream = self._container.add_stream_from_template(probe.streams.video[0])
         stream.time_base = Fraction(1, VIDEO_CLOCK)
         return stream
+
+
+class _Output:
+    """What FFmpeg writes into: a descriptor, and a way to take nothing more.
+
+    Attributes:
+        discards: whether what comes is thrown away.
+        error: what the disk said when it refused; from then on nothing is written.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._at = 0
+        self.discards = False
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of it.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        rest = memoryview(data)
+        while rest and not self.discards:
+            try:
+                written = os.pwrite(self._descriptor, rest, self._at)
+            except OSError as error:
+                self.error, self.discards = error, True
+                raise
+            self._at += written
+            rest = rest[written:]
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to where the next write goes."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence)
+        if base is None:
+            base = os.fstat(self._descriptor).st_size
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Where the next write goes."""
+        return self._at
 
 
 def lock(path: Path) -> int | None:

@@ -255,14 +255,16 @@ class Recorder:
         take, self._take = self._take, None
         if take is None:
             return
-        self._frames = [self._frames[0] + take.pictures, self._frames[1] + take.packets]
-        self._bytes_before += take.size_bytes
         self._cut_due = False
+        size = take.size_bytes
         try:
-            self._on_event(RecordingFinished(take.name, take.finish()))
+            seconds = take.finish()
         except OSError:
             self._take = take  # to be rescued
             raise
+        self._frames = [self._frames[0] + take.pictures, self._frames[1] + take.packets]
+        self._bytes_before += size
+        self._on_event(RecordingFinished(take.name, seconds))
 
     def _look_after(self) -> None:
         now = time.monotonic()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
+
+from av.error import InvalidDataError
 
 from icey.recording.events import RecordingFinished
 from icey.recording.finish import finish_file
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from icey.recording.sound import SoundFormat
 
 __all__ = ["Take"]
+
+log = logging.getLogger(__name__)
 
 LATE_NS = 1_500_000_000
 """How far behind the picture sound may come. Where there is none by then, it is silence."""
@@ -100,8 +105,12 @@ class Take:
             self._sets = parameter_sets(unit, self._sets) or self._sets
             if self._sets and (not self._largest or self._sets.area > self._largest.area):
                 self._largest = self._sets
-        self._file.write_video(unit, at, self._video_step, keyframe=keyframe)
-        self.pictures += 1
+        try:
+            self._file.write_video(unit, at, self._video_step, keyframe=keyframe)
+        except InvalidDataError as error:  # what a remote sends may be anything
+            log.info("%s: a picture is left out: %s", self.name, error)
+        else:
+            self.pictures += 1
 
     def add_sound(self, opus: bytes, at_ns: int) -> None:
         """Write an Opus packet where it belongs, with silence before it where something is missing.
