@@ -23,6 +23,11 @@ FLAGS = (
     "--disable-features=DBus",
 )
 AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
+FAKE_CAMERA = (
+    # A green picture with a pacman and a running time, and a beep each second.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
 
 
 def find_chromium() -> str:

@@ -30,7 +30,7 @@ CALLEE = Path(__file__).with_name("callee.js").read_text()
 
 
 class FakeServer:
-    """Answers like icey-server in stream mode; `answers` maps a subtype to what is done on it."""
+    """Answers like icey-server; `answers` maps a subtype to what is done on it."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -40,6 +40,10 @@ class FakeServer:
         self.token = ""
         self.up = True
         self.number = 0
+        self.mode = "stream"
+        self.recordings: list[dict[str, Any]] = []
+        self.files: dict[str, Path] = {}
+        """What lies below /artifacts, by path and query."""
         self.socket: WebSocketRoute | None = None
         self.server_peer: dict[str, Any] = {
             "user": "icey", "name": "icey", "type": "server", "online": True,
@@ -78,6 +82,15 @@ class FakeServer:
             {"type": "message", "subtype": subtype, "from": self.address, "to": "me", "data": data}
         )
 
+    def event(self, name: str, **data: Any) -> None:
+        """Send an event of the virtual peer."""
+        self.send({"type": "event", "name": name, "from": self.address, "to": "me", "data": data})
+
+    def record(self) -> None:
+        """Be a server in record mode; call before the page is opened."""
+        self.mode = "record"
+        self.server_peer.update(mode="record", capabilities=["publish"])
+
     @property
     def address(self) -> str:
         """The virtual peer's; its id changes with each start."""
@@ -107,11 +120,15 @@ class FakeServer:
         self.number += 1
 
     async def _http(self, route: Route) -> None:
-        path = route.request.url.removeprefix(ORIGIN).split("?")[0]
+        address = route.request.url.removeprefix(ORIGIN)
+        path = address.split("?")[0]
         if path.startswith("/api/"):
             await self._api(route, path)
             return
-        file = WEB / (path.lstrip("/") or "index.html")
+        if path.startswith("/artifacts/"):
+            file = self.files.get(address, WEB / "none")
+        else:
+            file = WEB / (path.lstrip("/") or "index.html")
         if not file.is_file():
             await route.fulfill(status=404)
             return
@@ -126,11 +143,13 @@ class FakeServer:
             await route.fulfill(json={"status": "ok"})
         elif self.token and (route.request.headers.get("authorization") != f"Bearer {self.token}"):
             await route.fulfill(status=401, json={"status": "error", "error": "unauthorized"})
+        elif path == "/api/recordings":
+            await route.fulfill(json={"status": "ok", "recordings": self.recordings})
         else:
             await route.fulfill(
                 json={
                     "status": "ok",
-                    "mode": "stream",
+                    "mode": self.mode,
                     "version": "0",
                     "source": {"value": "demo:", "kind": "demo", "remote": False},
                     "turn": {"enabled": False},

@@ -7,7 +7,7 @@
  * @module api
  */
 
-/** @import {Mode, ServerConfig} from "./types.js" */
+/** @import {Mode, Recording, ServerConfig} from "./types.js" */
 
 const TOKEN_KEY = "icey.token";
 
@@ -44,12 +44,16 @@ export class Api {
    * @throws {UnauthorizedError} On 401.
    */
   async config() {
-    /** @type {Record<string, string>} */
-    const headers = this.token ? { Authorization: `Bearer ${this.token}` } : {};
-    const response = await fetch(new URL("api/config", this.#base), { headers, cache: "no-store" });
-    if (response.status === 401) throw new UnauthorizedError("the server asks for an access token");
-    if (!response.ok) throw new Error(`/api/config answered ${response.status}`);
-    return readConfig(await response.json());
+    return readConfig(await this.#get("api/config"));
+  }
+
+  /**
+   * @returns {Promise<Recording[]>} The finished ones, newest first.
+   * @throws {UnauthorizedError} On 401.
+   */
+  async recordings() {
+    const { recordings } = await this.#get("api/recordings");
+    return (Array.isArray(recordings) ? recordings : []).map((entry) => this.#readRecording(entry));
   }
 
   /** @returns {Promise<boolean>} Whether the server answers HTTP at all. */
@@ -59,6 +63,38 @@ export class Api {
     } catch {
       return false; // fetch throws for one reason here: nobody answered
     }
+  }
+
+  /**
+   * @param {string} path Relative to the page.
+   * @returns {Promise<any>}
+   */
+  async #get(path) {
+    /** @type {Record<string, string>} */
+    const headers = this.token ? { Authorization: `Bearer ${this.token}` } : {};
+    const response = await fetch(new URL(path, this.#base), { headers, cache: "no-store" });
+    if (response.status === 401) throw new UnauthorizedError("the server asks for an access token");
+    if (!response.ok) throw new Error(`/${path} answered ${response.status}`);
+    return response.json();
+  }
+
+  /**
+   * @param {any} entry
+   * @returns {Recording}
+   */
+  #readRecording(entry) {
+    return {
+      name: String(entry.name ?? ""),
+      size: Number(entry.size ?? 0),
+      start: new Date(entry.start ?? NaN),
+      duration: Number(entry.duration ?? 0),
+      codec: String(entry.codec ?? ""),
+      width: Number(entry.width ?? 0),
+      height: Number(entry.height ?? 0),
+      recovered: entry.status === "recovered",
+      // The server knows its own paths, not the prefix that a proxy may put in front of them.
+      url: new URL(String(entry.url ?? "").replace(/^\/+/, ""), this.#base).href,
+    };
   }
 }
 

@@ -21,8 +21,9 @@
  * @property {string} to The callee's address, `user|id`.
  * @property {RTCIceServer[]} iceServers
  * @property {(message: Message) => boolean} send
+ * @property {(pc: RTCPeerConnection) => void | Promise<void>} setUp Adds what is to be sent and received.
  * @property {(state: CallState) => void} onState Every change but the last one.
- * @property {(track: MediaStreamTrack) => void} onTrack
+ * @property {(track: MediaStreamTrack) => void} [onTrack]
  * @property {(end: CallEnd) => void} onEnd Called once.
  */
 
@@ -70,7 +71,7 @@ export class Call {
     const pc = this.#pc;
     pc.ontrack = ({ track, receiver }) => {
       preferLowDelay(receiver);
-      this.#options.onTrack(track);
+      this.#options.onTrack?.(track);
     };
     pc.onicecandidate = ({ candidate }) => {
       if (!candidate?.candidate) return;
@@ -81,10 +82,16 @@ export class Call {
     this.#enter("calling");
     if (!this.#send("call:init", {})) return this.#end("lost", "not connected to the server");
     this.#expire(ANSWER_TIMEOUT_MS, "the server did not answer the call");
-    pc.addTransceiver("audio", { direction: "recvonly" });
-    pc.addTransceiver("video", { direction: "recvonly" });
-    this.#described = pc.setLocalDescription();
+    this.#described = this.#describe();
     this.#guard(this.#described);
+  }
+
+  async #describe() {
+    await this.#options.setUp(this.#pc);
+    if (this.#over()) return;
+    // What is added later needs an offer of its own.
+    this.#pc.onnegotiationneeded = () => this.#offerSent && this.#offerAgain();
+    await this.#pc.setLocalDescription();
   }
 
   /**
@@ -215,6 +222,10 @@ export class Call {
     }
     if (this.#pc.signalingState !== "stable") return;
     this.#pc.restartIce();
+    this.#offerAgain();
+  }
+
+  #offerAgain() {
     this.#offerSent = false;
     this.#described = this.#pc.setLocalDescription();
     this.#guard(this.#described.then(() => this.#sendOffer()));
@@ -274,7 +285,7 @@ export class Call {
     this.#state = "ended";
     clearTimeout(this.#deadline);
     clearTimeout(this.#grace);
-    this.#pc.ontrack = this.#pc.onicecandidate = this.#pc.onconnectionstatechange = null;
+    this.#pc.ontrack = this.#pc.onicecandidate = this.#pc.onconnectionstatechange = this.#pc.onnegotiationneeded = null;
     this.#pc.close();
     this.#options.onEnd({ kind, reason });
   }

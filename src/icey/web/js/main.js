@@ -4,10 +4,12 @@
  * @module main
  */
 
-/** @import {Connection, Peer, Phase} from "./types.js" */
+/** @import {Connection, Message, Mode, Peer, Phase} from "./types.js" */
 
 import { Api, UnauthorizedError } from "./api.js";
 import { Player } from "./player.js";
+import { Publisher } from "./publisher.js";
+import { Recordings } from "./recordings.js";
 import { describe, sample } from "./stats.js";
 import { addressOf, SympleClient } from "./symple.js";
 import { View } from "./view.js";
@@ -18,12 +20,21 @@ import { SOCKET_BLOCKED, unreachable } from "./words.js";
 const CONFIG_FRESH_MS = 300_000;
 const QUALITY_INTERVAL_MS = 2_000;
 
+/** A server that was away may be another one when it is back: so old is what we know of it. */
+const CONFIG_OLD_MS = 5_000;
+
 const api = new Api(document.baseURI);
 const times = { clicked: 0, picture: 0 };
 /** @type {{servers: RTCIceServer[], at: number}} */
 let ice = { servers: [], at: -Infinity };
+/** @type {Mode} */
+let mode = "stream";
 /** @type {Phase} */
 let phase = "idle";
+/** @type {Peer[]} Those in sight. */
+let servers = [];
+/** @type {Set<string>} Their addresses. */
+let inSight = new Set();
 
 const view = new View({
   watch(address) {
@@ -32,7 +43,13 @@ const view = new View({
     player.begin();
     watcher.watch(address);
   },
-  hangup: () => watcher.hangup(),
+  call(address) {
+    times.clicked = performance.now();
+    void publisher.call(address);
+  },
+  hangup: () => party().hangup(),
+  toggleMicrophone: () => void publisher.toggleMicrophone(),
+  toggleCamera: () => publisher.toggleCamera(),
   toggleSound: () => (player.muted ? player.unmute() : player.mute()),
   fullscreen: (stage) => void player.toggleFullscreen(stage).catch((error) => console.warn("icey: no full screen", error)),
   token(token) {
@@ -51,11 +68,11 @@ const player = new Player(view.video, {
 });
 
 const client = new SympleClient(
-  { url: api.socketUrl, user: tabName(), name: "Viewer", data: { peerType: "browser" }, token: () => api.token },
+  { url: api.socketUrl, user: tabName(), name: "Browser", data: { peerType: "browser" }, token: () => api.token },
   {
     onConnection: connectionChanged,
     onPeers: peersChanged,
-    onMessage: (message) => watcher.receive(message),
+    onMessage: receive,
     onError: (status, message) => view.problem(`The server complains (${status}): ${message}`),
   },
 );
@@ -68,17 +85,49 @@ const watcher = new Watcher({
     // The old picture stays under the note; the next one ends the repair.
     if (next === "recovering" && phase !== "recovering") player.expectPicture();
     if (next === "idle" || next === "ended") player.clear();
-    phase = next;
-    view.phase(next);
-    view.status(status);
-    view.problem(problem);
+    say(next, status, problem);
   },
 });
+
+const publisher = new Publisher({
+  send: (message) => client.send(message),
+  iceServers,
+  onPhase: say,
+  onPreview: (stream) => view.preview(stream),
+  onDevices: (microphone, camera) => view.devices(microphone, camera),
+  onRecording: (recording) => view.recording(recording),
+  onFinished: () => void recordings.refresh(),
+});
+
+const recordings = new Recordings(() => api.recordings());
+
+/** Whose part it is to be in a call, in this mode. */
+function party() {
+  return mode === "record" ? publisher : watcher;
+}
+
+/**
+ * @param {Phase} next
+ * @param {string} status
+ * @param {string} problem
+ */
+function say(next, status, problem) {
+  phase = next;
+  view.phase(next);
+  view.status(status);
+  view.problem(problem);
+}
+
+/** @param {Message} message */
+function receive(message) {
+  watcher.receive(message);
+  publisher.receive(message, inSight.has(message.from ?? ""));
+}
 
 /** Ask for the token where one is needed, then connect and stay connected. */
 async function enter() {
   try {
-    await refreshIce();
+    await refreshConfig();
   } catch (error) {
     if (error instanceof UnauthorizedError) return askToken();
     console.warn("icey: /api/config", error); // the client below keeps trying and says so
@@ -92,17 +141,24 @@ function askToken() {
   view.askToken(api.token ? "The server did not accept that token. Ask whoever runs it for the right one." : "");
 }
 
-async function refreshIce() {
+async function refreshConfig() {
   const config = await api.config();
   ice = { servers: config.iceServers, at: performance.now() };
   view.live(config.mode !== "stream" || config.source.kind !== "file");
+  if (config.mode !== mode) {
+    party().hangup();
+    mode = config.mode;
+    view.mode(mode);
+    view.servers(servers);
+  }
+  if (mode === "record") void recordings.refresh();
 }
 
 /** @returns {Promise<RTCIceServer[]>} At once where they are fresh, so that Watch need not wait. */
 async function iceServers() {
   if (performance.now() - ice.at > CONFIG_FRESH_MS) {
     try {
-      await refreshIce();
+      await refreshConfig();
     } catch (error) {
       console.warn("icey: calling with the ICE servers known so far", error);
     }
@@ -115,14 +171,15 @@ function connectionChanged(connection) {
   view.connection(connection);
   if (connection.name === "online") {
     view.problem("");
-    if (!watcher.wanted) view.status("Ready.");
+    if (!party().wanted) view.status("Ready.");
+    if (performance.now() - ice.at > CONFIG_OLD_MS) refreshConfig().catch((error) => console.warn("icey: /api/config", error));
     return;
   }
   if (connection.name === "connecting") return;
-  watcher.signallingLost();
+  party().signallingLost();
   if (connection.name === "refused") return askToken();
   if (connection.name === "waiting") {
-    if (!watcher.wanted) view.status(unreachable(connection.delayMs));
+    if (!party().wanted) view.status(unreachable(connection.delayMs));
     if (connection.attempt > 2) void explain();
   }
 }
@@ -135,28 +192,30 @@ async function explain() {
 
 /** @param {Peer[]} peers */
 function peersChanged(peers) {
-  const servers = peers.filter((peer) => peer.type === "server");
+  servers = peers.filter((peer) => peer.type === "server");
+  inSight = new Set(servers.map(addressOf));
   view.servers(servers);
-  for (const server of servers) watcher.serverSeen(addressOf(server));
+  for (const address of inSight) party().serverSeen(address);
 }
 
 /** @returns {string} A user of its own for each tab, so that a message to it reaches this tab only. */
 function tabName() {
   const bytes = crypto.getRandomValues(new Uint8Array(4));
-  return `viewer-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return `browser-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /** @type {import("./stats.js").Sample | null} */
 let before = null;
 setInterval(async () => {
-  const pc = watcher.peerConnection;
-  const now = pc && phase === "playing" && !document.hidden ? await sample(pc) : null;
+  const pc = party().peerConnection;
+  const direction = mode === "record" ? "outbound-rtp" : "inbound-rtp";
+  const now = pc && phase === "playing" && !document.hidden ? await sample(pc, direction) : null;
   view.quality(before && now && phase === "playing" ? describe(before, now) : "");
   before = now;
 }, QUALITY_INTERVAL_MS);
 
 addEventListener("pagehide", () => {
-  watcher.hangup();
+  party().hangup("the page was closed");
   client.stop();
 });
 addEventListener("pageshow", (event) => {
@@ -164,7 +223,9 @@ addEventListener("pageshow", (event) => {
 });
 addEventListener("online", () => client.retryNow());
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) client.retryNow();
+  if (document.hidden) return;
+  client.retryNow();
+  if (mode === "record") void recordings.refresh();
 });
 
 // For tests and benches only; nothing in the page reads it (docs/protocol.md does not promise it).
@@ -172,9 +233,13 @@ Object.defineProperty(window, "icey", {
   value: Object.freeze({
     /** The current call's RTCPeerConnection, or null. */
     get peerConnection() {
-      return watcher.peerConnection;
+      return party().peerConnection;
     },
-    /** `performance.now()` of the last click on Watch and of the first picture after it (0: none yet). */
+    /** The open camera's stream, or null. */
+    get stream() {
+      return publisher.stream;
+    },
+    /** `performance.now()` of the last click on Watch or Call and of the first picture after it (0: none yet). */
     get times() {
       return { ...times };
     },

@@ -8,17 +8,19 @@
 
 /**
  * @param {RTCPeerConnection} pc
+ * @param {"inbound-rtp" | "outbound-rtp"} direction
  * @returns {Promise<Sample | null>} Null before the first picture.
  */
-export async function sample(pc) {
+export async function sample(pc, direction) {
   /** @type {Sample | null} */
   let found = null;
   let bytes = 0;
   (await pc.getStats()).forEach((report) => {
-    if (report.type !== "inbound-rtp") return;
-    bytes += report.bytesReceived ?? 0;
-    if (report.kind === "video" && report.framesDecoded > 0) {
-      found = { at: report.timestamp, bytes: 0, frames: report.framesDecoded, width: report.frameWidth, height: report.frameHeight };
+    if (report.type !== direction) return;
+    bytes += report.bytesReceived ?? report.bytesSent ?? 0;
+    const frames = report.framesDecoded ?? report.framesSent ?? 0;
+    if (report.kind === "video" && frames > 0) {
+      found = { at: report.timestamp, bytes: 0, frames, width: report.frameWidth, height: report.frameHeight };
     }
   });
   return found && { .../** @type {Sample} */ (found), bytes };

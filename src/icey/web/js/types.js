@@ -25,6 +25,7 @@
  * @typedef {object} Message
  * @property {string} type
  * @property {string} [subtype]
+ * @property {string} [name] Of an event, such as `record:started`.
  * @property {string} [from] `user|id`, always set by the server.
  * @property {string | string[]} [to]
  * @property {boolean} [probe]
@@ -63,9 +64,25 @@
  */
 
 /**
- * What the player area shows.
+ * What the player area shows. `asking`: the browser asks the person for the camera. `playing`:
+ * media flow, in whichever direction.
  *
- * @typedef {"idle" | "calling" | "connecting" | "playing" | "recovering" | "ended"} Phase
+ * @typedef {"idle" | "asking" | "calling" | "connecting" | "playing" | "recovering" | "ended"} Phase
+ */
+
+/**
+ * A finished recording, as `GET /api/recordings` tells it.
+ *
+ * @typedef {object} Recording
+ * @property {string} name Of its file.
+ * @property {number} size In bytes.
+ * @property {Date} start
+ * @property {number} duration In seconds.
+ * @property {string} codec As in `h264+opus`.
+ * @property {number} width
+ * @property {number} height
+ * @property {boolean} recovered A crash left it behind, and the server repaired it.
+ * @property {string} url Opens for a limited time where the server asks for a token.
  */
 
 export {};

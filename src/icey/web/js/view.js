@@ -4,29 +4,42 @@
  * @module view
  */
 
-/** @import {Connection, Peer, Phase} from "./types.js" */
+/** @import {Connection, Mode, Peer, Phase} from "./types.js" */
 /** @import {Sound} from "./player.js" */
+/** @import {DeviceState, RecordingState} from "./publisher.js" */
 
+import { element, setText } from "./elements.js";
 import { addressOf } from "./symple.js";
-import { connectionLabel, modeText, watchable } from "./words.js";
+import { clock, connectionLabel, modeText, recordable, watchable } from "./words.js";
 
 /**
  * @typedef {object} Actions
  * @property {(address: string) => void} watch
+ * @property {(address: string) => void} call
  * @property {() => void} hangup
  * @property {() => void} toggleSound
+ * @property {() => void} toggleMicrophone
+ * @property {() => void} toggleCamera
  * @property {(stage: Element) => void} fullscreen
  * @property {(token: string) => void} token
  */
 
 const CURTAIN = /** @type {Record<Phase, string>} */ ({
   idle: "Click Watch to start",
+  asking: "",
   calling: "Calling…",
   connecting: "Connecting…",
   playing: "",
   recovering: "Reconnecting…",
   ended: "Click Watch to start again",
 });
+const RECORD_CURTAIN = {
+  ...CURTAIN,
+  idle: "Click Call to be recorded",
+  asking: "Allow the camera and the microphone",
+  ended: "Click Call to be recorded again",
+};
+const TIME_SHOWN_EVERY_MS = 200;
 
 export class View {
   #stage = element("stage", HTMLElement);
@@ -39,24 +52,36 @@ export class View {
   #noServers = element("no-servers", HTMLElement);
   #live = element("live", HTMLElement);
   #watch = element("watch", HTMLButtonElement);
+  #call = element("call", HTMLButtonElement);
   #hangup = element("hangup", HTMLButtonElement);
   #mute = element("mute", HTMLButtonElement);
   #unmute = element("unmute", HTMLButtonElement);
   #fullscreen = element("fullscreen", HTMLButtonElement);
+  #microphone = element("microphone", HTMLButtonElement);
+  #camera = element("camera", HTMLButtonElement);
+  #preview = element("preview", HTMLVideoElement);
+  #recording = element("recording", HTMLElement);
+  #recordings = element("recordings-section", HTMLElement);
   #dialog = element("token-dialog", HTMLDialogElement);
   #hint = element("token-hint", HTMLElement);
   #token = element("token", HTMLInputElement);
   #selected = "";
   #isLive = true;
+  /** @type {Mode} */ #mode = "stream";
+  /** @type {Phase} */ #phase = "idle";
+  /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
 
   video = element("video", HTMLVideoElement);
 
   /** @param {Actions} actions */
   constructor(actions) {
     this.#watch.onclick = () => this.#selected && actions.watch(this.#selected);
+    this.#call.onclick = () => this.#selected && actions.call(this.#selected);
     this.#hangup.onclick = () => actions.hangup();
-    // The big mark on the picture looks like a button, so it is one for the mouse; keys have #watch.
-    element("curtain", HTMLElement).onclick = () => this.#watch.hidden || this.#watch.click();
+    // The big mark on the picture looks like a button, so it is one for the mouse; keys have the button itself.
+    element("curtain", HTMLElement).onclick = () => this.#start.hidden || this.#start.click();
+    this.#microphone.onclick = () => actions.toggleMicrophone();
+    this.#camera.onclick = () => actions.toggleCamera();
     this.#mute.onclick = this.#unmute.onclick = () => actions.toggleSound();
     this.#fullscreen.onclick = this.video.ondblclick = () => actions.fullscreen(this.#stage);
     element("token-form", HTMLFormElement).onsubmit = (event) => {
@@ -73,6 +98,23 @@ export class View {
   connection(connection) {
     this.#connection.dataset.state = connection.name;
     setText(this.#connection, connectionLabel(connection));
+  }
+
+  /** The button that begins a call in the server's mode. */
+  get #start() {
+    return this.#mode === "record" ? this.#call : this.#watch;
+  }
+
+  /** @param {Mode} mode What the server is for, and so what there is to click. */
+  mode(mode) {
+    this.#mode = mode;
+    const record = mode === "record";
+    this.#stage.dataset.mode = mode;
+    this.#recordings.hidden = !record;
+    this.video.hidden = record;
+    this.#preview.hidden = !record;
+    element("player", HTMLElement).setAttribute("aria-label", record ? "Camera" : "Player");
+    this.phase(this.#phase);
   }
 
   /** @param {boolean} live Whether what is watched happens now; a file does not. */
@@ -99,21 +141,58 @@ export class View {
 
   /** @param {Phase} phase */
   phase(phase) {
-    const watching = phase !== "idle" && phase !== "ended";
-    const focused = document.activeElement === this.#watch || document.activeElement === this.#hangup;
+    const busy = phase !== "idle" && phase !== "ended";
+    const record = this.#mode === "record";
+    const focused = document.activeElement === this.#start || document.activeElement === this.#hangup;
+    this.#phase = phase;
     this.#stage.dataset.phase = phase;
-    setText(this.#curtain, CURTAIN[phase]);
-    this.#watch.hidden = watching;
-    this.#hangup.hidden = !watching;
-    this.#curtain.hidden = !watching && this.#watch.disabled;
-    this.#mute.hidden = this.#fullscreen.hidden = !watching;
-    this.#live.hidden = phase !== "playing" || !this.#isLive;
+    setText(this.#curtain, (record ? RECORD_CURTAIN : CURTAIN)[phase]);
+    this.#watch.hidden = busy || record;
+    this.#call.hidden = busy || !record;
+    this.#hangup.hidden = !busy;
+    this.#curtain.hidden = !busy && this.#start.disabled;
+    this.#mute.hidden = this.#fullscreen.hidden = !busy || record;
+    this.#live.hidden = phase !== "playing" || !this.#isLive || record;
     // Whoever pressed one of the two stays on the one that took its place.
-    if (focused) (watching ? this.#hangup : this.#watch).focus();
-    if (!watching) {
+    if (focused) (busy ? this.#hangup : this.#start).focus();
+    if (!busy) {
       this.quality("");
       this.#unmute.hidden = true;
     }
+  }
+
+  /** @param {MediaStream | null} stream What the camera sees; null: it is closed. */
+  preview(stream) {
+    this.#preview.srcObject = stream;
+    const [video] = stream?.getVideoTracks() ?? [];
+    // People know themselves from mirrors; what a camera on the back of a phone sees has writing on it.
+    this.#preview.classList.toggle("mirrored", video?.getSettings().facingMode !== "environment");
+    // Muted, so that no browser refuses to play it; AbortError where it is closed again at once.
+    if (stream) this.#preview.play().catch((error) => console.debug("icey: no preview", error));
+  }
+
+  /**
+   * @param {DeviceState} microphone
+   * @param {DeviceState} camera
+   */
+  devices(microphone, camera) {
+    const focused = document.activeElement === this.#microphone || document.activeElement === this.#camera;
+    this.#microphone.hidden = this.#camera.hidden = camera === "none";
+    if (focused && this.#camera.hidden) this.#start.focus();
+    setSwitch(this.#microphone, "microphone", microphone === "on", "m");
+    setSwitch(this.#camera, "camera", camera === "on", "v");
+  }
+
+  /** @param {RecordingState} recording */
+  recording(recording) {
+    clearInterval(this.#ticking);
+    this.#recording.hidden = recording.name === "off";
+    this.#recording.dataset.state = recording.name;
+    if (recording.name !== "running") return setText(this.#recording, "Waiting");
+    const { since } = recording;
+    const show = () => setText(this.#recording, clock((performance.now() - since) / 1000));
+    show();
+    this.#ticking = setInterval(show, TIME_SHOWN_EVERY_MS);
   }
 
   /** @param {Sound} sound */
@@ -126,7 +205,7 @@ export class View {
   /** @param {Peer[]} servers */
   servers(servers) {
     if (!servers.some((server) => addressOf(server) === this.#selected)) {
-      const first = servers.find(watchable) ?? servers[0];
+      const first = servers.find(this.#usable) ?? servers[0];
       this.#selected = first ? addressOf(first) : "";
     }
     this.#servers.replaceChildren(...servers.map((server) => this.#row(server)));
@@ -141,13 +220,19 @@ export class View {
     this.#token.focus();
   }
 
+  /** @param {Peer} server */
+  #usable = (server) => (this.#mode === "record" ? recordable(server) : watchable(server));
+
   /** @param {Peer[]} servers */
   #allow(servers) {
     const selected = servers.find((server) => addressOf(server) === this.#selected);
+    const usable = selected !== undefined && this.#usable(selected);
     this.#watch.disabled = !selected || !watchable(selected);
+    this.#call.disabled = !selected || !recordable(selected);
     // No invitation to click what cannot be clicked.
-    this.#curtain.hidden = this.#watch.disabled && this.#hangup.hidden;
+    this.#curtain.hidden = !usable && this.#hangup.hidden;
     this.#watch.title = selected && !watchable(selected) ? "This server has nothing to watch in its present mode." : "";
+    this.#call.title = selected && !recordable(selected) ? "This server does not record in its present mode." : "";
   }
 
   /** @param {Peer} server */
@@ -192,29 +277,23 @@ export class View {
   #key(event, actions) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
     if (this.#hangup.hidden) return;
-    if (event.key === "m") actions.toggleSound();
+    if (this.#mode === "record") {
+      if (event.key === "m" && !this.#microphone.hidden) actions.toggleMicrophone();
+      else if (event.key === "v" && !this.#camera.hidden) actions.toggleCamera();
+    } else if (event.key === "m") actions.toggleSound();
     else if (event.key === "f") actions.fullscreen(this.#stage);
   }
 }
 
 /**
- * Screen readers repeat a live region that is set again; so only set what changed.
- *
- * @param {HTMLElement} node
- * @param {string} text
+ * @param {HTMLButtonElement} button
+ * @param {string} name Of the device.
+ * @param {boolean} on
+ * @param {string} key Its shortcut.
  */
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-/**
- * @template {HTMLElement} T
- * @param {string} id
- * @param {new () => T} type
- * @returns {T}
- */
-function element(id, type) {
-  const found = document.getElementById(id);
-  if (found instanceof type) return found;
-  throw new Error(`index.html lacks #${id}`);
+function setSwitch(button, name, on, key) {
+  const words = on ? `Turn the ${name} off` : `Turn the ${name} on`;
+  button.dataset.on = String(on);
+  button.title = `${words} (${key})`;
+  setText(/** @type {HTMLElement} */ (button.querySelector(".unseen")), words);
 }

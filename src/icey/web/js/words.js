@@ -4,7 +4,8 @@
  * @module words
  */
 
-/** @import {CallEnd, Connection, Mode, Peer} from "./types.js" */
+/** @import {CameraFailure} from "./camera.js" */
+/** @import {CallEnd, Connection, Mode, Peer, Recording} from "./types.js" */
 
 /**
  * @param {Connection} connection
@@ -32,6 +33,8 @@ export const SOCKET_BLOCKED =
   "The server answers, but its signalling socket does not open. A reverse proxy must pass WebSockets on /ws through; "
   + "a page from elsewhere must be listed in auth.allowedOrigins.";
 
+export const SERVER_AWAY = "The connection to the server was lost. Waiting for it to come back…";
+
 /** @type {Record<Mode, string>} */
 const MODES = {
   stream: "Streams its source to you",
@@ -55,8 +58,48 @@ export function watchable(server) {
   return server.capabilities?.includes("view") ?? false;
 }
 
+/**
+ * @param {Peer} server
+ * @returns {boolean}
+ */
+export function recordable(server) {
+  return server.mode === "record" && (server.capabilities?.includes("publish") ?? false);
+}
+
+/** @type {Record<CameraFailure, string>} */
+const CAMERA = {
+  insecure: "Browsers open the camera on https pages and on localhost only. Whoever runs the server can set tls.cert and tls.key.",
+  refused: "The camera was refused. Allow camera and microphone for this page, beside its address or in the system's privacy settings, then call again.",
+  missing: "No camera was found. Connect one, then call again.",
+  busy: "The camera does not start: another program may be using it. Close that program, then call again.",
+  other: "The camera cannot be opened",
+};
+
+/**
+ * @param {CameraFailure} failure
+ * @param {string} said By the browser.
+ * @returns {string}
+ */
+export function cameraProblem(failure, said) {
+  return failure === "other" ? `${CAMERA.other}: ${said}` : CAMERA[failure];
+}
+
+/**
+ * @param {CameraFailure} failure
+ * @returns {string}
+ */
+export function silenceNote(failure) {
+  switch (failure) {
+    case "missing": return "No microphone was found: the recording has no sound.";
+    case "busy": return "The microphone does not start; another program may be using it. The recording has no sound.";
+    case "refused": return "The microphone was refused: the recording has no sound.";
+    default: return "The microphone cannot be opened: the recording has no sound.";
+  }
+}
+
 /** @type {[RegExp, string][]} A refusal, and what helps. The first that fits is used. */
 const ADVICE = [
+  [/\b(disk|folder of recordings)\b/i, "Whoever runs the server has to look after its disk; then call again."],
   [/no H\.?264/i, "Use a browser with H.264: Chrome, Edge, Safari, or Firefox with its OpenH264 plugin on."],
   [/source unavailable|no such file|not found/i, "Check media.source on the server, then watch again."],
   [/not available yet/i, "This version of the server cannot do that yet."],
@@ -96,4 +139,45 @@ function withAdvice(sentence) {
 export function inSeconds(milliseconds) {
   const seconds = Math.round(milliseconds / 1000);
   return seconds <= 1 ? "in a second" : `in ${seconds} seconds`;
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} As in `0:07` or `1:02:03`.
+ */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const parts = [Math.floor(whole / 60) % 60, whole % 60];
+  if (whole >= 3600) parts.unshift(Math.floor(whole / 3600));
+  return parts.map((part, place) => (place === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
+}
+
+/**
+ * @param {number} bytes
+ * @returns {string} As in `12.3 MB`.
+ */
+export function fileSize(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let size = bytes;
+  let unit = 0;
+  while (size >= 999.5 && unit < units.length - 1) {
+    size /= 1000;
+    unit += 1;
+  }
+  return `${size.toFixed(unit === 0 || size >= 100 ? 0 : 1)} ${units[unit]}`;
+}
+
+/** @type {Record<string, string>} */
+const CODECS = { h264: "H.264", vp8: "VP8", opus: "Opus", aac: "AAC" };
+
+/**
+ * @param {Recording} recording
+ * @returns {string} As in `0:20 · 5.1 MB · 1280 × 720 · H.264 + Opus`.
+ */
+export function recordingFacts({ duration, size, width, height, codec }) {
+  const codecs = codec.split("+").filter(Boolean).map((name) => CODECS[name] ?? name);
+  const facts = [clock(Math.round(duration)), fileSize(size)];
+  if (width > 0 && height > 0) facts.push(`${width} × ${height}`);
+  if (codecs.length > 0) facts.push(codecs.join(" + "));
+  return facts.join(" · ");
 }
