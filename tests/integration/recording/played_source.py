@@ -1,4 +1,4 @@
-"""A browser that is played by the test: encoded pictures and sound, as the engine would give them."""
+"""A browser that is played by the test: pictures and sound as the engine would give them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,47 @@
+"""Which recordings have to go."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icey.recording.retention import Kept, to_remove
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def kept(name, age_s, size=100):
+    return Kept(name, NOW - timedelta(seconds=age_s), size)
+
+
+def test_by_age():
+    """Older than the limit goes, the rest stays; 0 keeps all."""
+    recordings = [kept("new", 5), kept("edge", 60), kept("old", 61), kept("older", 99)]
+    assert to_remove(recordings, max_age_seconds=60, max_total_bytes=0, now=NOW) == ["older", "old"]
+    assert to_remove(recordings, max_age_seconds=0, max_total_bytes=0, now=NOW) == []
+
+
+def test_by_size():
+    """The oldest go until the rest fits; the newest stays, however large it is."""
+    recordings = [kept("a", 1), kept("b", 2), kept("c", 3)]
+    assert to_remove(recordings, max_age_seconds=0, max_total_bytes=250, now=NOW) == ["c"]
+    assert to_remove(recordings, max_age_seconds=0, max_total_bytes=10, now=NOW) == ["c", "b"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), max_size=30),
+    st.integers(0, 500),
+    st.integers(0, 5000),
+)
+def test_what_stays_keeps_both_limits(entries, age, total):
+    """Of what stays, none is too old, and all but the newest fit."""
+    recordings = [kept(str(i), a, s) for i, (a, s) in enumerate(entries)]
+    gone = to_remove(recordings, max_age_seconds=age, max_total_bytes=total, now=NOW)
+    assert len(set(gone)) == len(gone)
+    stay = [r for r in recordings if r.name not in gone]
+    if age:
+        assert all(NOW - r.start <= timedelta(seconds=age) for r in stay)
+    if total and len(stay) > 1:
+        assert sum(r.size_bytes for r in stay) <= total
+    if not age and not total:
+        assert gone == []

@@ -1,0 +1,244 @@
+"""From RTP timestamps to the time of a recording."""
+
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icey.recording.timeline import (
+    SILENCE,
+    TOLERANCE_NS,
+    Continuity,
+    Timeline,
+    opus_samples,
+)
+
+SECOND = 1_000_000_000
+MS = 1_000_000
+
+
+class Sender:
+    """A browser: two clocks, a network, reports; plays a call and places what arrives.
+
+    Args:
+        drift: by what share the sound card counts too fast.
+        report_at: seconds at which the sound's reports begin (Chrome: 2.5 to 5 s).
+        jitter_ms: by how much a packet may be late.
+        report_error_ms: by how much a report's wall clock may be wrong.
+        audio_delay_ms: how much longer sound takes than pictures, all the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        drift=0.0,
+        report_at=2.5,
+        jitter_ms=30,
+        report_error_ms=0.0,
+        audio_delay_ms=0,
+        seed=1,
+    ):
+        self.random = random.Random(seed)
+        self.drift, self.report_at, self.jitter = drift, report_at, jitter_ms
+        self.report_error, self.audio_delay = report_error_ms, audio_delay_ms
+        self.reports = {"video": None, "audio": None}
+        self.timeline = Timeline(has_video=True)
+        self.step = 0.0
+
+    def ntp(self, t):
+        error = self.random.uniform(-self.report_error, self.report_error) * MS
+        return round((1_700_000_000 + t + self.step) * SECOND + error)
+
+    def video(self, t):
+        timestamp = 4_000_000 + round(t * 90_000)
+        if self.reports["video"] is None or t - self.reports["video"][2] >= 1:
+            self.reports["video"] = (self.ntp(t), timestamp, t)
+        late = self.random.uniform(5, 5 + self.jitter) * MS
+        arrived = 77 * SECOND + round(t * SECOND + late)
+        return self.timeline.video(timestamp, arrived, self.reports["video"][:2])
+
+    def audio(self, t):
+        timestamp = 900_000 + round(t * 48_000 * (1 + self.drift))
+        last = self.reports["audio"]
+        if t >= self.report_at and (last is None or t - last[2] >= 5):
+            self.reports["audio"] = (self.ntp(t), timestamp, t)
+        late = self.random.uniform(5, 5 + self.jitter) * MS
+        arrived = 77 * SECOND + round(t * SECOND + late) + self.audio_delay * MS
+        report = self.reports["audio"]
+        return self.timeline.audio(timestamp, arrived, report and report[:2])
+
+    def offset_at(self, t):
+        """How far sound of a moment is placed from the picture of that moment, in ns."""
+        video, audio = self.video(t), self.audio(t)
+        return audio - video
+
+
+@pytest.mark.parametrize("drift", [-1e-4, 0.0, 1e-4])
+def test_together_after_ten_minutes(drift):
+    """Sound cards that count 100 ppm wrong, late reports, wrong reports: within 60 ms, always."""
+    sender = Sender(drift=drift, report_error_ms=10)
+    offsets = [sender.offset_at(n / 10) for n in range(6000)]
+    settled = offsets[100:]
+    assert max(abs(offset) for offset in settled) <= 60 * MS
+    assert max(abs(offset) for offset in offsets[10:]) <= 60 * MS
+
+
+def test_before_reports_arrival_decides():
+    """Within the first seconds the least delayed packets show what belongs together."""
+    sender = Sender(report_at=1e9, jitter_ms=40)
+    offsets = [sender.offset_at(n / 50) for n in range(150)]
+    assert abs(offsets[-1]) < 5 * MS
+
+
+def test_reports_beat_arrival():
+    """Sound that takes 200 ms longer all the time is put right by the reports."""
+    sender = Sender(audio_delay_ms=200)
+    offsets = [sender.offset_at(n / 10) for n in range(100)]
+    assert abs(offsets[5] - 200 * MS) < 40 * MS
+    assert abs(offsets[-1]) < 5 * MS
+
+
+def test_a_clock_that_is_set_is_outvoted():
+    """The sender's wall clock jumps by an hour between two reports: sound and picture stay."""
+    sender = Sender()
+    for n in range(300):
+        sender.offset_at(n / 10)
+    sender.step = 3600.0
+    offsets = [sender.offset_at(30 + n / 10) for n in range(300)]
+    assert max(abs(offset) for offset in offsets) < 60 * MS
+
+
+def test_a_sender_that_counts_anew():
+    """Timestamps that jump by hours go on where time stands."""
+    timeline = Timeline(has_video=True)
+    times = []
+    for n in range(60):
+        timestamp = n * 3000 if n < 30 else 5_000_000_000 + n * 3000
+        times.append(timeline.video(timestamp, n * SECOND // 30, None))
+    steps = [after - before for before, after in pairwise(times)]
+    assert all(20 * MS < step < 50 * MS for step in steps)
+
+
+def test_a_gap_stays_a_gap():
+    """Eight seconds without a picture are eight seconds in the recording."""
+    timeline = Timeline(has_video=True)
+    before = timeline.video(0, 0, None)
+    after = timeline.video(8 * 90_000, 8 * SECOND + 100 * MS, None)
+    assert after - before == 8 * SECOND
+
+
+def test_sound_alone_has_its_own_clock():
+    """Without pictures, nothing has to be waited for."""
+    timeline = Timeline(has_video=False)
+    first = timeline.audio(48_000, 5, None)
+    assert timeline.audio(96_000, 5 + SECOND, None) - first == SECOND
+
+
+def test_sound_before_the_first_picture_has_no_place():
+    """Nothing can be said of it yet."""
+    assert Timeline(has_video=True).audio(0, 0, None) is None
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.integers(-(2**40), 2**40),
+            st.integers(0, 2**62),
+            st.none() | st.tuples(st.integers(0, 2**64), st.integers(-(2**40), 2**40)),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_a_sender_says(frames):
+    """No timestamp and no report breaks it."""
+    timeline = Timeline(has_video=True)
+    for is_video, timestamp, arrived, report in frames:
+        (timeline.video if is_video else timeline.audio)(timestamp, arrived, report)
+
+
+def written(continuity, packets):
+    """What is written: (start, samples, silent?) of each packet."""
+    out = []
+    for at_ns, samples in packets:
+        silent, wanted = continuity.place(at_ns, samples)
+        end = continuity.next - (samples if wanted else 0)
+        out += [(end - 960 * n, 960, True) for n in range(silent, 0, -1)]
+        if wanted:
+            out.append((end, samples, False))
+    return out
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-50, 400), st.sampled_from([120, 480, 960, 1920, 2880])), max_size=80
+    )
+)
+def test_sound_has_no_holes_and_no_overlaps(steps):
+    """Whatever comes: each packet begins where the one before ends, near where it belongs."""
+    continuity, at, packets = Continuity(), 0, []
+    for step_ms, samples in steps:
+        at += step_ms * MS
+        packets.append((at, samples))
+    run = written(continuity, packets)
+    ends = 0
+    for start, samples, _ in run:
+        assert start == ends
+        ends = start + samples
+    assert continuity.next == ends
+
+
+def test_steady_sound_is_untouched():
+    """Jitter of placing within the tolerance adds and drops nothing."""
+    continuity, chance = Continuity(), random.Random(1)
+    run = written(
+        continuity, [(n * 20 * MS + chance.randint(-25, 25) * MS, 960) for n in range(500)]
+    )
+    assert len(run) == 500
+    assert continuity.filled == continuity.dropped == 0
+
+
+def test_drift_is_mended_by_whole_packets():
+    """A second too much or too little in ten minutes: always within the tolerance."""
+    for rate in (1 + 1 / 600, 1 - 1 / 600):
+        continuity = Continuity()
+        for n in range(30_000):
+            at = round(n * 20 * MS * rate)
+            continuity.place(at, 960)
+            assert abs(continuity.next * SECOND // 48_000 - at) <= TOLERANCE_NS + 20 * MS
+        assert continuity.filled + continuity.dropped in range(45, 56)
+
+
+def test_silence_is_filled_up_to_a_time():
+    """Whole packets, and not beyond."""
+    continuity = Continuity()
+    assert continuity.fill(SECOND) == 50
+    assert continuity.fill(SECOND) == 0
+    assert continuity.fill(SECOND + 19 * MS) == 0
+    assert continuity.place(SECOND, 960) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("packet", "samples"),
+    [
+        (SILENCE, 960),
+        (b"\x78\x00", 960),
+        (b"\x08\x00", 960),
+        (b"\x00\x00", 480),
+        (b"\xe0", 120),
+        (b"\xfb\x03" + b"\0" * 9, 2880),
+        (b"\xfb\x3f", 960),
+        (b"", 960),
+    ],
+)
+def test_the_length_of_a_packet(packet, samples):
+    """Configuration and count of frames (RFC 6716 §3.1); what is too long counts as 20 ms."""
+    assert opus_samples(packet) == samples
+
+
+@given(st.binary(max_size=20))
+def test_the_length_of_any_packet(packet):
+    """Between 2.5 and 120 ms, whatever it is."""
+    assert 120 <= opus_samples(packet) <= 5760
