@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import SimpleNamespace
@@ -30,15 +31,14 @@ class PlayedFrame:
 
 @dataclass
 class PlayedSource:
-    """Gives what was put in; everything at once."""
+    """Gives what was put in, from whatever thread."""
 
-    frames: list[PlayedFrame] = field(default_factory=list)
+    frames: deque[PlayedFrame] = field(default_factory=deque)
     keyframes_asked: int = 0
     lost: int = 0
 
     def pull(self, max_frames=512):
-        taken, self.frames = self.frames[:max_frames], self.frames[max_frames:]
-        return taken
+        return [self.frames.popleft() for _ in range(min(max_frames, len(self.frames)))]
 
     def request_keyframe(self):
         self.keyframes_asked += 1

