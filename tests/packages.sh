@@ -8,6 +8,10 @@ packages=()
 have_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 have_browser >/dev/null || packages+=(chromium)
 
+# The test camera is a small C library. Where Rust can link there is a compiler, but not always cc.
+have_compiler() { command -v cc || command -v gcc || command -v clang; }
+have_compiler >/dev/null && [ -e /usr/include/linux/videodev2.h ] || packages+=(gcc libc6-dev)
+
 # The RTSP server and the SRT sender that the tests start are GStreamer's, driven by the system's
 # Python.
 have_rtsp_server() {

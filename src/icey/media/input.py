@@ -1,7 +1,8 @@
 """An opened source: FFmpeg's demuxer and decoders behind three calls that fail in one way.
 
-Every network call has a deadline (PyAV interrupts FFmpeg), so a dead camera blocks its thread for
-`READ_TIMEOUT_S` at most. A file has none: a disk answers or fails.
+Every call to a network or a device has a deadline (PyAV interrupts FFmpeg, `icey.media.v4l2` ends
+the wait for a device), so a dead camera blocks its thread for `READ_TIMEOUT_S` at most. A file has
+none: a disk answers or fails.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from av.codec.context import Flags, ThreadType
 from av.stream import Discard, Disposition
 
 from icey.errors import SourceError
-from icey.media import srt
+from icey.media import srt, v4l2
+from icey.media.camera import choose
 from icey.media.timebase import to_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from fractions import Fraction
     from typing import Any
 
@@ -107,6 +109,8 @@ class Input:
         self._receiver: SrtReceiver | None = None
         if source.scheme == "srt":
             self._receiver = srt.connect(source, READ_TIMEOUT_S)
+        known = v4l2.descriptors(source.location) if source.scheme == "v4l2" else set()
+        self._device: int | None = None  # of a V4L2 device: the descriptor, which is FFmpeg's
         try:
             self._container = _open(source, video, self._receiver, analyse=analyse)
         except BaseException as error:
@@ -117,6 +121,8 @@ class Input:
             self.audio = cast("AudioStream | None", self._container.streams.best("audio"))
             self._streams = self._pick_streams()
             self._set_up_decoders()
+            if source.scheme == "v4l2":
+                self._device = min(v4l2.descriptors(source.location) - known, default=None)
         except BaseException as error:
             self._container.close()
             self._hang_up(error)
@@ -175,13 +181,28 @@ class Input:
         first, self._first = self._first, None
         if first is not None:
             return first
-        try:
-            packet = next(self._packets, None)
-        except av.FFmpegError as error:
-            raise source_error(self.source, self._reason() or error) from None
+        if self.source.scheme == "v4l2":
+            return self._read_device()
+        packet = self._next()
         if packet is None and (reason := self._reason()):
             raise source_error(self.source, reason)
         return packet
+
+    def _next(self) -> Packet[Any] | None:
+        try:
+            return next(self._packets, None)
+        except av.FFmpegError as error:
+            raise source_error(self.source, self._reason() or error) from None
+
+    def _read_device(self) -> Packet[Any] | None:
+        while True:
+            if self._device is not None and not v4l2.wait(self._device, READ_TIMEOUT_S):
+                raise source_error(self.source, "no picture came in time")
+            packet = self._next()
+            if packet is None or packet.size:
+                return None if packet is None else _detached(packet)
+            # The device says that it is damaged, or it has not the size of a picture.
+            self._count_damaged("only damaged pictures come")
 
     def decode(self, packet: Packet[Any]) -> Sequence[av.VideoFrame | av.AudioFrame]:
         """Decode a packet; a damaged one gives nothing and is counted.
@@ -194,15 +215,18 @@ class Input:
         except av.error.EOFError:
             return []
         except av.FFmpegError as error:
-            self.damaged += 1
-            self._damaged_in_a_row += 1
-            if self._damaged_in_a_row >= MAX_DAMAGED:
-                raise source_error(self.source, error) from None
             log.debug("%s: damaged packet: %s", self.source.public, error.strerror)
+            self._count_damaged(error)
             return []
         if frames:
             self._damaged_in_a_row = 0
         return frames
+
+    def _count_damaged(self, error: av.FFmpegError | str) -> None:
+        self.damaged += 1
+        self._damaged_in_a_row += 1
+        if self._damaged_in_a_row >= MAX_DAMAGED:
+            raise source_error(self.source, error) from None
 
     def is_video(self, packet: Packet[Any]) -> bool:
         """Say whether a packet is the video stream's."""
@@ -234,6 +258,7 @@ class Input:
 
     def close(self) -> None:
         """Free everything."""
+        self._device = None
         with contextlib.suppress(av.FFmpegError):  # a socket that is broken already
             self._packets.close()  # type: ignore[attr-defined] # it is a generator
             self._container.close()
@@ -310,27 +335,52 @@ def _open(
 
 
 def _open_device(source: Source, video: VideoSettings | None) -> InputContainer:
-    """Open a camera in the first way that it knows: JPEG gives most cameras their full rate."""
-    size = {} if video is None else {"video_size": f"{video.width}x{video.height}"}
-    rate = {} if video is None else {"framerate": str(video.fps)}
-    ways: Iterator[dict[str, str]] = iter(
-        (
-            {"input_format": "mjpeg", **size, **rate},
-            {"input_format": "yuyv422", **size, **rate},
-            {**size},
-            {},
-        )
-        if source.scheme == "v4l2"
-        else ({**size, **rate}, {})
-    )
-    while True:
-        options = next(ways)
+    """Open a camera in the mode that fits best, else in the one that it is in."""
+    ways: list[dict[str, str]] = [{}]
+    if video is not None:
+        size, rate = f"{video.width}x{video.height}", str(video.fps)
+        ways.insert(0, {"video_size": size, "framerate": rate})
+    if source.scheme == "v4l2" and video is not None:
         try:
-            return _av_open(source, source.location, source.scheme, options)
+            mode = choose(v4l2.read_modes(source.location, video), video)
+        except OSError as error:
+            raise source_error(source, error) from None
+        if mode is not None:
+            size, rate = f"{mode.width}x{mode.height}", str(mode.fps or video.fps)
+            ways[0] = {"input_format": mode.format, "video_size": size, "framerate": rate}
+    for options in ways[:-1]:
+        try:
+            return _av_open_device(source, options)
         except SourceError as error:
-            # Only a refused format is worth another try, not a missing or busy camera.
-            if not options or "Invalid argument" not in error.detail:
+            # Only a refused mode is worth another try, not a missing or busy camera.
+            if "Invalid argument" not in error.detail:
                 raise
+    return _av_open_device(source, ways[-1])
+
+
+def _av_open_device(source: Source, options: dict[str, str]) -> InputContainer:
+    if source.scheme != "v4l2":
+        return _av_open(source, source.location, source.scheme, options)
+    with v4l2.deadline(source.location, OPEN_TIMEOUT_S) as over:
+        container = _av_open(source, source.location, "v4l2", options)
+    if over.is_set():
+        container.close()
+        raise source_error(source, "no picture came in time")
+    return container
+
+
+def _detached(packet: Packet[Any]) -> Packet[Any]:
+    """Return a copy of a V4L2 device's packet, which lies in a buffer of the device.
+
+    FFmpeg's rawvideo decoder makes pictures out of the packet without copying it, and giving the
+    buffer back when the device was closed meanwhile is a use of freed memory in FFmpeg. It also
+    leaves all buffers to the device, however long a picture is held.
+    """
+    twin: Packet[Any] = av.Packet(bytes(packet))
+    twin.stream = packet.stream
+    twin.pts, twin.dts, twin.time_base = packet.pts, packet.dts, packet.time_base
+    twin.is_keyframe = packet.is_keyframe
+    return twin
 
 
 def _av_open(

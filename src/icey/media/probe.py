@@ -12,6 +12,7 @@ from icey.media.input import Input, source_error
 from icey.media.passthrough import obstacle
 
 if TYPE_CHECKING:
+    from icey.config.model import VideoSettings
     from icey.media.source import Source
 
 __all__ = ["SourceInfo", "probe"]
@@ -48,11 +49,12 @@ class SourceInfo:
     obstacle: str = ""
 
 
-def probe(source: Source, *, timeout_s: float) -> SourceInfo:
+def probe(source: Source, video: VideoSettings | None = None, *, timeout_s: float) -> SourceInfo:
     """Really open a source and decode its first picture, or its first sound. Blocks.
 
     Args:
         source: what to open.
+        video: what is sent, by which a camera's mode is chosen; None leaves it in the one it is in.
         timeout_s: how long the first picture may take once the source is open, s; opening
             has its own limit, `icey.media.input.OPEN_TIMEOUT_S`.
 
@@ -70,7 +72,7 @@ def probe(source: Source, *, timeout_s: float) -> SourceInfo:
             channels=2,
             obstacle="the demo is drawn, not coded",
         )
-    opened = Input(source, analyse=True)
+    opened = Input(source, video, analyse=True)
     try:
         frame = _first_frame(opened, time.monotonic() + timeout_s)
         return _describe(opened, frame)

@@ -10,7 +10,7 @@ from icey.media.source import parse_source
 from icey.preflight.finding import Finding, failed, passed, warned
 
 if TYPE_CHECKING:
-    from icey.config.model import MediaSettings, Settings
+    from icey.config.model import MediaSettings, Settings, VideoSettings
     from icey.media.probe import SourceInfo
     from icey.media.source import Source
     from icey.preflight.running import Running
@@ -53,10 +53,11 @@ def check_source(settings: Settings, running: Running | None) -> Finding:
     if running is not None and running.source is not None:
         state = running.source
         return passed(state.detail) if state.healthy else warned(state.detail)
-    return _open(media.source, running=running is not None)
+    return _open(media, running=running is not None)
 
 
-def _open(text: str, *, running: bool) -> Finding:
+def _open(media: MediaSettings, *, running: bool) -> Finding:
+    text = media.source
     try:
         source = parse_source(text)
     except SourceError as error:
@@ -66,10 +67,13 @@ def _open(text: str, *, running: bool) -> Finding:
         # would be busy at that moment.
         return passed(f"{source.public}: live, not opened a second time")
     try:
-        return passed(_describe(source, _probe(source)))
+        return passed(_describe(source, _probe(source, media.video)))
     except SourceError as error:
         name = Path(text) if source.kind == "file" else source.public
-        return failed(name, f": {error.detail or error}; {_ADVICE[source.kind]}")
+        advice = _ADVICE[source.kind]
+        if source.kind == "device":
+            advice = _DEVICE_ADVICE.get(error.detail, advice)
+        return failed(name, f": {error.detail or error}; {advice}")
 
 
 _ADVICE: dict[str, str] = {
@@ -82,10 +86,23 @@ _ADVICE: dict[str, str] = {
 }
 
 
-def _probe(source: Source) -> SourceInfo:
+_DEVICE_ADVICE = {
+    "Device or resource busy": "another program uses the camera: end that one "
+    "(fuser -v /dev/video* shows which), or give another camera as --source or media.source",
+    "No such file or directory": "plug the camera in, or give one that is there as --source or "
+    "media.source (ls /dev/video* shows them)",
+    "Permission denied": "let this user read the camera (on most systems: sudo usermod -aG video "
+    "USER, then log in again), or give another camera as --source or media.source",
+    "no picture came in time": "the camera is there but sends nothing: plug it in anew, into "
+    "another USB port, not beside another camera",
+}
+"""What to do about a camera, by what FFmpeg, or the system, said."""
+
+
+def _probe(source: Source, video: VideoSettings) -> SourceInfo:
     from icey.media.probe import probe  # noqa: PLC0415 - it loads FFmpeg, which `demo:` need not
 
-    return probe(source, timeout_s=PROBE_TIMEOUT_SECONDS)
+    return probe(source, video, timeout_s=PROBE_TIMEOUT_SECONDS)
 
 
 def _describe(source: Source, info: SourceInfo) -> str:
