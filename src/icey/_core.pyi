@@ -3,7 +3,7 @@
 
 Written in Rust (``rust/engine``); this file is its documentation and is checked
 against the binary. Every call releases the GIL, and none but `SrtReceiver`'s waits for the network.
-Packets never cross this border: encoded access units go in, events come out.
+Packets never cross this border: encoded access units go in or come out, and events come out.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ __all__ = [
     "PeerConnected",
     "PeerDisconnected",
     "PeerStats",
+    "ReceivedFrame",
     "SrtReceiver",
     "Track",
     "__version__",
@@ -140,6 +141,71 @@ class PeerStats:
         """Fraction lost, 0..1, from the newest receiver report."""
     @property
     def bitrate_estimate(self) -> int | None: ...
+    @property
+    def packets_received(self) -> int:
+        """RTP packets of media from the browser, resent ones too, without second copies."""
+    @property
+    def bytes_received(self) -> int:
+        """The bytes of their payloads."""
+    @property
+    def packets_lost(self) -> int:
+        """Packets that were missing for too long: 1 s for video, 400 ms for audio."""
+    @property
+    def frames_received(self) -> int:
+        """Frames put into the queue of `Peer.pull`."""
+    @property
+    def frames_lost(self) -> int:
+        """Frames that were not.
+
+        Incomplete, dependent on one that is missing, or without room in the queue. Of pictures of
+        which no packet came at all, nothing is known, and they are not counted.
+        """
+    @property
+    def nacks_sent(self) -> int:
+        """NACK messages for video (RFC 4585 §6.2.1); counted each second."""
+    @property
+    def plis_sent(self) -> int:
+        """Keyframes asked for (RFC 4585 §6.3.1)."""
+
+@final
+class ReceivedFrame:
+    """One access unit of video, or one packet of audio, from a browser."""
+
+    @property
+    def kind(self) -> Literal["video", "audio"]: ...
+    @property
+    def codec(self) -> Literal["h264", "vp8", "opus"]: ...
+    @property
+    def data(self) -> bytes:
+        """H.264: one access unit, Annex B. VP8: one frame. Opus: one packet."""
+    @property
+    def timestamp(self) -> int:
+        """RTP timestamp extended past 32 bits; 90000 (video) or 48000 (audio) a second.
+
+        It never wraps. Where the sender starts anew (another SSRC after `replaceTrack` or a
+        renegotiation, or a clock that jumps by more than 10 s against the time that passed), it
+        goes on by the clock of arrival, and that frame has ``after_loss``.
+        """
+    @property
+    def arrived_ns(self) -> int:
+        """When the last of its packets arrived, on `time.monotonic_ns`'s clock."""
+    @property
+    def report(self) -> tuple[int, int] | None:
+        """The newest RTCP sender report of this stream (RFC 3550 §6.4.1).
+
+        The sender's wallclock in ns since the Unix epoch, and the same moment on ``timestamp``'s
+        axis. None before the first, and before the first after the sender started anew.
+        """
+    @property
+    def keyframe(self) -> bool:
+        """H.264: an IDR, with its SPS and PPS in front. VP8: a key frame. Audio: always True."""
+    @property
+    def after_loss(self) -> bool:
+        """Between this frame and the one of its kind before it, something is missing.
+
+        Lost packets, frames that found no room, a pause by renegotiation, or a sender that
+        started anew. Video then goes on with a keyframe, always.
+        """
 
 @final
 class Engine:
@@ -172,11 +238,17 @@ class Engine:
     def create_track(self, kind: Literal["video", "audio"]) -> Track:
         """Make a track of H.264 (Annex B access units) or of Opus packets, without viewers yet."""
     def create_peer(
-        self, *, estimation: Literal["remb", "twcc"] = "remb", max_bitrate: int = 2_500_000
+        self,
+        *,
+        direction: Literal["send", "receive"] = "send",
+        estimation: Literal["remb", "twcc"] = "remb",
+        max_bitrate: int = 2_500_000,
     ) -> Peer:
         """Make a peer that waits for an offer.
 
         Args:
+            direction: ``send`` sends it tracks; ``receive`` takes what the browser sends, see
+                `Peer.pull`, and ignores the other two arguments.
             estimation: ``remb`` leaves the estimate to the browser, and is the cheapest;
                 ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
             max_bitrate: with ``twcc`` only: bit/s that its tracks may reach together. The
@@ -206,8 +278,10 @@ class Peer:
         The answer carries every host candidate; none is trickled.
 
         Raises:
-            OfferError: broken SDP, or no codec in common: ``codec: browser offers no H.264``. On
-                a peer without an accepted offer, another offer may follow.
+            OfferError: broken SDP, or no codec in common: ``codec: browser offers no H.264`` (of a
+                peer that receives: ``… no H.264 or VP8``, and ``media: this server records, so
+                the offer must send``). On a peer without an accepted offer, another offer may
+                follow.
             ClosedError: the peer was closed.
         """
     def add_candidate(self, candidate: str) -> None:
@@ -219,9 +293,34 @@ class Peer:
             CandidateError: the text is not a candidate.
             ClosedError: the peer was closed.
         """
+    @property
+    def codecs(self) -> tuple[Literal["h264", "vp8", "opus"], ...]:
+        """What the newest answer accepted to receive; () before one and on peers that send.
+
+        One video codec and one audio codec at most. A browser that mutes by renegotiation takes
+        its codec away and brings it back.
+        """
+    def pull(self, max_frames: int = 512) -> list[ReceivedFrame]:
+        """Take the oldest received frames, video and audio as they were completed.
+
+        Never waits, and goes on after the peer is closed or gone. At most 1600 frames or 16 MiB
+        wait; then new ones are dropped and counted, of video up to the next keyframe. Video
+        begins with a keyframe.
+        """
+    def request_keyframe(self) -> None:
+        """Ask the browser for a keyframe (PLI); at most one is sent in 300 ms.
+
+        The engine asks by itself at the start and after a loss, each second until one is there.
+
+        Raises:
+            ClosedError: the peer was closed.
+        """
     def stats(self) -> PeerStats: ...
     def close(self) -> None:
-        """Say goodbye (DTLS close_notify) and free everything. Closing twice is harmless."""
+        """Say goodbye (DTLS close_notify) and free everything. Closing twice is harmless.
+
+        What a receiving peer has of whole frames is there for `pull` when it returns.
+        """
 
 @final
 class Track:

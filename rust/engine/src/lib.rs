@@ -19,9 +19,10 @@ pub mod stats;
 
 pub use crate::core::offer::MAX_SDP_BYTES;
 pub use crate::core::peer::{Estimation, PeerOptions};
+pub use crate::core::receive::frame::{Codec, ReceivedFrame, Report};
 pub use crate::core::track::MediaKind;
 pub use crate::core::{PeerId, TrackId};
 pub use error::EngineError;
 pub use event::Event;
-pub use io::{Engine, EngineConfig, Peer, Track};
+pub use io::{Engine, EngineConfig, MonotonicClock, Peer, Track};
 pub use stats::{PeerStats, Stats};

@@ -61,4 +61,17 @@ pub struct PeerStats {
     pub loss: Option<f64>,
     /// The newest estimate in bit/s.
     pub bitrate_estimate: Option<u64>,
+    /// RTP packets received, resent ones too, without second copies.
+    pub packets_received: u64,
+    /// Their payloads.
+    pub bytes_received: u64,
+    /// Packets that were missing for too long.
+    pub packets_lost: u64,
+    /// Frames that were delivered.
+    pub frames_received: u64,
+    /// Frames that were not: incomplete, without the keyframe before them, or without room.
+    pub frames_lost: u64,
+    /// NACK messages, counted each second.
+    pub nacks_sent: u64,
+    pub plis_sent: u64,
 }

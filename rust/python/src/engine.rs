@@ -57,8 +57,14 @@ impl Engine {
         detached(py, || self.0.create_track(kind)).map(Track)
     }
 
-    #[pyo3(signature = (*, estimation="remb", max_bitrate=2_500_000))]
-    fn create_peer(&self, py: Python<'_>, estimation: &str, max_bitrate: u64) -> PyResult<Peer> {
+    #[pyo3(signature = (*, direction="send", estimation="remb", max_bitrate=2_500_000))]
+    fn create_peer(
+        &self,
+        py: Python<'_>,
+        direction: &str,
+        estimation: &str,
+        max_bitrate: u64,
+    ) -> PyResult<Peer> {
         let estimation = match estimation {
             "remb" => Estimation::Remb,
             "twcc" => Estimation::Twcc,
@@ -72,7 +78,13 @@ impl Engine {
             estimation,
             max_bitrate,
         };
-        detached(py, || self.0.create_peer(options)).map(Peer)
+        match direction {
+            "send" => detached(py, || self.0.create_peer(options)).map(Peer),
+            "receive" => detached(py, || self.0.create_receiver()).map(Peer),
+            other => Err(PyValueError::new_err(format!(
+                "direction {other:?}: send or receive"
+            ))),
+        }
     }
 
     fn attach(&self, py: Python<'_>, peer: &Peer, track: &Track) -> PyResult<()> {

@@ -3,6 +3,7 @@
 mod engine;
 mod error;
 mod event;
+mod frame;
 mod peer;
 mod srt;
 mod stats;
@@ -18,6 +19,8 @@ mod _core {
     use super::engine::Engine;
     #[pymodule_export]
     use super::event::{BitrateEstimated, KeyframeRequested, PeerConnected, PeerDisconnected};
+    #[pymodule_export]
+    use super::frame::ReceivedFrame;
     #[pymodule_export]
     use super::peer::Peer;
     #[pymodule_export]

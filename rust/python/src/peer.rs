@@ -1,8 +1,11 @@
 //! One browser.
 
+use icey_engine::Codec;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::error::detached;
+use crate::frame::{self, ReceivedFrame};
 use crate::stats::PeerStats;
 
 #[pyclass(frozen, module = "icey._core")]
@@ -21,6 +24,21 @@ impl Peer {
 
     fn add_candidate(&self, py: Python<'_>, candidate: &str) -> PyResult<()> {
         detached(py, || self.0.add_candidate(candidate))
+    }
+
+    #[getter]
+    fn codecs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.0.codecs().into_iter().map(Codec::name))
+    }
+
+    #[pyo3(signature = (max_frames=512))]
+    fn pull(&self, py: Python<'_>, max_frames: usize) -> Vec<ReceivedFrame> {
+        let frames = py.detach(|| self.0.pull(max_frames));
+        frame::to_python(py, frames)
+    }
+
+    fn request_keyframe(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.0.request_keyframe())
     }
 
     fn stats(&self, py: Python<'_>) -> PyResult<PeerStats> {

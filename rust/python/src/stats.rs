@@ -48,6 +48,13 @@ pub struct PeerStats {
     rtt_ms: Option<f64>,
     loss: Option<f64>,
     bitrate_estimate: Option<u64>,
+    packets_received: u64,
+    bytes_received: u64,
+    packets_lost: u64,
+    frames_received: u64,
+    frames_lost: u64,
+    nacks_sent: u64,
+    plis_sent: u64,
 }
 
 impl From<icey_engine::PeerStats> for PeerStats {
@@ -64,6 +71,13 @@ impl From<icey_engine::PeerStats> for PeerStats {
             rtt_ms: stats.rtt_ms,
             loss: stats.loss,
             bitrate_estimate: stats.bitrate_estimate,
+            packets_received: stats.packets_received,
+            bytes_received: stats.bytes_received,
+            packets_lost: stats.packets_lost,
+            frames_received: stats.frames_received,
+            frames_lost: stats.frames_lost,
+            nacks_sent: stats.nacks_sent,
+            plis_sent: stats.plis_sent,
         }
     }
 }

@@ -10,6 +10,7 @@ use str0m::{Event as RtcEvent, Input, Output};
 
 use super::demux::{Class, classify};
 use super::peer::Peer;
+use super::receive::Receiving;
 use super::{Context, Datagram};
 use crate::event::Event;
 
@@ -37,6 +38,11 @@ impl Peer {
         while let Some(rtc) = self.rtc.as_mut() {
             match rtc.poll_output() {
                 Ok(Output::Timeout(at)) if at > now => {
+                    if let Some(receiving) = &mut self.receiving
+                        && receiving.work(now, rtc, &mut self.stats)
+                    {
+                        continue;
+                    }
                     until = until.min(at);
                     break;
                 }
@@ -55,7 +61,7 @@ impl Peer {
                     if matches!(event, RtcEvent::Closed) {
                         gone = Some("closed by peer");
                     }
-                    self.handle(event, context);
+                    self.handle(now, event, context);
                 }
                 Err(_) => self.errors += 1,
             }
@@ -75,9 +81,14 @@ impl Peer {
         if self.rtc.as_ref().is_some_and(|rtc| !rtc.is_alive()) {
             return Driven::Gone("connection failed");
         }
-        for deadline in [self.limit(), self.estimate.deadline()]
-            .into_iter()
-            .flatten()
+        let receiving = self.receiving.as_ref();
+        for deadline in [
+            self.limit(),
+            self.estimate.deadline(),
+            receiving.and_then(Receiving::deadline),
+        ]
+        .into_iter()
+        .flatten()
         {
             until = until.min(deadline);
         }
@@ -130,10 +141,18 @@ impl Peer {
         }
     }
 
-    fn handle(&mut self, event: RtcEvent, context: &mut Context<'_>) {
+    fn handle(&mut self, now: Instant, event: RtcEvent, context: &mut Context<'_>) {
         match event {
+            RtcEvent::RtpPacket(packet) => {
+                if let (Some(receiving), Some(rtc)) = (&mut self.receiving, &mut self.rtc) {
+                    receiving.packet(now, &packet, rtc, &mut self.stats);
+                }
+            }
             RtcEvent::Connected => {
                 self.connected = true;
+                if let Some(receiving) = &mut self.receiving {
+                    receiving.connected(now);
+                }
                 context.events.push(Event::PeerConnected { peer: self.id });
                 self.request_keyframes(context);
             }
@@ -162,6 +181,11 @@ impl Peer {
                 }
             }
             RtcEvent::MediaEgressStats(stats) => self.count_feedback(&stats),
+            RtcEvent::MediaIngressStats(stats) => {
+                if let Some(receiving) = &self.receiving {
+                    receiving.count_nacks(&stats, &mut self.stats);
+                }
+            }
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ pub mod h264;
 mod negotiation;
 pub mod offer;
 pub mod peer;
+pub mod receive;
 mod sender;
 pub mod timers;
 pub mod track;
@@ -31,6 +32,7 @@ use str0m::ice::StunMessage;
 use self::demux::{Class, Routes, classify};
 use self::drive::Driven;
 use self::peer::{Local, Peer, PeerOptions};
+use self::receive::inbox::Writer;
 use self::timers::Timers;
 use self::track::{Frame, MediaKind, Track, TrackState};
 use crate::error::EngineError;
@@ -103,6 +105,11 @@ impl Core {
         self.peers.insert(id, Peer::new(id, options, now));
     }
 
+    /// Makes a peer that waits for its offer and receives into an inbox.
+    pub fn create_receiver(&mut self, id: PeerId, inbox: Writer, now: Instant) {
+        self.peers.insert(id, Peer::receiving(id, inbox, now));
+    }
+
     /// Answers an offer.
     pub fn accept_offer(
         &mut self,
@@ -129,10 +136,15 @@ impl Core {
         self.with_peer(id, now, out, |peer, _| peer.add_candidate(now, candidate));
     }
 
+    /// Asks a sender for a keyframe.
+    pub fn request_keyframe(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
+        self.with_peer(id, now, out, |peer, _| peer.request_keyframe(now));
+    }
+
     /// Says goodbye to a peer and forgets it. No event follows.
     pub fn close_peer(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
         self.with_peer(id, now, out, |peer, _| peer.close());
-        self.forget(id);
+        self.forget(id, now);
         // The goodbye may have been answered by an event about what the owner wanted anyway.
         self.events
             .retain(|event| !matches!(event, Event::PeerDisconnected { peer, .. } if *peer == id));
@@ -257,7 +269,7 @@ impl Core {
     pub fn expire(&mut self, now: Instant, out: &mut dyn Outbound) {
         while let Some(id) = self.timers.pop_due(now) {
             if let Some(Err(reason)) = self.with_peer(id, now, out, |peer, _| peer.expire(now)) {
-                self.disconnect(id, reason.to_owned());
+                self.disconnect(id, reason.to_owned(), now);
             }
         }
     }
@@ -304,30 +316,35 @@ impl Core {
                 Some(result)
             }
             Ok((result, Driven::Gone(reason))) => {
-                self.disconnect(id, reason.to_owned());
+                self.disconnect(id, reason.to_owned(), now);
                 Some(result)
             }
             Err(panic) => {
                 Counters::add(&self.counters.panics, 1);
-                self.disconnect(id, format!("internal error: {}", text_of(&*panic)));
+                let reason = format!("internal error: {}", text_of(&*panic));
+                self.disconnect(id, reason, now);
                 None
             }
         }
     }
 
-    fn disconnect(&mut self, id: PeerId, reason: String) {
-        if self.forget(id) {
+    fn disconnect(&mut self, id: PeerId, reason: String, now: Instant) {
+        if self.forget(id, now) {
             self.events
                 .push(Event::PeerDisconnected { peer: id, reason });
         }
     }
 
-    fn forget(&mut self, id: PeerId) -> bool {
+    fn forget(&mut self, id: PeerId, now: Instant) -> bool {
         self.timers.forget(id);
         self.routes.forget(id);
-        let Some(peer) = self.peers.remove(&id) else {
+        let Some(mut peer) = self.peers.remove(&id) else {
             return false;
         };
+        // Unwind safe: it is dropped either way, which ends its inbox.
+        if catch_unwind(AssertUnwindSafe(|| peer.flush(now))).is_err() {
+            Counters::add(&self.counters.panics, 1);
+        }
         for track in peer.tracks() {
             if let Some(track) = self.tracks.get_mut(&track) {
                 track.remove(id);

@@ -36,6 +36,20 @@ const PROFILES: [(u8, u8, u32); 5] = [
     (116, 117, 0x64_0c_1f), // Constrained High
 ];
 
+/// H.264 that is received, by preference: every decoder takes the first ones. Payload types,
+/// packetization mode 1 or 0, and profile-level-id: level 5.2, which the sender may stay below
+/// (RFC 6184 §8.2.2).
+const RECEIVED_PROFILES: [(u8, u8, bool, u32); 8] = [
+    (108, 109, true, 0x42_e0_34),
+    (127, 121, true, 0x42_00_34),
+    (123, 119, true, 0x4d_00_34),
+    (114, 115, true, 0x64_00_34),
+    (116, 117, true, 0x64_0c_34),
+    (124, 120, false, 0x42_e0_34),
+    (125, 107, false, 0x42_00_34),
+    (35, 36, false, 0x4d_00_34),
+];
+
 /// An instance for a peer that has not made its offer yet.
 pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
     let mut extensions = ExtensionMap::empty();
@@ -77,6 +91,35 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
     if twcc {
         rtc.bwe()
             .set_bitrate(MIN_BITRATE.into(), max_bitrate.into());
+    }
+    rtc
+}
+
+/// An instance for a peer that receives and has not made its offer yet.
+pub fn build_receiver(local: &Local, now: Instant) -> Rtc {
+    let mut extensions = ExtensionMap::empty();
+    // Without the extension for orientation browsers turn the picture themselves.
+    extensions.set(3, Extension::TransportSequenceNumber);
+    extensions.set(4, Extension::RtpMid);
+    let mut config = Rtc::builder()
+        .set_dtls_cert(local.certificate.clone())
+        .clear_codecs()
+        .enable_opus(true, false)
+        .set_extension_map(extensions)
+        .set_rtp_mode(true)
+        .set_stats_interval(Some(Duration::from_secs(1)))
+        .set_rtcp_report_interval_audio(Duration::from_secs(1))
+        .set_rtcp_report_interval_video(Duration::from_secs(1));
+    let codecs = config.codec_config();
+    for (pt, rtx, mode_1, profile) in RECEIVED_PROFILES {
+        codecs.add_h264(pt.into(), Some(rtx.into()), mode_1, profile);
+    }
+    codecs.enable_vp8(true);
+    let mut rtc = config.build(now);
+    for address in &local.addresses {
+        if let Ok(candidate) = Candidate::host(*address, "udp") {
+            rtc.add_local_candidate(candidate);
+        }
     }
     rtc
 }

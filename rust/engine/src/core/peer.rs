@@ -24,6 +24,8 @@ use str0m::{Candidate, Input, Rtc};
 use super::demux::{Class, Path};
 use super::estimate::Estimate;
 use super::offer::{self, Prepared};
+use super::receive::inbox::Writer;
+use super::receive::{Receiving, Sources};
 use super::sender::{Sender, Verdict};
 use super::track::{Frame, MediaKind};
 use super::{Context, PeerId, TrackId, answer, negotiation};
@@ -82,6 +84,9 @@ pub struct Peer {
     options: PeerOptions,
     pub(super) rtc: Option<Rtc>,
     pub(super) senders: Vec<Sender>,
+    /// A peer either sends or receives.
+    pub(super) receiving: Option<Receiving>,
+    sources: Sources,
     /// The tracks wanted, by kind; kept through a renegotiation that takes a section away.
     attached: [Option<TrackId>; 2],
     early: Vec<Candidate>,
@@ -104,6 +109,8 @@ impl Peer {
             options,
             rtc: None,
             senders: Vec::new(),
+            receiving: None,
+            sources: Sources::new(now),
             attached: [None, None],
             early: Vec::new(),
             candidates: 0,
@@ -118,6 +125,18 @@ impl Peer {
         }
     }
 
+    /// A peer that receives.
+    pub fn receiving(id: PeerId, inbox: Writer, now: Instant) -> Self {
+        let options = PeerOptions {
+            estimation: Estimation::Remb,
+            max_bitrate: 0,
+        };
+        Self {
+            receiving: Some(Receiving::new(inbox)),
+            ..Self::new(id, options, now)
+        }
+    }
+
     /// Answers an offer, the first one or a later one.
     pub fn accept_offer(
         &mut self,
@@ -126,12 +145,12 @@ impl Peer {
         local: &Local,
         context: &mut Context<'_>,
     ) -> Result<String, EngineError> {
-        let prepared = offer::prepare(sdp)?;
         let is_first = self.rtc.is_none();
-        let options = &self.options;
-        self.rtc
-            .get_or_insert_with(|| negotiation::build(options, local, now));
-        let answer = self.negotiate(&prepared);
+        let answer = if self.receiving.is_some() {
+            self.answer_sender(now, sdp, local)
+        } else {
+            self.answer_viewer(now, sdp, local)
+        };
         if answer.is_err() && is_first {
             // Nothing is kept of a failed first offer, so that another may follow.
             self.rtc = None;
@@ -152,6 +171,35 @@ impl Peer {
             self.request_keyframes(context);
         }
         Ok(answer::finish(&answer, &local.additional))
+    }
+
+    fn answer_sender(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        local: &Local,
+    ) -> Result<String, EngineError> {
+        let Some(receiving) = &mut self.receiving else {
+            return Err(EngineError::Closed("peer"));
+        };
+        let prepared = offer::receive::prepare(sdp, self.rtc.is_none())?;
+        let rtc = self
+            .rtc
+            .get_or_insert_with(|| negotiation::build_receiver(local, now));
+        receiving.negotiate(now, rtc, &prepared, &mut self.stats)
+    }
+
+    fn answer_viewer(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        local: &Local,
+    ) -> Result<String, EngineError> {
+        let prepared = offer::prepare(sdp)?;
+        let options = &self.options;
+        self.rtc
+            .get_or_insert_with(|| negotiation::build(options, local, now));
+        self.negotiate(&prepared)
     }
 
     fn negotiate(&mut self, prepared: &Prepared) -> Result<String, EngineError> {
@@ -234,6 +282,10 @@ impl Peer {
                 return;
             }
             context.routes.learn(self.id, path, now);
+        }
+        if class == Class::Media && !self.sources.accept(now, datagram) {
+            Counters::add(&context.counters.packets_unknown, 1);
+            return;
         }
         self.heard = now;
         if rtc.handle_input(input).is_err() {
@@ -388,6 +440,20 @@ impl Peer {
             && rtc.close().is_err()
         {
             self.errors += 1;
+        }
+    }
+
+    /// Asks the sender for a keyframe.
+    pub fn request_keyframe(&mut self, now: Instant) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.request_keyframe(now);
+        }
+    }
+
+    /// Delivers what is complete: nothing follows.
+    pub fn flush(&mut self, now: Instant) {
+        if let Some(receiving) = &mut self.receiving {
+            receiving.flush(now, &mut self.stats);
         }
     }
 

@@ -9,6 +9,7 @@ use str0m::Candidate;
 
 use super::wake::Wake;
 use crate::core::peer::PeerOptions;
+use crate::core::receive::inbox::{Inbox, Writer};
 use crate::core::track::{Frame, MediaKind, TrackState};
 use crate::core::{PeerId, TrackId};
 use crate::error::EngineError;
@@ -26,6 +27,8 @@ const MAX_FRAMES_PER_TRACK: usize = 50;
 #[derive(Debug, Default)]
 pub struct PeerState {
     pub gone: AtomicBool,
+    /// What it receives; stays empty for one that sends.
+    pub inbox: Arc<Inbox>,
 }
 
 /// A reply that somebody waits for.
@@ -37,6 +40,14 @@ pub enum Command {
         id: PeerId,
         options: PeerOptions,
         state: Arc<PeerState>,
+    },
+    CreateReceiver {
+        id: PeerId,
+        inbox: Writer,
+        state: Arc<PeerState>,
+    },
+    RequestKeyframe {
+        id: PeerId,
     },
     AcceptOffer {
         id: PeerId,

@@ -5,8 +5,10 @@
 //! thread. Dropping a handle closes what it stands for.
 
 mod address;
+mod clock;
 mod interfaces;
 mod mailbox;
+mod peer;
 mod receive;
 mod send;
 mod socket;
@@ -17,25 +19,25 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use str0m::crypto::from_feature_flags;
 
+pub use self::clock::MonotonicClock;
 use self::mailbox::{Command, PeerState, Shared};
+pub use self::peer::Peer;
 use self::receive::Receiver;
 use self::send::Sender;
 use self::socket::Socket;
 use self::thread::Worker;
-use crate::core::candidate;
+use crate::core::Core;
 use crate::core::peer::{Local, PeerOptions};
+use crate::core::receive::inbox::Writer;
 use crate::core::track::{Frame, MediaKind, TrackState};
-use crate::core::{Core, PeerId};
 use crate::error::EngineError;
 use crate::event::Event;
-use crate::stats::{PeerStats, Stats};
+use crate::stats::Stats;
 
 /// What an engine is made with.
 #[derive(Debug, Clone)]
@@ -155,18 +157,25 @@ impl Engine {
             options,
             state: state.clone(),
         })?;
-        Ok(Peer {
-            shared: self.shared.clone(),
+        Ok(Peer::new(self.shared.clone(), id, state, false))
+    }
+
+    /// Makes a peer that waits for an offer and receives what the browser sends.
+    pub fn create_receiver(&self) -> Result<Peer, EngineError> {
+        let (id, state) = (self.next_id(), Arc::<PeerState>::default());
+        self.shared.command(Command::CreateReceiver {
             id,
-            state,
-        })
+            inbox: Writer::new(state.inbox.clone()),
+            state: state.clone(),
+        })?;
+        Ok(Peer::new(self.shared.clone(), id, state, true))
     }
 
     /// Sends a track to a peer, in place of its earlier one of that kind.
     pub fn attach(&self, peer: &Peer, track: &Track) -> Result<(), EngineError> {
         track.check_open()?;
         self.shared.command(Command::Attach {
-            peer: peer.id,
+            peer: peer.id(),
             track: track.state.id,
         })
     }
@@ -174,7 +183,7 @@ impl Engine {
     /// Sends nothing of a kind to a peer any more.
     pub fn detach(&self, peer: &Peer, kind: MediaKind) -> Result<(), EngineError> {
         self.shared.command(Command::Detach {
-            peer: peer.id,
+            peer: peer.id(),
             kind,
         })
     }
@@ -224,78 +233,6 @@ impl Drop for Engine {
     }
 }
 
-/// One browser.
-pub struct Peer {
-    shared: Arc<Shared>,
-    id: PeerId,
-    state: Arc<PeerState>,
-}
-
-impl Peer {
-    pub fn id(&self) -> PeerId {
-        self.id
-    }
-
-    /// Answers an offer.
-    pub fn accept_offer(&self, sdp: &str) -> Result<String, EngineError> {
-        self.check_open()?;
-        let (reply, answer) = sync_channel(1);
-        self.shared.command(Command::AcceptOffer {
-            id: self.id,
-            sdp: sdp.to_owned(),
-            reply,
-        })?;
-        answer.recv().unwrap_or(Err(EngineError::Closed("engine")))
-    }
-
-    /// Takes a candidate of the remote side.
-    pub fn add_candidate(&self, text: &str) -> Result<(), EngineError> {
-        self.check_open()?;
-        match candidate::parse(text)? {
-            Some(candidate) => self.shared.command(Command::AddCandidate {
-                id: self.id,
-                candidate,
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// The counters; an error once the peer is gone.
-    pub fn stats(&self) -> Result<PeerStats, EngineError> {
-        self.check_open()?;
-        let (reply, stats) = sync_channel(1);
-        self.shared
-            .command(Command::PeerStats { id: self.id, reply })?;
-        stats
-            .recv()
-            .ok()
-            .flatten()
-            .ok_or(EngineError::Closed("peer"))
-    }
-
-    /// Says goodbye and frees everything. Closing twice is harmless.
-    pub fn close(&self) {
-        if !self.state.gone.swap(true, Ordering::Relaxed) {
-            // The only error is that the engine is closed, and the peer with it.
-            let _ = self.shared.command(Command::ClosePeer { id: self.id });
-        }
-    }
-
-    fn check_open(&self) -> Result<(), EngineError> {
-        if self.state.gone.load(Ordering::Relaxed) {
-            Err(EngineError::Closed("peer"))
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 /// A stream of encoded access units.
 pub struct Track {
     shared: Arc<Shared>,
@@ -321,10 +258,7 @@ impl Track {
         keyframe: bool,
     ) -> Result<(), EngineError> {
         self.check_open()?;
-        let (now, now_ns) = (Instant::now(), monotonic_ns());
-        let age = Duration::from_nanos(now_ns.saturating_sub(captured_ns));
-        // The clock may have begun less than `age` ago; what is that old has no meaning anyway.
-        let captured = now.checked_sub(age).unwrap_or(now);
+        let captured = MonotonicClock::now().instant_of(captured_ns);
         let frame = Frame::new(
             self.state.id,
             self.state.kind,
@@ -364,16 +298,6 @@ impl Drop for Track {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn monotonic_ns() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a valid out-pointer; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 fn parse_ip(text: &str) -> Result<IpAddr, EngineError> {

@@ -81,6 +81,11 @@ impl Worker {
                 self.states.insert(id, state);
                 self.core.create_peer(id, options, now);
             }
+            Command::CreateReceiver { id, inbox, state } => {
+                self.states.insert(id, state);
+                self.core.create_receiver(id, inbox, now);
+            }
+            Command::RequestKeyframe { id } => self.core.request_keyframe(id, now, out),
             Command::AcceptOffer { id, sdp, reply } => {
                 // Whoever waited for a reply may have given up; then it is of no use to anybody.
                 let _ = reply.send(self.core.accept_offer(id, &sdp, now, out));

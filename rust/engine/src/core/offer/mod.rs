@@ -3,7 +3,10 @@
 //! str0m answers whatever it is asked, as far as it can: it would receive where the browser
 //! offers to send, and would answer a video section without a common codec with an empty list.
 //! So an offer is rewritten before str0m sees it: one section of a kind is sent to, the others
-//! are inactive, and lines that only matter for receiving are left out.
+//! are inactive, and lines that only matter for receiving are left out. For peers that receive,
+//! see [`receive`].
+
+pub mod receive;
 
 use str0m::media::Mid;
 
@@ -20,7 +23,7 @@ const MAX_CANDIDATES: usize = 32;
 
 const DIRECTIONS: [&str; 4] = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"];
 
-/// Lines about what the browser sends. It sends nothing to this engine yet.
+/// Lines about what the browser sends, which is nothing to a peer that sends.
 const RECEIVE_ONLY: [&str; 6] = [
     "a=ssrc:",
     "a=ssrc-group:",
@@ -253,5 +256,4 @@ fn split(sdp: &str) -> Result<(Vec<&str>, Vec<Vec<&str>>), EngineError> {
 }
 
 #[cfg(test)]
-#[path = "offer_tests.rs"]
 mod tests;
