@@ -85,7 +85,7 @@ class Library:
 
     def _look_at(self, path: Path) -> tuple[tuple[int, int], Recording] | None:
         try:
-            status = path.stat()
+            status = path.lstat()  # a link is none of ours, and might lead anywhere
             stamp = status.st_size, status.st_mtime_ns
             before = self._known.get(path.name)
             if before is not None and before[0] == stamp:

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request  # noqa: TC002 - FastAPI reads it from the signature
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from icey.recording.library import Library
 from icey.server.auth import offered_tokens
 from icey.server.links import SignedLinks
+from icey.server.ranges import range_counts
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
     from fastapi import FastAPI
+    from starlette.types import Receive, Scope, Send
 
     from icey.recording.library import Recording
     from icey.server.auth import AccessToken
@@ -39,6 +42,19 @@ class _Found:
     status: os.stat_result
 
 
+class _File(FileResponse):
+    """A file, or the parts of it that were asked for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        asked = Headers(scope=scope).get("range")
+        size = self.stat_result.st_size if self.stat_result is not None else 0
+        if asked is not None and not range_counts(scope["method"], asked, size):
+            rest = [(name, value) for name, value in scope["headers"] if name != b"range"]
+            scope = {**scope, "headers": rest}
+        await super().__call__(scope, receive, send)
+
+
 class Artifacts:
     """The folder of recordings as browsers see it.
 
@@ -52,28 +68,37 @@ class Artifacts:
         self._token = token
         self._library = Library(folder)
         self._links = SignedLinks()
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[tuple[list[Recording], list[str]]] | None = None
 
     def add_to(self, app: FastAPI) -> None:
         """Add the route of the files."""
 
         @app.api_route("/artifacts/{path:path}", methods=["GET", "HEAD"])
-        async def artifact(request: Request, path: str) -> FileResponse:
+        async def artifact(request: Request, path: str) -> _File:
             return await self._serve(request, path)
 
     async def list_json(self) -> dict[str, Any]:
         """Return the answer of ``GET /api/recordings``."""
-        warnings = []
-        recordings: list[Recording] = []
-        try:
-            recordings = await asyncio.to_thread(self._library.list_recordings)
-        except OSError as error:
-            log.warning("the recordings cannot be listed: %s", error)
-            warnings.append(f"the folder of recordings cannot be read: {error.strerror}")
+        # However many ask, one list is made at a time, and one more for all who came meanwhile:
+        # who asks because a recording is finished must not get a list that was begun before.
+        if self._next is None:
+            self._next = asyncio.create_task(self._list())
+        recordings, warnings = await asyncio.shield(self._next)
         return {
             "status": "ok",
             "recordings": [self._entry(recording) for recording in recordings],
             "warnings": warnings,
         }
+
+    async def _list(self) -> tuple[list[Recording], list[str]]:
+        async with self._turn:
+            self._next = None
+            try:
+                return await asyncio.to_thread(self._library.list_recordings), []
+            except OSError as error:
+                log.warning("the recordings cannot be listed: %s", error)
+                return [], [f"the folder of recordings cannot be read: {error.strerror}"]
 
     def _entry(self, recording: Recording) -> dict[str, Any]:
         codecs = [c for c in (recording.video_codec, recording.audio_codec) if c]
@@ -92,7 +117,7 @@ class Artifacts:
             "url": self._links.sign(path) if self._token.required else path,
         }
 
-    async def _serve(self, request: Request, path: str) -> FileResponse:
+    async def _serve(self, request: Request, path: str) -> _File:
         offered = offered_tokens(request.headers.raw, request.scope["query_string"])
         admitted = not self._token.required or any(map(self._token.admits, offered))
         if not admitted and not self._links.opens(
@@ -102,7 +127,7 @@ class Artifacts:
         found = await asyncio.to_thread(_find, self._folder, path)
         if found is None:
             raise HTTPException(404)
-        return FileResponse(
+        return _File(
             found.path,
             stat_result=found.status,
             media_type=CONTENT_TYPES[found.path.suffix],
@@ -115,18 +140,23 @@ class Artifacts:
 def _find(folder: Path, path: str) -> _Found | None:
     """Find a file below a folder; None for whatever is not one of the files that are served."""
     parts = path.split("/")
-    if any(not part or part.startswith(".") or "\\" in part or "\0" in part for part in parts):
+    if any(not part or _hidden(part) or "\\" in part or "\0" in part for part in parts):
         return None
     wanted = folder.joinpath(*parts)
     if wanted.suffix not in CONTENT_TYPES:
         return None
     try:
-        real = wanted.resolve(strict=True)
-        if not real.is_relative_to(folder.resolve(strict=True)):  # a symbolic link leads out
-            return None
+        real, root = wanted.resolve(strict=True), folder.resolve(strict=True)
         status = real.stat()
     except (OSError, ValueError, RuntimeError):  # not there, not a name, a loop of links
+        return None
+    # A symbolic link may lead on, but to nothing that could not be asked for by its own name.
+    if not real.is_relative_to(root) or any(map(_hidden, real.relative_to(root).parts)):
         return None
     if not stat.S_ISREG(status.st_mode) or real.suffix != wanted.suffix:
         return None
     return _Found(real, status)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
