@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -13,11 +14,12 @@ from icey.preflight.finding import Finding, failed, passed, warned
 
 if TYPE_CHECKING:
     from icey.config.model import Settings
+    from icey.preflight.running import Running
 
 __all__ = ["check_record_dir", "check_web_root", "web_root"]
 
 _LOW_DISK_BYTES = 1024**3
-"""Below a GiB of free space a recording is about to be cut short: an hour at 2 Mbit/s needs it."""
+"""With less than a GiB to write, a recording is about to end: an hour at 2 Mbit/s needs that."""
 
 
 def web_root(settings: Settings) -> Path:
@@ -59,11 +61,12 @@ def _writers(settings: Settings) -> list[tuple[str, Path, str]]:
     return [(name, path, f"{prefix}.{name}.dir") for name, enabled, path in kinds if enabled]
 
 
-def check_record_dir(settings: Settings) -> Finding:
+def check_record_dir(settings: Settings, running: Running | None = None) -> Finding:
     """Write, flush and delete a file in each folder that will be written to.
 
     Folders made for it are removed again: the doctor leaves no trace, and in a mode that writes
-    nothing no folder is touched at all.
+    nothing no folder is touched at all. A server that runs leaves them: a recording may be about to
+    begin in them.
     """
     writers = _writers(settings)
     if not writers:
@@ -71,30 +74,51 @@ def check_record_dir(settings: Settings) -> Finding:
     free = []
     for name, path, setting in writers:
         try:
-            free.append(_write_in(path))
+            free.append(_write_in(path, keep=running is not None))
         except OSError as error:
-            return failed(
-                f"cannot write {name} to ",
-                path,
-                f" ({error.strerror}): make it a folder that this user may write to, or choose "
-                f"another with {setting}",
-            )
+            advice = f"{_ADVICE.get(error.errno or 0, _OTHER_ADVICE)}, or choose another folder"
+            reason = error.strerror or type(error).__name__
+            return failed(f"cannot write {name} to ", path, f" ({reason}): {advice} with {setting}")
     detail = [part for _, path, _ in writers for part in (path, " ")]
-    least = min(free)
-    floor = settings.media.record.min_free_bytes
-    if settings.media.mode == "record" and least < floor:
+    floor = settings.media.record.min_free_bytes if settings.media.mode == "record" else 0
+    return _judge_room(detail, min(free), floor)
+
+
+_ADVICE = {
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room in this user's quota",
+    errno.EROFS: "mount its disk for writing",
+    errno.ENOTDIR: "remove the file that is in its way",
+    errno.EACCES: "let this user write there (chown, chmod)",
+    errno.EPERM: "let this user write there (chown, chmod)",
+    errno.ELOOP: "remove the symbolic link that leads to itself",
+}
+_OTHER_ADVICE = "make it a folder that this user may write to"
+
+
+def _judge_room(detail: list[str | Path], free: int, floor: int) -> Finding:
+    """Judge how many bytes there are to write, above those that are to stay free."""
+    if free < floor:
         return failed(
             *detail,
-            f"has {least // 1024**2} MiB left, and {floor // 1024**2} MiB are to stay free: make "
-            "room, choose another disk with --record-dir, or lower media.record.minFreeBytes",
+            f"has {free // 1024**2} MiB left, and {floor // 1024**2} MiB are to stay free: make "
+            "room, choose another disk with --record-dir or media.recordDir, or lower "
+            "media.record.minFreeBytes",
         )
-    if least < _LOW_DISK_BYTES:
-        return warned(*detail, f"has {least // 1024**2} MiB left: make room, or recordings stop")
-    return passed(*detail, f"writable, {least // 1024**3} GiB free")
+    if free - floor < _LOW_DISK_BYTES:
+        stop = f" at {floor // 1024**2} MiB" if floor else ""
+        return warned(
+            *detail, f"has {free // 1024**2} MiB left: make room, or recordings stop{stop}"
+        )
+    return passed(*detail, f"writable, {free // 1024**3} GiB free")
 
 
-def _write_in(folder: Path) -> int:
+def _write_in(folder: Path, *, keep: bool) -> int:
     """Write a file in a folder, as a recording would; return the bytes that stay free.
+
+    Args:
+        folder: where.
+        keep: whether folders that were made for it stay.
 
     Raises:
         OSError: the folder cannot be made, or the file not written.
@@ -107,7 +131,8 @@ def _write_in(folder: Path) -> int:
             os.fsync(file.fileno())
         return shutil.disk_usage(folder).free
     finally:
-        _remove(made)
+        if not keep:
+            _remove(made)
 
 
 def _make(folder: Path) -> list[Path]:
@@ -120,8 +145,9 @@ def _make(folder: Path) -> list[Path]:
     made: list[Path] = []
     try:
         for path in reversed(missing):
-            path.mkdir()
-            made.insert(0, path)
+            with suppress(FileExistsError):  # a recording made it at the same moment
+                path.mkdir()
+                made.insert(0, path)
     except OSError:
         _remove(made)
         raise

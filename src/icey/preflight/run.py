@@ -35,7 +35,7 @@ CHECKS: dict[str, _Check] = {
     "web_root": lambda settings, _running: check_web_root(settings),
     "ports": check_ports,
     "source": check_source,
-    "record_dir": lambda settings, _running: check_record_dir(settings),
+    "record_dir": check_record_dir,
     "tls": lambda settings, _running: check_tls(settings),
     "turn": lambda settings, _running: check_turn(settings),
     "intelligence": lambda settings, _running: check_intelligence(settings),

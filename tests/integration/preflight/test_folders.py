@@ -3,6 +3,7 @@
 The tests may run as root, whom no mode of a folder stops: a file stands in the way instead.
 """
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -20,10 +21,12 @@ from icey.config.model import (
 )
 from icey.preflight.finding import render
 from icey.preflight.folders import check_record_dir, check_web_root
+from icey.preflight.running import Running
 
 
-def recording(folder):
-    return Settings(media=MediaSettings(mode="record", record_dir=folder))
+def recording(folder, **record):
+    media = MediaSettings(mode="record", record_dir=folder, record=RecordSettings(**record))
+    return Settings(media=media)
 
 
 def shown(finding):
@@ -68,21 +71,78 @@ def test_disk_without_room(tmp_path):
     assert "media.record.minFreeBytes" in detail
 
 
-def test_read_only_mount(tmp_path):
-    """A folder on a read-only file system fails."""
-    folder = tmp_path / "ro"
+@contextlib.contextmanager
+def mounted(folder, options):
+    """A small file system of its own, where this user may mount one."""
     folder.mkdir()
     mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro", "none", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, check=False
     )
     if mount.returncode:
-        pytest.skip("this user may not mount, so nothing here is read-only")
+        pytest.skip("this user may not mount, so there is no disk to test with")
     try:
-        result, detail = shown(check_record_dir(recording(folder)))
+        yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+def test_read_only_mount(tmp_path):
+    """A folder on a read-only file system fails, and says that it is that."""
+    with mounted(tmp_path / "ro", "ro") as folder:
+        result, detail = shown(check_record_dir(recording(folder)))
     assert result == "fail"
     assert "Read-only file system" in detail
+    assert "mount its disk for writing" in detail
+
+
+def test_full_disk(tmp_path):
+    """A disk on which not one byte can be written fails, and says to make room."""
+    with mounted(tmp_path / "full", "size=64k") as folder:
+        with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 4096)
+        settings = recording(folder, min_free_bytes=0)
+        result, detail = shown(check_record_dir(settings))
+        left = [path.name for path in folder.iterdir()]
+    assert result == "fail"
+    assert "No space left on device): make room" in detail
+    assert left == ["filler"]
+
+
+@pytest.mark.parametrize(
+    ("floor", "result", "words"),
+    [
+        (0, "warn", "recordings stop"),
+        (2**20, "warn", "recordings stop at 1 MiB"),
+        (2**23, "fail", "8 MiB are to stay free"),
+    ],
+)
+def test_small_disk(tmp_path, floor, result, words):
+    """A disk that is about to be too small warns; one that is fails."""
+    with mounted(tmp_path / "small", "size=4m") as folder:
+        found, detail = shown(check_record_dir(recording(folder, min_free_bytes=floor)))
+    assert found == result
+    assert words in detail
+
+
+def test_folder_of_a_running_server(tmp_path):
+    """A running server leaves the folder where it was: a recording may be about to begin there."""
+    folder = tmp_path / "a" / "b"
+    assert check_record_dir(recording(folder), Running()).result == "pass"
+    assert list(folder.iterdir()) == []
+
+
+def test_folder_made_by_a_recording_meanwhile(tmp_path, monkeypatch):
+    """A folder that a recording makes in the middle of the check is no failure, and it stays."""
+    folder, mkdir = tmp_path / "r", Path.mkdir
+
+    def after_somebody_else(path):
+        mkdir(path)
+        mkdir(path)
+
+    monkeypatch.setattr(Path, "mkdir", after_somebody_else)
+    assert check_record_dir(recording(folder)).result == "pass"
+    assert folder.is_dir()
 
 
 def test_folder_without_permission(tmp_path):
