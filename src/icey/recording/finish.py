@@ -9,6 +9,7 @@ struck out, and a copy with the index in front takes the name only when it is on
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -21,21 +22,32 @@ if TYPE_CHECKING:
 
     from icey.recording.boxes import Box, ParameterSets
 
-__all__ = ["FASTSTART_BYTES", "TEMPORARY", "finish_file", "take_name"]
+__all__ = ["FASTSTART_BYTES", "FULL", "TEMPORARY", "finish_file", "take_name"]
 
-FASTSTART_BYTES = 128 << 20
-"""Up to this size the index is moved to the front, by a copy that takes a fraction of a second."""
+log = logging.getLogger(__name__)
+
+FASTSTART_BYTES = 64 << 20
+"""Up to this size the index is moved to the front, by a copy that takes a second on a slow disk."""
 
 TEMPORARY = ".tmp"
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
-def finish_file(written: Path, final: Path, largest: ParameterSets | None) -> None:
+
+def finish_file(
+    written: Path,
+    final: Path,
+    largest: ParameterSets | None,
+    *,
+    faststart_bytes: int = FASTSTART_BYTES,
+) -> None:
     """Give a closed recording its final form and its name; `final` must not be there yet.
 
     Args:
         written: what FFmpeg left.
         final: the name to take; in the same folder.
         largest: what the header has to say of the picture, None to leave it as it is.
+        faststart_bytes: move the index to the front of files up to this size.
 
     Raises:
         OSError: the disk refuses; `written` is still there and can be played.
@@ -44,7 +56,7 @@ def finish_file(written: Path, final: Path, largest: ParameterSets | None) -> No
         _declare(written, largest)
     size = written.stat().st_size
     room = shutil.disk_usage(written.parent).free
-    if size <= FASTSTART_BYTES and room > 2 * size:
+    if size <= faststart_bytes and room > 2 * size:
         ahead = written.with_name(written.name + TEMPORARY)
         try:
             if _index_in_front(written, ahead):
@@ -52,6 +64,10 @@ def finish_file(written: Path, final: Path, largest: ParameterSets | None) -> No
                 written.unlink()
                 sync_folder(final.parent)
                 return
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            log.info("%s keeps its index at the end: %s", final.name, error)
         finally:
             ahead.unlink(missing_ok=True)
     with written.open("rb") as file:
@@ -82,6 +98,7 @@ def _layout(path: Path) -> dict[bytes, Box]:
 
 def _declare(path: Path, sets: ParameterSets) -> None:
     """Write the index once more, behind itself, with these parameter sets."""
+    length = path.stat().st_size
     old = _layout(path).get(b"moov")
     if old is None:
         return
@@ -91,10 +108,17 @@ def _declare(path: Path, sets: ParameterSets) -> None:
         new = with_parameter_sets(moov, sets)
         if new == moov:
             return
-        file.seek(0, os.SEEK_END)
-        file.write(new)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.seek(0, os.SEEK_END)
+            file.write(new)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            log.info("%s keeps the size of its first picture: %s", path.name, error)
+            os.truncate(path, length)
+            return
         file.seek(old.start + 4)
         file.write(b"free")
         file.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
+import struct
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -57,7 +58,8 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, tuple[tuple[int, int], Recording]] = {}
+        # By name: size and time of change, and what was found then, None for nothing.
+        self._known: dict[str, tuple[tuple[int, int], Recording | None]] = {}
         self._lock = threading.Lock()
 
     def list_recordings(self) -> list[Recording]:
@@ -75,7 +77,7 @@ class Library:
                 if entry is not None:
                     known[path.name] = entry
             self._known = known
-            recordings = [recording for _, recording in known.values()]
+            recordings = [found for _, found in known.values() if found is not None]
         return sorted(recordings, key=lambda r: (r.start, r.name), reverse=True)
 
     def _files(self) -> list[Path]:
@@ -83,17 +85,16 @@ class Library:
             return []
         return [path for path in self._folder.iterdir() if parse_name(path.name) is not None]
 
-    def _look_at(self, path: Path) -> tuple[tuple[int, int], Recording] | None:
+    def _look_at(self, path: Path) -> tuple[tuple[int, int], Recording | None] | None:
         try:
             status = path.lstat()  # a link is none of ours, and might lead anywhere
             stamp = status.st_size, status.st_mtime_ns
             before = self._known.get(path.name)
             if before is not None and before[0] == stamp:
                 return before
-            recording = _probe(path, status)
+            return stamp, _probe(path, status)
         except FileNotFoundError:  # removed meanwhile
             return None
-        return None if recording is None else (stamp, recording)
 
 
 def _probe(path: Path, status: os.stat_result) -> Recording | None:
@@ -122,7 +123,7 @@ def _probe(path: Path, status: os.stat_result) -> Recording | None:
             )
     except FileNotFoundError:
         raise
-    except (FFmpegError, OSError) as error:
+    except (FFmpegError, OSError, struct.error) as error:
         log.warning("%s cannot be read as a recording: %s", path.name, error)
         return None
 

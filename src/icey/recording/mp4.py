@@ -6,18 +6,18 @@ loses the last fragment and no more; at the end it gets the index of an ordinary
 
 from __future__ import annotations
 
-import fcntl
-import io
+import errno
 import logging
-import os
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
-from av.error import FFmpegError
+from av.error import FFmpegError, InvalidDataError
 
 from icey.errors import RecordingError
+from icey.recording.nal import open_unit, parameter_sets
+from icey.recording.sink import FileSink
 from icey.recording.sound import AacSound, OpusSound
 from icey.recording.timeline import VIDEO_CLOCK
 
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from icey.recording.sound import SoundFormat
 
-__all__ = ["FRAGMENT_US", "PartFile", "lock"]
+__all__ = ["FRAGMENT_US", "PartFile"]
 
 log = logging.getLogger(__name__)
+
+VIDEO_TIME = Fraction(1, VIDEO_CLOCK)
 
 SOUNDS: dict[SoundFormat, type[OpusSound | AacSound]] = {"opus": OpusSound, "aac": AacSound}
 
@@ -62,47 +64,48 @@ class PartFile:
 
     def __init__(self, path: Path, *, video: bytes | None, sound: SoundFormat | None) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self._output = _Output(self._descriptor)
+        self._sink = FileSink(path)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._container = av.open(self._output, "w", format="mp4", options=OPTIONS)
-            self._video = None if video is None else self._add_video(video)
-            self._sound = None if sound is None else SOUNDS[sound](self._container)
+            with _ffmpeg():
+                self._container = av.open(self._sink, "w", format="mp4", options=OPTIONS)
+                self._video = None if video is None else self._add_video(video)
+                self._sound = None if sound is None else SOUNDS[sound](self._container)
         except BaseException:
-            os.close(self._descriptor)
+            self._sink.release()
             path.unlink(missing_ok=True)
             raise
-        self.has_sound = sound is not None
-        self.has_video = video is not None
 
     def write_video(self, access_unit: bytes, at: int, duration: int, *, keyframe: bool) -> None:
         """Add an access unit; times in 1/90000 s.
 
         Raises:
             OSError: the disk refuses.
-            FFmpegError: it is not H.264.
+            InvalidDataError: it is not H.264.
+            RecordingError: FFmpeg refuses for another reason.
         """
         if self._video is None:
             return
         packet = av.Packet(access_unit)
         packet.stream = self._video
-        packet.time_base = Fraction(1, VIDEO_CLOCK)
+        packet.time_base = VIDEO_TIME
         packet.pts = packet.dts = at
         packet.duration = duration
         packet.is_keyframe = keyframe
-        with self._errors():
+        with _ffmpeg():
             self._container.mux_one(packet)
+        self._sink.check()
 
     def write_sound(self, opus: bytes, at: int, samples: int) -> None:
         """Add an Opus packet, in the order of their times; times in 1/48000 s.
 
         Raises:
             OSError: the disk refuses.
+            RecordingError: FFmpeg does.
         """
         if self._sound is not None:
-            with self._errors():
+            with _ffmpeg():
                 self._sound.write(opus, at, samples)
+            self._sink.check()
 
     def sync(self) -> None:
         """Have the disk keep what was written.
@@ -110,119 +113,57 @@ class PartFile:
         Raises:
             OSError: the disk refuses.
         """
-        os.fdatasync(self._descriptor)
+        self._sink.sync()
 
     def is_in_place(self) -> bool:
         """Whether the name still leads to this file: somebody may have removed the folder."""
-        try:
-            named = self.path.stat()
-        except OSError:
-            return False
-        mine = os.fstat(self._descriptor)
-        return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
+        return self._sink.is_in_place()
 
     @property
     def size_bytes(self) -> int:
         """Bytes written so far."""
-        return os.fstat(self._descriptor).st_size
+        return self._sink.size
 
     def close(self) -> None:
         """Write the index. What is on the disk stays locked until `release`.
 
         Raises:
             OSError: the disk refuses; the fragments are there all the same.
+            RecordingError: FFmpeg does; likewise.
         """
-        with self._errors():
+        with _ffmpeg():
             if self._sound is not None:
                 self._sound.end()
             self._container.close()
+        self._sink.check()
 
     def abandon(self) -> None:
-        """Close after an error: what is on the disk stays as it is."""
-        # FFmpeg would write the index now, over what can be read without it.
-        self._output.discards = True
+        """Close after an error: the fragments are on the disk, and nothing is added to them."""
+        self._sink.freeze(OSError(errno.ECANCELED, "the recording was given up"))
         try:
             self._container.close()
         except (OSError, FFmpegError) as error:
-            log.debug("%s gets no index: %s", self.path.name, error)
+            log.debug("%s has no index of its own: %s", self.path.name, error)
 
     def release(self) -> None:
         """Let go of the file."""
-        os.close(self._descriptor)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Let the disk's own error through, whatever FFmpeg makes of it."""
-        try:
-            yield
-        except FFmpegError as error:
-            if self._output.error is not None:
-                raise self._output.error from error
-            raise
+        self._sink.release()
 
     def _add_video(self, access_unit: bytes) -> VideoStream:
-        with av.open(io.BytesIO(access_unit), format="h264") as probe:
-            if not probe.streams.video or not probe.streams.video[0].codec_context.width:
-                raise RecordingError("the browser's H.264 cannot be put into an MP4 as it is")
+        if parameter_sets(access_unit, None) is None:
+            raise RecordingError("the browser's H.264 cannot be put into an MP4 as it is")
+        with open_unit(access_unit) as probe:
             stream = self._container.add_stream_from_template(probe.streams.video[0])
-        stream.time_base = Fraction(1, VIDEO_CLOCK)
+        stream.time_base = VIDEO_TIME
         return stream
 
 
-class _Output:
-    """What FFmpeg writes into: a descriptor, and a way to take nothing more.
-
-    Attributes:
-        discards: whether what comes is thrown away.
-        error: what the disk said when it refused; from then on nothing is written.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._at = 0
-        self.discards = False
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        """Write all of it.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-        rest = memoryview(data)
-        while rest and not self.discards:
-            try:
-                written = os.pwrite(self._descriptor, rest, self._at)
-            except OSError as error:
-                self.error, self.discards = error, True
-                raise
-            self._at += written
-            rest = rest[written:]
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to where the next write goes."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence)
-        if base is None:
-            base = os.fstat(self._descriptor).st_size
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        """Where the next write goes."""
-        return self._at
-
-
-def lock(path: Path) -> int | None:
-    """Lock a file for reading and writing; its descriptor, or None where somebody writes it.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+@contextmanager
+def _ffmpeg() -> Iterator[None]:
+    """Let errors of disk and data through, and give FFmpeg's own a name."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        yield
+    except (OSError, InvalidDataError):
+        raise
+    except FFmpegError as error:
+        raise RecordingError(f"FFmpeg cannot write this: {error}", detail=str(error)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
@@ -13,9 +13,21 @@ from icey.recording.boxes import ParameterSets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["annex_b", "nal_units", "parameter_sets"]
+    from av.container import InputContainer
+
+__all__ = ["MAX_PIXELS", "annex_b", "nal_units", "open_unit", "parameter_sets"]
 
 SPS, PPS = 7, 8  # H.264 table 7-1
+
+MAX_PIXELS = 36_864 * 256
+"""Of a picture: what level 5.1 allows (table A-1), 4096x2304. A few bytes of a sender can announce
+a picture of 16384x16384, for which a decoder would allocate 400 MB."""
+
+LONGEST_SIDE = 16_384
+"""px; the header has 16 bits for it, and no decoder shows more."""
+
+SETS_WITHIN = 4096
+"""Bytes of a keyframe in which its parameter sets are looked for."""
 
 
 def nal_units(access_unit: bytes) -> Iterator[bytes]:
@@ -39,6 +51,18 @@ def annex_b(sample: bytes) -> bytes:
     return b"".join(units)
 
 
+def open_unit(access_unit: bytes) -> InputContainer:
+    """Have FFmpeg look at one access unit, within `MAX_PIXELS`.
+
+    Raises:
+        FFmpegError: it is not H.264.
+    """
+    limit = {"max_pixels": str(MAX_PIXELS)}
+    # PyAV's stub has the wrong type for what is a dictionary for each stream.
+    options: Any = [limit]
+    return av.open(io.BytesIO(access_unit), "r", format="h264", stream_options=options)
+
+
 def parameter_sets(access_unit: bytes, known: ParameterSets | None) -> ParameterSets | None:
     """Read the parameter sets of a keyframe.
 
@@ -48,10 +72,13 @@ def parameter_sets(access_unit: bytes, known: ParameterSets | None) -> Parameter
             is only asked about new ones.
 
     Returns:
-        None where there are none, or where FFmpeg makes nothing of them.
+        None where there are none, where FFmpeg makes nothing of them, or where the picture is
+        too large.
     """
     # The sets come first; a slice of a keyframe is long, and is not looked through.
-    units = [unit for unit in nal_units(access_unit[:4096]) if unit]
+    units = [unit for unit in nal_units(access_unit[:SETS_WITHIN]) if unit]
+    if len(access_unit) > SETS_WITHIN:
+        units = units[:-1]  # it is cut off
     sequence = next((unit for unit in units if unit[0] & 31 == SPS), None)
     picture = next((unit for unit in units if unit[0] & 31 == PPS), None)
     if sequence is None or picture is None or len(sequence) < 4:
@@ -59,9 +86,11 @@ def parameter_sets(access_unit: bytes, known: ParameterSets | None) -> Parameter
     if known is not None and (known.sequence, known.picture) == (sequence, picture):
         return known
     try:
-        with av.open(io.BytesIO(access_unit), format="h264") as container:
+        with open_unit(access_unit) as container:
             context = container.streams.video[0].codec_context
-            size = context.width, context.height
+            width, height = context.width, context.height
     except (FFmpegError, IndexError):
         return None
-    return ParameterSets(sequence, picture, *size) if all(size) else None
+    if not 0 < width * height <= MAX_PIXELS or max(width, height) > LONGEST_SIDE:
+        return None
+    return ParameterSets(sequence, picture, width, height)

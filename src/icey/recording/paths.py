@@ -30,8 +30,9 @@ MAX_PEER_CHARACTERS = 64
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _NAME = re.compile(
-    r"(?P<peer>[A-Za-z0-9_-]+)-(?P<date>\d{8}T\d{6})\.(?P<ms>\d{3})Z(?:-\d+)?"
-    r"(?P<recovered>\.recovered)?\.mp4"
+    r"(?P<peer>[A-Za-z0-9_-]+)-(?P<date>\d{8}T\d{6})\.(?P<ms>\d{3})Z(?:-\d+)*"
+    r"(?P<recovered>\.recovered)?\.mp4",
+    re.ASCII,
 )
 
 
@@ -48,9 +49,10 @@ def safe_peer(peer: str) -> str:
     """Cut a peer's name down to characters that are safe in a file name on every system.
 
     Letters and digits of ASCII, ``_`` and ``-``; never empty, 64 characters at most. No dots, so
-    that neither a hidden file nor a second ending can come of a name.
+    that neither a hidden file nor a second ending can come of a name, and no ``-`` in front, which
+    programs take for a flag.
     """
-    return _UNSAFE.sub("_", peer)[:MAX_PEER_CHARACTERS] or "peer"
+    return _UNSAFE.sub("_", peer)[:MAX_PEER_CHARACTERS].lstrip("-") or "peer"
 
 
 def name_recording(peer: str, start: datetime, *, again: int = 0) -> str:

@@ -11,6 +11,7 @@ from av.error import FFmpegError
 
 from icey.media.encode import VideoEncoder
 from icey.media.scale import Scaler, matrix_of
+from icey.recording.nal import MAX_PIXELS
 from icey.recording.timeline import SECOND_NS, VIDEO_CLOCK
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class PictureWay(Protocol):
 
     transcoding: bool
     codec: str
+    needs_keyframe: bool
 
     def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
         """Take a frame and its time; yield access units, their times, and whether they are IDR."""
@@ -46,6 +48,7 @@ class Copied:
 
     transcoding = False
     codec = "h264"
+    needs_keyframe = False
 
     def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
         """Pass it on."""
@@ -72,6 +75,7 @@ class Transcoded:
         self._decoder = decoder
         self.codec = codec
         self._decoder.thread_count = 1
+        self._decoder.options = {"max_pixels": str(MAX_PIXELS)}
         self._video = video
         self._scaler = Scaler(video.width, video.height)
         self._encoder: VideoEncoder | None = None
@@ -79,21 +83,22 @@ class Transcoded:
         self._last_ns: int | None = None
         self._key_ns = 0
         self._key_due = True
-        self._broken = False
+        self.needs_keyframe = False
 
     def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
         """Decode, scale, encode; a frame that cannot be decoded is left out."""
-        if self._broken and not frame.keyframe:
+        if self.needs_keyframe and not frame.keyframe:
             return
         packet = av.Packet(frame.data)
         packet.pts = packet.dts = at_ns
         packet.time_base = Fraction(1, SECOND_NS)
         try:
             pictures = self._decoder.decode(packet)
-            self._broken = False
+            self.needs_keyframe = False
         except FFmpegError as error:
-            self._broken = True  # what follows leans on it
-            log.info("a picture cannot be decoded: %s", error)
+            if not self.needs_keyframe:  # else the log has it
+                log.info("a picture cannot be decoded: %s", error)
+            self.needs_keyframe = True  # what follows leans on it
             return
         for picture in pictures:
             if picture.pts is not None:

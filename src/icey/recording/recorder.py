@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +16,6 @@ from icey.recording.disk import check_room, explained
 from icey.recording.events import (
     RecordingEnded,
     RecordingFailed,
-    RecordingFinished,
     RecordingStarted,
 )
 from icey.recording.picture import Copied, Transcoded
@@ -41,8 +41,12 @@ PULL_SECONDS = 0.2
 LOOK_SECONDS = 1.0
 """How often disk and folder are looked at, and a keyframe is asked for where one is due."""
 
-EARLY_PACKETS = 50
-"""Packets of sound kept from before the first picture, whose own packets take longer to come."""
+HELD_PACKETS = 150
+"""Packets of sound that wait for their place in time: before the first picture, whose own packets
+take longer to come, in the second after it, and after a pause."""
+
+HEARD_PACKETS = 25
+"""Packets of sound that the next segment may want as well: they come before their picture."""
 
 State = Literal["waiting", "recording", "ended"]
 
@@ -107,7 +111,9 @@ class Recorder:
         self._timeline = Timeline(has_video=video is not None)
         self._picture: PictureWay | None = None if video is None else self._way_for(video)
         self._take: Take | None = None
-        self._early: deque[Frame] = deque(maxlen=EARLY_PACKETS)
+        self._closing: Take | None = None
+        self._held: deque[Frame] = deque(maxlen=HELD_PACKETS)
+        self._heard: deque[tuple[int, bytes]] = deque(maxlen=HEARD_PACKETS)
         self._cut_due = False
         self._bytes_before = self._gaps = self._lost = 0
         self._frames = [0, 0]
@@ -133,14 +139,14 @@ class Recorder:
     def stats(self) -> RecordingStats:
         """How it fares now."""
         take = self._take
-        written = [0, 0] if take is None else [take.pictures, take.packets]
+        open_takes = [one for one in (self._closing, take) if one is not None]
         return RecordingStats(
             file="" if take is None else take.name,
             state=self._state,
             seconds=0.0 if take is None else take.seconds,
-            bytes=self._bytes_before + (0 if take is None else take.size_bytes),
-            frames_video=self._frames[0] + written[0],
-            frames_audio=self._frames[1] + written[1],
+            bytes=self._bytes_before + sum(one.size_bytes for one in open_takes),
+            frames_video=self._frames[0] + sum(one.pictures for one in open_takes),
+            frames_audio=self._frames[1] + sum(one.packets for one in open_takes),
             frames_lost=self._lost,
             gaps=self._gaps,
             transcoding=self._picture is not None and self._picture.transcoding,
@@ -172,23 +178,37 @@ class Recorder:
         self._finish()
 
     def _give_up(self, reason: str) -> None:
-        take, self._take = self._take, None
-        if take is not None:
-            # Whatever is on the disk is kept, in the form that the disk still allows.
-            try:
-                for event in take.rescue():
-                    self._on_event(event)
-            except OSError:
-                log.exception("%s stays as it is on the disk", take.part.name)
+        takes = (self._closing, self._take)
+        self._closing = self._take = None
+        for take in takes:
+            if take is not None:
+                self._save(take)
         self._on_event(RecordingFailed(reason))
 
+    def _save(self, take: Take) -> None:
+        """Finish a file, or else keep what is on the disk in the form that it still allows."""
+        try:
+            finished: list[RecordingEvent] = [take.finish()]
+        except (OSError, RecordingError) as error:
+            log.info("%s cannot be finished: %s", take.part.name, error)
+            try:
+                finished = take.rescue()
+            except OSError:
+                log.exception("%s stays as it is on the disk", take.part.name)
+                return
+        for event in finished:
+            self._on_event(event)
+
     def _pull(self) -> bool:
+        closing = self._closing
         frames = self._source.pull()
         for frame in frames:
             if frame.kind == "video":
                 self._take_picture(frame)
             else:
                 self._take_sound(frame)
+        if closing is not None and closing is self._closing:  # what belongs to it has come by now
+            self._complete(closing, quickly=True)
         if self._take is not None:
             self._take.keep_up()
         return bool(frames)
@@ -200,35 +220,60 @@ class Recorder:
             self._finish()  # the sender has changed over to another codec
             self._picture = self._way_for(frame.codec)
         if self._cut_due and frame.keyframe:
-            self._finish()
+            self._cut()
             self._picture.ask_keyframe()
-        for unit, time_ns, keyframe in self._picture.take(frame, at):
-            if self._take is None:
+        self._write_picture(self._picture, frame, at)
+
+    def _write_picture(self, picture: PictureWay, frame: Frame, at_ns: int) -> None:
+        for unit, time_ns, keyframe in picture.take(frame, at_ns):
+            take = self._take
+            if take is None:
                 if not keyframe:
                     continue
-                self._open(frame, unit, time_ns)
-            if self._take is not None:
-                self._take.add_picture(unit, time_ns, keyframe=keyframe)
+                take = self._open(frame, unit, time_ns)
+            if take is None:
+                self._picture = Transcoded(frame.codec, self._media.video)
+                self._write_picture(self._picture, frame, at_ns)
+                return
+            take.add_picture(unit, time_ns, keyframe=keyframe)
 
     def _take_sound(self, frame: Frame) -> None:
         at = self._timeline.audio(frame.timestamp, frame.arrived_ns, frame.report)
-        if self._take is None and self._picture is None and at is not None:
-            self._open(frame, None, at)
+        if self._picture is None and at is not None:
+            if self._cut_due:
+                self._cut()
+            if self._take is None:
+                self._open(frame, None, at)
         if self._take is None or at is None:
-            self._early.append(frame)
+            self._held.append(frame)
             return
-        if not self._take.has_sound:  # it was added in mid-call: another file, with a track for it
+        self._place_held()
+        self._add_sound(self._take, frame.data, at)
+
+    def _place_held(self, *, guess: bool = False) -> None:
+        while self._take is not None and self._held:
+            frame = self._held.popleft()
+            at = self._timeline.place(frame.timestamp, guess=guess)
+            if at is not None:
+                self._add_sound(self._take, frame.data, at)
+
+    def _add_sound(self, take: Take, opus: bytes, at_ns: int) -> None:
+        self._heard.append((at_ns, opus))
+        if self._closing is not None and at_ns < take.start_ns:
+            self._closing.add_sound(opus, at_ns)
+        elif take.has_sound:
+            take.add_sound(opus, at_ns)
+        else:  # it was added in mid-call: another file, with a track for it
             self._sound = True
             self._ask_for_cut()
-            return
-        self._take.add_sound(frame.data, at)
 
-    def _open(self, frame: Frame, unit: bytes | None, at_ns: int) -> None:
+    def _open(self, frame: Frame, unit: bytes | None, at_ns: int) -> Take | None:
+        """Begin a file; None where the access unit has to be encoded again for that."""
         check_room(self._make_folder(), self._settings.min_free_bytes)
         age = timedelta(microseconds=(time.monotonic_ns() - frame.arrived_ns) // 1000)
         sound = self._settings.audio if self._sound else None
         try:
-            self._take = Take(
+            take = Take(
                 self._folder,
                 self._peer_name,
                 datetime.now(UTC) - age,
@@ -239,32 +284,40 @@ class Recorder:
         except RecordingError as error:
             if self._picture is None or self._picture.transcoding:
                 raise
-            log.warning("%s; it is encoded again instead", error)
-            self._picture = Transcoded(frame.codec, self._media.video)
-            return
+            log.warning("%s: %s; it is encoded again", self._peer_name, error)
+            return None
+        self._take = take
         self._state = "recording"
         self._cut_due = False
-        self._on_event(RecordingStarted(self._take.name))
-        early, self._early = list(self._early), deque(maxlen=EARLY_PACKETS)
-        for packet in early:
-            at = self._timeline.audio(packet.timestamp, packet.arrived_ns, packet.report)
-            if at is not None and self._take.has_sound:
-                self._take.add_sound(packet.data, at)
+        self._on_event(RecordingStarted(take.name))
+        if take.has_sound:
+            for heard_ns, opus in self._heard:
+                take.add_sound(opus, heard_ns)
+        return take
+
+    def _cut(self) -> None:
+        """Let the next file begin. The sound of this one's last moments may still come."""
+        if self._closing is not None:
+            self._complete(self._closing, quickly=True)
+        self._closing, self._take = self._take, None
+        self._cut_due = False
 
     def _finish(self) -> None:
-        take, self._take = self._take, None
-        if take is None:
-            return
+        self._place_held(guess=True)
+        for take in (self._closing, self._take):
+            if take is not None:
+                self._complete(take)
+
+    def _complete(self, take: Take, *, quickly: bool = False) -> None:
+        finished = take.finish(quickly=quickly)
+        if take is self._take:
+            self._take = None
+        else:
+            self._closing = None
         self._cut_due = False
-        size = take.size_bytes
-        try:
-            seconds = take.finish()
-        except OSError:
-            self._take = take  # to be rescued
-            raise
         self._frames = [self._frames[0] + take.pictures, self._frames[1] + take.packets]
-        self._bytes_before += size
-        self._on_event(RecordingFinished(take.name, seconds))
+        self._bytes_before += take.size_bytes
+        self._on_event(finished)
 
     def _look_after(self) -> None:
         now = time.monotonic()
@@ -279,15 +332,13 @@ class Recorder:
             self._lost = self._source.stats().frames_lost
         except ClosedError:  # the call is over; `stop` follows
             return
+        if self._picture is not None and self._picture.needs_keyframe:
+            self._ask_for_keyframe()
         if self._take is None:
             return
+        check_room(self._folder, self._settings.min_free_bytes)
         if not self._take.is_in_place():
-            raise RecordingError("the folder of recordings is gone")
-        try:
-            check_room(self._folder, self._settings.min_free_bytes)
-        except RecordingError:
-            self._finish()
-            raise
+            raise RecordingError("the file of this recording was removed")
         if 0 < self._settings.segment_seconds <= self._take.seconds or self._cut_due:
             self._ask_for_cut()
 
@@ -295,7 +346,11 @@ class Recorder:
         if not self._cut_due:
             self._cut_due = True
             log.info("%s: the next file begins with the next keyframe", self._peer_name)
-        self._source.request_keyframe()
+        self._ask_for_keyframe()
+
+    def _ask_for_keyframe(self) -> None:
+        with suppress(ClosedError):  # then none is needed any more
+            self._source.request_keyframe()
 
     def _make_folder(self) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ repair costs nothing: the next start finds the part and an unfinished copy, whic
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from av.error import FFmpegError
 
 from icey.recording.boxes import boxes_of_file
 from icey.recording.disk import sync_folder
-from icey.recording.finish import TEMPORARY, finish_file, take_name
-from icey.recording.mp4 import lock
+from icey.recording.finish import FULL, TEMPORARY, finish_file, take_name
 from icey.recording.nal import annex_b, parameter_sets
 from icey.recording.paths import PART, recovered_of
+from icey.recording.sink import lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +105,7 @@ def repair_part(part: Path) -> Repaired:
         finish_file(copy, final, largest)
     except OSError as error:
         copy.unlink(missing_ok=True)
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno not in FULL:
             raise
         # No room for a copy: as it is, cut to its whole fragments, it plays too.
         seconds = _seconds(part)

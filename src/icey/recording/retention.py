@@ -38,10 +38,10 @@ def to_remove(
     total = 0
     gone = []
     for index, recording in enumerate(newest_first):
+        total += recording.size_bytes
         too_old = max_age_seconds > 0 and recording.start < limit
-        too_much = max_total_bytes > 0 and total + recording.size_bytes > max_total_bytes
+        # With one that is too much, all that are older go: the last days stay without a hole.
+        too_much = max_total_bytes > 0 and total > max_total_bytes
         if too_old or (too_much and index > 0):
             gone.append(recording.name)
-        else:
-            total += recording.size_bytes
     return gone[::-1]

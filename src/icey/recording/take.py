@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from av.error import InvalidDataError
 
 from icey.recording.events import RecordingFinished
-from icey.recording.finish import finish_file
+from icey.recording.finish import FASTSTART_BYTES, finish_file
 from icey.recording.mp4 import PartFile
 from icey.recording.nal import parameter_sets
 from icey.recording.paths import name_recording, part_of, recovered_of
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 LATE_NS = 1_500_000_000
 """How far behind the picture sound may come. Where there is none by then, it is silence."""
 
+QUICK_BYTES = 16 << 20
+"""What can be copied while the engine's queue, of some ten seconds, fills."""
+
 SHORTEST, LONGEST = VIDEO_CLOCK // 120, VIDEO_CLOCK // 2
 """What the last picture of a fragment is taken to last, in 1/90000 s, before the next is there."""
 
@@ -49,7 +52,7 @@ class Take:
         peer: whom it is called after.
         start: when its first picture came.
         first: its first access unit, None where there is only sound.
-        at_ns: the time of that on the call's timeline; 0 in the file.
+        at_ns: the time of that on the call's timeline, ns; 0 in the file.
         sound: what the sound is written as, None for no sound.
 
     Raises:
@@ -69,7 +72,7 @@ class Take:
     ) -> None:
         self.name, self.part = _free_name(folder, peer, start)
         self._file = PartFile(self.part, video=first, sound=sound)
-        self._start_ns = at_ns
+        self.start_ns = at_ns
         self._continuity = Continuity()
         self._video_at = -1
         self._video_step = VIDEO_CLOCK // 30
@@ -97,7 +100,7 @@ class Take:
             OSError: the disk refuses.
         """
         # A clock that stands still or goes back would be refused; the smallest step is not seen.
-        at = max((at_ns - self._start_ns) * VIDEO_CLOCK // SECOND_NS, self._video_at + 1)
+        at = max((at_ns - self.start_ns) * VIDEO_CLOCK // SECOND_NS, self._video_at + 1)
         if self._video_at >= 0:
             self._video_step = min(max(at - self._video_at, SHORTEST), LONGEST)
         self._video_at = at
@@ -108,7 +111,7 @@ class Take:
         try:
             self._file.write_video(unit, at, self._video_step, keyframe=keyframe)
         except InvalidDataError as error:  # what a remote sends may be anything
-            log.info("%s: a picture is left out: %s", self.name, error)
+            log.debug("%s: a picture is left out: %s", self.name, error)
         else:
             self.pictures += 1
 
@@ -119,7 +122,7 @@ class Take:
             OSError: the disk refuses.
         """
         samples = opus_samples(opus)
-        silent, wanted = self._continuity.place(at_ns - self._start_ns, samples)
+        silent, wanted = self._continuity.place(at_ns - self.start_ns, samples)
         end = self._continuity.next - (samples if wanted else 0)
         self._write_silence(silent, end)
         if wanted:
@@ -147,20 +150,25 @@ class Take:
         """Whether the file is still where it was made."""
         return self._file.is_in_place()
 
-    def finish(self) -> float:
-        """Close the file and give it its final name; its seconds.
+    def finish(self, *, quickly: bool = False) -> RecordingFinished:
+        """Close the file and give it its final name.
+
+        Args:
+            quickly: the call goes on meanwhile, so that only a small file may be copied.
 
         Raises:
             OSError: the disk refuses; `rescue` is next.
+            RecordingError: FFmpeg does; likewise.
         """
         if self.has_sound and self._video_at >= 0:
             end = (self._video_at + self._video_step) * SECOND_NS // VIDEO_CLOCK
             self._fill(end)
         self._file.close()
         changed = self._largest if self._largest is not self._declared else None
-        finish_file(self.part, self.part.with_name(self.name), changed)
+        limit = QUICK_BYTES if quickly else FASTSTART_BYTES
+        finish_file(self.part, self.part.with_name(self.name), changed, faststart_bytes=limit)
         self._file.release()
-        return self.seconds
+        return RecordingFinished(self.name, self.seconds)
 
     def rescue(self) -> list[RecordingEvent]:
         """Make of the file what can be made of it after an error.

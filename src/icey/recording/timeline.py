@@ -2,13 +2,17 @@
 
 The picture's clock leads. Browsers stamp pictures by their wall clock, so the time between two
 pictures is what it was, whatever was lost between them. The sound's clock counts samples, which a
-sound card delivers a little faster or slower than the wall clock has it; so where a sample belongs
-on the picture's clock is found anew all the time:
+sound card delivers a little faster or slower than the wall clock has it, and which some senders
+stop counting while they are muted; so where a sample belongs on the picture's clock is found anew
+all the time:
 
 * by the senders' reports, once both streams have one: each pairs a moment of its own clock with
   the sender's wall clock (RFC 3550 §6.4.1), which the two share;
 * before that by arrival: what was recorded together arrives together, and the packets that were
   least delayed show it best.
+
+Where the two contradict each other for a short time, arrival is believed: a wall clock can be set,
+a report can be of before a pause, but nothing arrives before it was sent.
 
 `Continuity` then makes the sound in the file a run without holes or overlaps: it follows that
 place loosely, and where it is more than `TOLERANCE_NS` off it is mended by whole packets.
@@ -17,6 +21,7 @@ place loosely, and where it is more than `TOLERANCE_NS` off it is mended by whol
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from statistics import median
 
 __all__ = [
@@ -43,44 +48,111 @@ TOLERANCE_NS = 30_000_000
 notices (ITU-R BT.1359)."""
 
 REPORTS = 5
-"""Pairs of reports whose median counts: one wrong report, or a clock that is set, is outvoted."""
+"""Reports of a stream whose median counts: they are stamped by threads, some of them late."""
+
+STEP_NS = SECOND_NS // 5
+"""Where a report is further than this from those before it, a clock was set: the reports of the
+other stream are of the time before that, and are not compared with it."""
+
+PERSISTENT_NS = 12 * SECOND_NS
+"""After so long reports are believed against arrival."""
 
 JUMP_NS = 10 * SECOND_NS
-"""Where media time and arrival differ by more than this from one frame to the next, the sender has
-begun to count anew."""
+"""A stream whose timestamps are further than this from its arrival has begun to count anew."""
+
+FOLLOW = 1000
+"""One part in so many is what two clocks may drift apart, at the most."""
+
+SETTLE_NS = SECOND_NS
+"""The first picture is large and comes late; how late, those after it show."""
+
+PAUSE_NS = SECOND_NS // 2
+"""Sound that was away for longer has either waited on the way or not been counted."""
+
+RESUMED_NS = 3 * SECOND_NS // 10
+"""So long after a pause it is decided which: what has waited comes faster than it was spoken."""
+
+HURRY_NS = SECOND_NS // 10
+"""How much faster, in `RESUMED_NS`."""
 
 
 class _Clock:
-    """One stream: its timestamps in ns, without jumps, and what is known of its transit."""
+    """One stream: its timestamps in ns, without jumps, and what is known of its transit.
+
+    Attributes:
+        low_ns: arrival less media time of the packets that were least delayed.
+        last: media time and arrival of the last packet.
+        epochs: wall clock less media time, by the newest reports.
+    """
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._shift_ns = 0
-        self._last: tuple[int, int] | None = None
-        self.transit_ns: int | None = None
-        self.report: tuple[int, int] | None = None
+        self._anchor_ns = 0
+        self._recent: deque[int] = deque(maxlen=25)
+        self._report: tuple[int, int] | None = None
+        self.low_ns = 0
+        self.last: tuple[int, int] | None = None
+        self.epochs: deque[int] = deque(maxlen=REPORTS)
 
     def media_ns(self, timestamp: int) -> int:
         return timestamp * SECOND_NS // self._rate + self._shift_ns
 
-    def note(self, timestamp: int, arrived_ns: int, report: tuple[int, int] | None) -> bool:
-        """Take a frame into account; tell whether its report is a new one."""
+    def note(self, timestamp: int, arrived_ns: int) -> int:
+        """Take a packet into account; its media time."""
         media = self.media_ns(timestamp)
-        if self._last is not None:
-            passed = arrived_ns - self._last[1]
-            if abs(media - self._last[0] - passed) > JUMP_NS:
-                # After the jump, time goes on by arrival.
-                self._shift_ns += self._last[0] + max(passed, 1) - media
-                media = self.media_ns(timestamp)
-                self.transit_ns = self.report = None
-        self._last = media, arrived_ns
         transit = arrived_ns - media
-        if self.transit_ns is None or transit < self.transit_ns:
-            self.transit_ns = transit
-        if report is None or report == self.report:
-            return False
-        self.report = report
-        return True
+        if self.last is None:
+            self._anchor_ns = self.low_ns = transit
+        elif abs(transit - self._anchor_ns) > JUMP_NS:
+            # Time goes on as if this packet had been delayed as little as any.
+            self.skip(transit - self.low_ns)
+            media, transit = self.media_ns(timestamp), self.low_ns
+        else:
+            drift = max(arrived_ns - self.last[1], 0) // FOLLOW
+            self._anchor_ns += max(-drift, min(drift, transit - self._anchor_ns))
+            self.low_ns = min(self.low_ns + drift, transit)
+        self.last = media, arrived_ns
+        self._recent.append(transit)
+        return media
+
+    def skip(self, by_ns: int) -> None:
+        """Put what follows so much later."""
+        self._shift_ns += by_ns
+        self._recent.clear()
+
+    def learn(self, report: tuple[int, int] | None, media: int) -> bool | None:
+        """Take a report into account, which came with a packet of that media time.
+
+        Returns:
+            None where it says nothing new, otherwise whether a clock was set.
+        """
+        if report is None or report == self._report:
+            return None
+        at = self.media_ns(report[1])
+        if not -JUMP_NS < at - media < SECOND_NS:  # it is of before a jump or a pause
+            return None
+        self._report = report
+        epoch = report[0] - at
+        stepped = bool(self.epochs) and abs(epoch - median(self.epochs)) > STEP_NS
+        if stepped:
+            self.epochs.clear()
+        self.epochs.append(epoch)
+        return stepped
+
+    @property
+    def rise_ns(self) -> int:
+        """How much more the last packets were delayed than the least delayed ones."""
+        return min(self._recent, default=self.low_ns) - self.low_ns
+
+
+@dataclass(slots=True)
+class _Pause:
+    """The first packet after a pause: its times, and by how much the two have parted."""
+
+    media_ns: int
+    arrived_ns: int
+    missing_ns: int
 
 
 class Timeline:
@@ -94,42 +166,104 @@ class Timeline:
         self._video = _Clock(VIDEO_CLOCK)
         self._audio = _Clock(AUDIO_CLOCK)
         self._has_video = has_video
-        self._offsets: deque[int] = deque(maxlen=REPORTS)
+        self._offset: int | None = None
+        self._doubted_since: int | None = None
+        self._pause: _Pause | None = None
+        self._first_picture_ns: int | None = None
 
     def video(self, timestamp: int, arrived_ns: int, report: tuple[int, int] | None) -> int:
         """Place a picture."""
-        if self._video.note(timestamp, arrived_ns, report):
-            self._compare_reports()
-        return self._video.media_ns(timestamp)
+        media = self._video.note(timestamp, arrived_ns)
+        if self._first_picture_ns is None:
+            self._first_picture_ns = arrived_ns
+        self._learn(self._video, self._audio, report, media)
+        return media
 
     def audio(self, timestamp: int, arrived_ns: int, report: tuple[int, int] | None) -> int | None:
-        """Place a packet of sound; None before the first picture, since nothing can be said yet."""
-        if self._audio.note(timestamp, arrived_ns, report):
-            self._compare_reports()
+        """Place a packet of sound.
+
+        Returns:
+            None where that cannot be said yet; `place` will.
+        """
+        before = self._audio.last
+        media = self._audio.note(timestamp, arrived_ns)
+        if before is not None and self._resumes(media, arrived_ns, before):
+            return None
+        self._learn(self._audio, self._video, report, media)
+        return self.place(timestamp)
+
+    def place(self, timestamp: int, *, guess: bool = False) -> int | None:
+        """Place a packet of sound that `audio` has seen.
+
+        Args:
+            timestamp: of the packet.
+            guess: say what is likely where nothing is known for certain.
+
+        Returns:
+            None where it cannot be said, or not yet.
+        """
         own = self._audio.media_ns(timestamp)
+        if self._audio.last is None or abs(own - self._audio.last[0]) > JUMP_NS:
+            return None  # the sender has begun to count anew since
         if not self._has_video:
             return own
-        offset = self._offset()
-        return None if offset is None else own + offset
-
-    def _offset(self) -> int | None:
-        if self._offsets:
-            return int(median(self._offsets))
-        if self._video.transit_ns is None or self._audio.transit_ns is None:
+        if self._offset is not None:
+            return own + self._offset
+        if self._video.last is None or self._first_picture_ns is None:
             return None
-        return self._audio.transit_ns - self._video.transit_ns
+        if not guess and self._video.last[1] - self._first_picture_ns < SETTLE_NS:
+            return None
+        return own + self._by_arrival()
 
-    def _compare_reports(self) -> None:
-        video, audio = self._video.report, self._audio.report
-        if video is None or audio is None:
-            self._offsets.clear()
+    def _by_arrival(self) -> int:
+        return self._audio.low_ns - self._video.low_ns
+
+    def _resumes(self, media: int, arrived_ns: int, before: tuple[int, int]) -> bool:
+        """Whether sound has just come back, and it is open what its timestamps mean."""
+        passed = arrived_ns - before[1]
+        missing = passed - (media - before[0])
+        if passed >= PAUSE_NS and missing >= PAUSE_NS // 2:
+            missing += self._pause.missing_ns if self._pause else 0
+            self._pause = _Pause(media, arrived_ns, missing)
+        if self._pause is None:
+            return False
+        since = arrived_ns - self._pause.arrived_ns
+        ahead = media - self._pause.media_ns - since
+        if ahead < HURRY_NS and since < RESUMED_NS:
+            return True
+        if ahead < HURRY_NS:
+            # It comes at its own pace: nothing was kept, and the pause was not counted.
+            self._audio.skip(self._pause.missing_ns)
+            self._audio.last = media + self._pause.missing_ns, arrived_ns
+        self._pause = None
+        return False
+
+    def _learn(
+        self, clock: _Clock, other: _Clock, report: tuple[int, int] | None, media: int
+    ) -> None:
+        stepped = clock.learn(report, media)
+        if stepped is None:
             return
-        # The picture's clock at the moment of the sound's report.
-        then = self._video.media_ns(video[1]) + audio[0] - video[0]
-        offset = then - self._audio.media_ns(audio[1])
-        by_arrival = (self._audio.transit_ns or 0) - (self._video.transit_ns or 0)
-        if abs(offset - by_arrival) < JUMP_NS:  # else the two do not share a clock
-            self._offsets.append(offset)
+        if stepped:
+            other.epochs.clear()
+        if not (clock.epochs and other.epochs and clock.last):
+            return
+        offset = int(median(self._audio.epochs) - median(self._video.epochs))
+        if self._is_credible(offset, clock.last[1]):
+            self._offset, self._doubted_since = offset, None
+
+    def _is_credible(self, offset: int, now_ns: int) -> bool:
+        if abs(offset - self._by_arrival()) > JUMP_NS:
+            return False  # the two streams do not share a wall clock
+        if self._offset is None:
+            return True
+        change = offset - self._offset
+        seen = self._audio.rise_ns - self._video.rise_ns
+        if abs(change) <= STEP_NS or abs(change - seen) < abs(change) / 2:
+            return True
+        if self._doubted_since is None:
+            self._doubted_since = now_ns
+        return now_ns - self._doubted_since > PERSISTENT_NS
 
 
 class Continuity:

@@ -64,6 +64,7 @@ class Sender:
         last = self.reports["audio"]
         if t >= self.report_at and (last is None or t - last[2] >= 5):
             self.reports["audio"] = (self.ntp(t), timestamp, t)
+        self.sampled = timestamp
         late = self.random.uniform(5, 5 + self.jitter) * MS
         arrived = 77 * SECOND + round(t * SECOND + late) + self.audio_delay * MS
         report = self.reports["audio"]
@@ -72,6 +73,8 @@ class Sender:
     def offset_at(self, t):
         """How far sound of a moment is placed from the picture of that moment, in ns."""
         video, audio = self.video(t), self.audio(t)
+        if audio is None:
+            audio = self.timeline.place(self.sampled, guess=True)
         return audio - video
 
 
