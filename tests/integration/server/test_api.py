@@ -8,7 +8,17 @@ import httpx
 import pytest
 
 TOKEN = "s3cret-t0ken"
-PROTECTED = ["/api/ready", "/api/status", "/api/config", "/api/unknown", "/api/", "/api/health/x"]
+PROTECTED = [
+    "/api/ready",
+    "/api/status",
+    "/api/config",
+    "/api/recordings",
+    "/api/unknown",
+    "/api/",
+    "/api/health/x",
+    "/artifacts/",
+    "/artifacts/x.mp4",
+]
 
 
 @pytest.fixture
@@ -104,6 +114,19 @@ async def test_status_follows_the_state(server, http):
     assert (body["status"], body["ready"]) == ("error", False)
 
 
+async def test_status_tells_of_recordings(server, http):
+    """What the sessions of record mode tell stands beside the folder."""
+    told = {"active": [{"file": "a.mp4", "seconds": 1.5}], "finished": 3, "failed": 1}
+    server.sessions.status = lambda: {
+        "sessions": {},
+        "state": "running",
+        "warnings": [],
+        "record": told,
+    }
+    body = (await http.get(f"{server.url}/api/status")).json()
+    assert body["record"] == {"dir": "recordings", **told}
+
+
 async def test_config(server, http):
     """What the browser has to know, under the name by which it reached the server."""
     body = (await http.get(f"http://localhost:{server.port}/api/config")).json()
@@ -172,7 +195,8 @@ async def test_other_methods(server, http, method):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/health", "/api/status", "/api/config", "/api/ready", "/api/x"]
+    "path",
+    ["/api/health", "/api/status", "/api/config", "/api/ready", "/api/recordings", "/api/x"],
 )
 async def test_head(server, http, path):
     """HEAD is GET without the body."""

@@ -109,6 +109,15 @@ async def test_the_list(server, http):
     assert recovered["status"] == "recovered"
 
 
+async def test_every_field_is_documented(server, http):
+    """docs/http-api.md names each field of the list."""
+    text = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
+    section = text.partition("## GET /api/recordings\n")[2].partition("\n## ")[0]
+    body = (await http.get(f"{server.url}/api/recordings")).json()
+    for name in (*body, *body["recordings"][0]):
+        assert f"`{name}`" in section or f"`{name}[]`" in section, name
+
+
 async def test_a_folder_that_is_not_there_is_an_empty_list(make_server, http, tmp_path):
     """Nothing was recorded yet; that is no error."""
     async with make_server({"media": {"recordDir": tmp_path / "none"}}) as server:
