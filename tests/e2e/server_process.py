@@ -109,6 +109,13 @@ class ServerProcess:
         except httpx.TransportError:
             return False
 
+    async def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await self._http.aclose()
+
     async def stop(self) -> int:
         """End it as a service manager does; return its exit code."""
         if self.process.returncode is None:

@@ -20,6 +20,11 @@ def open_sessions(settings: Settings) -> SessionService:
         SourceError: the source is not written as one.
     """
     # Imported here, since the extension and FFmpeg take a good part of the time to start.
+    if settings.media.mode == "record":
+        from icey.sessions.record import RecordSessions  # noqa: PLC0415
+
+        return RecordSessions(settings)
+
     from icey.sessions.stream import StreamSessions  # noqa: PLC0415
 
     return StreamSessions(settings)

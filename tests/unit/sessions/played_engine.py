@@ -25,6 +25,7 @@ class PlayedPeer:
         self.id = number
         self.offers, self.candidates, self.closed = [], [], False
         self.refusal = None
+        self.codecs = ("h264", "opus")
 
     def accept_offer(self, sdp):
         if self.closed:

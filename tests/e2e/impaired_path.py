@@ -1,0 +1,110 @@
+"""A UDP path that loses, delays and reorders datagrams, between a client and the server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+CANDIDATE = re.compile(r"a=candidate:(\S+) 1 (?:udp|UDP) (\d+) (\S+) (\d+) typ host[^\r\n]*\r\n")
+
+
+class _Port(asyncio.DatagramProtocol):
+    def __init__(self, received: Callable[[bytes, tuple[str, int]], None]) -> None:
+        self.transport: asyncio.DatagramTransport | None = None
+        self._received = received
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._received(data, addr)
+
+
+@dataclass
+class ImpairedPath:
+    """What happens to datagrams, both ways; may be changed at any time.
+
+    Attributes:
+        loss: the share that vanishes, 0..1.
+        jitter_s: each is held up for a random time of up to this, and so overtaken by others.
+        dropped, passed: how many.
+    """
+
+    loss: float = 0.0
+    jitter_s: float = 0.0
+    seed: int = 1
+    dropped: int = 0
+    passed: int = 0
+    port: int = 0
+    _server: tuple[str, int] | None = None
+    _ways: dict[tuple[str, int], _Port] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._front = _Port(self._from_client)
+
+    @staticmethod
+    def without_candidates(offer: str) -> str:
+        """The offer with no way to the client but this one."""
+        return CANDIDATE.sub("", offer)
+
+    def through(self, answer: str) -> str:
+        """The answer with this path's port in place of the server's."""
+        match = CANDIDATE.search(answer)
+        assert match, answer
+        self._server = match[3], int(match[4])
+        ours = f"a=candidate:1 1 udp 2130706431 127.0.0.1 {self.port} typ host\r\n"
+        return (
+            CANDIDATE.sub("", answer)
+            .replace("a=end-of-candidates\r\n", "")
+            .replace("a=mid:", f"{ours}a=mid:")
+        )
+
+    def _from_client(self, data: bytes, client: tuple[str, int]) -> None:
+        if client in self._ways:
+            self._forward(self._ways[client], data, self._server)
+        elif self._server is not None:
+            way = self._ways[client] = _Port(lambda answer, _: self._back(answer, client))
+            loop = asyncio.get_running_loop()
+            opened = loop.create_datagram_endpoint(lambda: way, local_addr=("127.0.0.1", 0))
+            task = loop.create_task(opened)  # this datagram is lost; ICE asks again
+            task.add_done_callback(lambda done: done.result())
+
+    def _back(self, data: bytes, client: tuple[str, int]) -> None:
+        self._forward(self._front, data, client)
+
+    def _forward(self, port: _Port, data: bytes, to: tuple[str, int] | None) -> None:
+        if port.transport is None or self._random.random() < self.loss:
+            self.dropped += 1
+            return
+        self.passed += 1
+        delay = self._random.random() * self.jitter_s
+        asyncio.get_running_loop().call_later(delay, port.transport.sendto, data, to)
+
+    def close(self) -> None:
+        """Close every socket."""
+        for port in (self._front, *self._ways.values()):
+            if port.transport is not None:
+                port.transport.close()
+
+
+@asynccontextmanager
+async def impaired_path(*, loss: float = 0.0, jitter_s: float = 0.0) -> AsyncIterator[ImpairedPath]:
+    """Open a path for one client; it ends with the block."""
+    path = ImpairedPath(loss=loss, jitter_s=jitter_s)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: path._front, local_addr=("127.0.0.1", 0)
+    )
+    path.port = transport.get_extra_info("sockname")[1]
+    try:
+        yield path
+    finally:
+        path.close()

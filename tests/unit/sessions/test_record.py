@@ -1,0 +1,216 @@
+"""Calls of record mode, with a packet engine and a recorder that are played by the test."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from icey.recording.events import (
+    RecordingEnded,
+    RecordingFailed,
+    RecordingFinished,
+    RecordingStarted,
+)
+
+from icey.config.model import Settings
+from icey.errors import RecordingError
+from icey.sessions import record
+from icey.sessions.record import RecordSessions
+from unit.sessions.played_engine import (
+    ALICE,
+    BOB,
+    INIT,
+    Connected,
+    Conversation,
+    Disconnected,
+    play,
+)
+
+
+class PlayedRecorder:
+    """A recorder that tells what the test lets it."""
+
+    all: list["PlayedRecorder"] = []
+
+    def __init__(self, source, *, peer_name, folder, media, codecs, on_event):
+        self.source, self.peer_name, self.codecs, self.tell = source, peer_name, codecs, on_event
+        self.started = self.stopped = False
+        self.source_was_closed = None
+        self.stats = SimpleNamespace(
+            file=f"{peer_name}.mp4",
+            state="recording",
+            seconds=1.26,
+            bytes=1000,
+            frames_video=30,
+            frames_audio=50,
+            frames_lost=2,
+            gaps=1,
+            transcoding=False,
+        )
+        self.all.append(self)
+
+    def start(self):
+        self.started = True
+        self.tell(RecordingStarted(f"{self.peer_name}.mp4"))
+
+    def stop(self):
+        self.stopped, self.source_was_closed = True, self.source.closed
+        self.tell(RecordingFinished(f"{self.peer_name}.mp4", 1.23456))
+        self.tell(RecordingEnded())
+
+
+class PlayedKeeper:
+    """A folder in whatever state the test wants."""
+
+    refusal: Exception | None = None
+    repaired: tuple[str, ...] = ()
+    kept = 0
+
+    def __init__(self, folder, settings):
+        self.folder = folder
+
+    def check_blocking(self):
+        if self.refusal:
+            raise self.refusal
+
+    def repair_blocking(self):
+        return list(self.repaired)
+
+    def keep_blocking(self):
+        type(self).kept += 1
+        return []
+
+
+@pytest.fixture(autouse=True)
+def played(monkeypatch):
+    """Put the played parts in the places of the real ones."""
+    play(monkeypatch)
+    monkeypatch.setattr(record, "Recorder", PlayedRecorder)
+    monkeypatch.setattr(record, "Keeper", PlayedKeeper)
+    monkeypatch.setattr(record, "DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr(PlayedRecorder, "all", [])
+    monkeypatch.setattr(PlayedKeeper, "refusal", None)
+    monkeypatch.setattr(PlayedKeeper, "kept", 0)
+
+
+class House(Conversation):
+    """The sessions of record mode, which leave nothing open."""
+
+    def __init__(self):
+        super().__init__(RecordSessions(Settings.model_validate({"media": {"mode": "record"}})))
+
+    async def __aenter__(self):
+        await self.sessions.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.sessions.close("end of test")
+        assert self.engine.closed
+        assert all(peer.closed for peer in self.engine.peers)
+        assert all(recorder.stopped for recorder in PlayedRecorder.all)
+        assert self.sessions.status()["record"]["active"] == []
+
+    async def publish(self, who):
+        """Call, offer and connect."""
+        peer = await self.call(who)
+        await self.until(lambda: self.heard(who, "call:answer"))
+        self.engine.tell(Connected(peer=peer.id))
+        await self.until(lambda: any(r.source is peer for r in PlayedRecorder.all))
+        return peer
+
+
+async def test_each_caller_is_recorded_by_itself():
+    """Two callers have two receiving peers and two recorders, named after them."""
+    async with House() as house:
+        await house.publish(ALICE)
+        await house.publish(BOB)
+        assert [peer.direction for peer in house.engine.peers] == ["receive", "receive"]
+        assert [recorder.peer_name for recorder in PlayedRecorder.all] == ["alice", "bob"]
+        await house.until(lambda: house.heard(BOB, "record:started"))
+        assert house.heard(ALICE, "record:started") == [{"file": "alice.mp4"}]
+        assert house.sessions.status()["record"]["active"][0] == {
+            "file": "alice.mp4",
+            "state": "recording",
+            "seconds": 1.3,
+            "bytes": 1000,
+            "framesVideo": 30,
+            "framesAudio": 50,
+            "framesLost": 2,
+            "gaps": 1,
+            "transcoding": False,
+        }
+
+
+async def test_nothing_is_recorded_before_the_caller_is_connected():
+    """An answer alone makes no file; a caller that leaves then leaves none."""
+    async with House() as house:
+        peer = await house.call(ALICE)
+        await house.until(lambda: house.heard(ALICE, "call:answer"))
+        house.sessions.caller_left(ALICE)
+        await house.until(lambda: peer.closed)
+        assert PlayedRecorder.all == []
+
+
+@pytest.mark.parametrize("end", ["hang-up", "socket", "path"])
+async def test_every_end_of_a_call_finishes_its_file(end):
+    """The peer is closed, so that all that came is there, before the recorder takes the rest."""
+    async with House() as house:
+        peer = await house.publish(ALICE)
+        if end == "hang-up":
+            house.sessions.deliver(ALICE, {"type": "message", "subtype": "call:hangup", "data": {}})
+        elif end == "socket":
+            house.sessions.caller_left(ALICE)
+        else:
+            house.engine.tell(Disconnected(peer=peer.id, reason="connection lost"))
+        await house.until(lambda: house.heard(ALICE, "record:finished"))
+        assert PlayedRecorder.all[0].source_was_closed
+        assert house.heard(ALICE, "record:finished") == [{"file": "alice.mp4", "seconds": 1.235}]
+        assert house.sessions.status()["record"]["finished"] == 1
+        assert house.sessions.status()["sessions"]["active"] == 0
+
+
+async def test_a_failed_recording_ends_its_call_and_no_other():
+    """The caller hears the reason; the other one is recorded on."""
+    async with House() as house:
+        await house.publish(ALICE)
+        bob = await house.publish(BOB)
+        PlayedRecorder.all[0].tell(RecordingFailed("the disk is full"))
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        assert house.heard(ALICE, "call:hangup") == [
+            {"reason": "recording ended: the disk is full"}
+        ]
+        assert not bob.closed
+        assert not PlayedRecorder.all[1].stopped
+        assert house.sessions.status()["record"]["failed"] == 1
+
+
+async def test_a_caller_is_refused_while_nothing_can_be_written(monkeypatch):
+    """The reason says what is wrong, and no peer is made."""
+    monkeypatch.setattr(PlayedKeeper, "refusal", RecordingError("the disk has no room"))
+    async with House() as house:
+        house.sessions.deliver(ALICE, INIT)
+        await house.until(lambda: house.heard(ALICE, "call:reject"))
+        assert house.heard(ALICE, "call:reject") == [
+            {"reason": "recording unavailable: the disk has no room"}
+        ]
+        assert house.engine.peers == []
+
+
+async def test_the_end_of_the_server_waits_for_the_files():
+    """Closing finishes every recording first."""
+    house = House()
+    await house.sessions.start()
+    await house.publish(ALICE)
+    await house.publish(BOB)
+    await house.sessions.close("server stopped")
+    assert all(recorder.stopped for recorder in PlayedRecorder.all)
+    assert house.heard(ALICE, "call:hangup") == [{"reason": "server stopped"}]
+    assert house.sessions.status()["record"]["finished"] == 2
+
+
+async def test_the_folder_is_repaired_and_kept_from_the_start(monkeypatch, caplog):
+    """What a crash left is repaired, said in the log, and old recordings are looked for."""
+    monkeypatch.setattr(PlayedKeeper, "repaired", ("alice.recovered.mp4: 12.0 s kept",))
+    async with House() as house:
+        await house.until(lambda: PlayedKeeper.kept)
+        assert "alice.recovered.mp4: 12.0 s kept" in caplog.text
+    await asyncio.sleep(0)
