@@ -4,15 +4,15 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+
+from icey.config.model import Settings
+from icey.errors import RecordingError
 from icey.recording.events import (
     RecordingEnded,
     RecordingFailed,
     RecordingFinished,
     RecordingStarted,
 )
-
-from icey.config.model import Settings
-from icey.errors import RecordingError
 from icey.sessions import record
 from icey.sessions.record import RecordSessions
 from unit.sessions.played_engine import (
