@@ -49,6 +49,8 @@ READ_TIMEOUT_S = 5.0
 MAX_DAMAGED = 150
 """Packets in a row that cannot be decoded before the source counts as broken: 5 s at 30 fps."""
 
+_UNSPECIFIED, _SMPTE170M = 2, 6  # matrices, ITU-T H.273 table 4
+
 _ANALYSIS = {"probesize": "500000", "analyzeduration": "500000", "fpsprobesize": "0"}
 _OPTIONS: dict[str, dict[str, str]] = {
     # TCP, as lost UDP packets of a camera leave smears; then nothing is to be put in order.
@@ -123,6 +125,7 @@ class Input:
             self._set_up_decoders()
             if source.scheme == "v4l2":
                 self._device = min(v4l2.descriptors(source.location) - known, default=None)
+            self._sd = self._device is not None and not v4l2.is_bt709(self._device)
         except BaseException as error:
             self._container.close()
             self._hang_up(error)
@@ -220,6 +223,9 @@ class Input:
             return []
         if frames:
             self._damaged_in_a_row = 0
+        if self._sd:
+            for frame in frames:
+                _mark_bt601(frame)
         return frames
 
     def _count_damaged(self, error: av.FFmpegError | str) -> None:
@@ -367,6 +373,15 @@ def _av_open_device(source: Source, options: dict[str, str]) -> InputContainer:
         container.close()
         raise source_error(source, "no picture came in time")
     return container
+
+
+def _mark_bt601(frame: av.VideoFrame | av.AudioFrame) -> None:
+    if (
+        isinstance(frame, av.VideoFrame)
+        and frame.colorspace == _UNSPECIFIED
+        and not frame.format.is_rgb
+    ):
+        frame.colorspace = _SMPTE170M
 
 
 def _detached(packet: Packet[Any]) -> Packet[Any]:

@@ -50,7 +50,8 @@ FILE_SUFFIXES = frozenset(
 """An HTTP URL that ends like this is a file on another machine: it has a beginning and an end."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_DEVICE_PATH = re.compile(r"/dev/video\d+$")
+_DEVICE_PATH = re.compile(r"/dev/(?:video\d+|v4l/by-(?:id|path)/[^/]+)$")
+_DEVICE_NAME = re.compile(r"video\d+")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Source:
         live: it happens now: it can be opened once only, never loops, never waits for a viewer.
         scheme: ``demo``, ``file``, ``v4l2``, or the URL's, in lower case.
         public: what may be shown to anybody: no user, password or query of a URL, no folder
-            of a file.
+            of a file, no serial number of a camera.
         location: what FFmpeg opens; may hold a password, so it is never printed.
     """
 
@@ -83,8 +84,8 @@ def parse_source(text: str) -> Source:
     """Understand ``media.source``.
 
     Args:
-        text: a file path; ``/dev/video0`` or ``v4l2:/dev/video0`` (``avfoundation:…`` and
-            ``dshow:…`` elsewhere); a URL of `URL_SCHEMES`; or ``demo:``.
+        text: a file path; ``/dev/video0``, ``/dev/v4l/by-id/…`` or ``v4l2:/dev/video0``
+            (``avfoundation:…`` and ``dshow:…`` elsewhere); a URL of `URL_SCHEMES`; or ``demo:``.
 
     Returns:
         The source, not opened, and a file not looked for.
@@ -118,7 +119,11 @@ def parse_source(text: str) -> Source:
 
 
 def _device(scheme: str, location: str) -> Source:
-    name = PurePath(location).name if scheme == "v4l2" else location
+    name = location
+    if scheme == "v4l2":
+        name = PurePath(location).name
+        # What udev calls a camera by contains its serial number.
+        name = name if _DEVICE_NAME.fullmatch(name) else "camera"
     return Source("device", live=True, scheme=scheme, public=f"{scheme}:{name}", location=location)
 
 

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     from icey.config.model import VideoSettings
 
-__all__ = ["deadline", "descriptors", "read_modes", "wait"]
+__all__ = ["deadline", "descriptors", "is_bt709", "read_modes", "wait"]
 
 _CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
 _CAN_CAPTURE, _CAN_CAPTURE_PLANES, _HAS_DEVICE_CAPS = 0x1, 0x1000, 0x80000000
+_SPACE_709, _ENCODING_709 = 3, 2  # V4L2_COLORSPACE_REC709, V4L2_YCBCR_ENC_709
 _DISCRETE = 1  # of sizes and intervals; 2 and 3 are ranges
 _MOST = 256  # sizes, rates or formats that are asked for; a broken driver may never end
 _LARGEST = 1 << 14  # width or height, px, that is believed
@@ -39,6 +40,8 @@ _FORMAT = struct.Struct("3I32s4s16x")
 _SIZE = struct.Struct("I4sI6I8x")
 _INTERVAL = struct.Struct("I4sIII6I8x")
 _TYPE = struct.Struct("i")
+# The union that begins behind the type holds pointers, which makes it begin at their size.
+_CURRENT = struct.Struct(f"{struct.calcsize('P')}s12I152x")
 
 
 def _request(direction: int, number: int, layout: struct.Struct) -> int:
@@ -47,6 +50,7 @@ def _request(direction: int, number: int, layout: struct.Struct) -> int:
 
 _QUERYCAP = _request(2, 0, _CAPABILITY)
 _ENUM_FMT = _request(3, 2, _FORMAT)
+_G_FMT = _request(3, 4, _CURRENT)
 _STREAMOFF = _request(1, 19, _TYPE)
 _ENUM_FRAMESIZES = _request(3, 74, _SIZE)
 _ENUM_FRAMEINTERVALS = _request(3, 75, _INTERVAL)
@@ -146,6 +150,21 @@ def _rate(device: int, name: str, width: int, height: int, video: VideoSettings)
         rates.append(min(max(Fraction(video.fps), slowest), Fraction(b, a)))
         break
     return min((rate for rate in rates if rate >= video.fps), default=max(rates, default=None))
+
+
+def is_bt709(descriptor: int) -> bool:
+    """Say whether U and V of an open device's pictures mean what ITU-R BT.709 says, not BT.601.
+
+    FFmpeg does not ask. BT.601 is what the kernel's documentation says of all colour spaces but
+    Rec. 709 (and two that no camera has), and what webcams send, whatever their size.
+    """
+    kind = _TYPE.pack(_CAPTURE).ljust(_CURRENT.size, b"\0")
+    try:
+        _, *numbers = _CURRENT.unpack(fcntl.ioctl(descriptor, _G_FMT, kind))
+    except OSError:  # unplugged meanwhile
+        return False
+    colour_space, encoding = numbers[6], numbers[9]
+    return encoding == _ENCODING_709 or (not encoding and colour_space == _SPACE_709)
 
 
 def descriptors(path: str) -> set[int]:

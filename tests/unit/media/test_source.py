@@ -18,6 +18,9 @@ from icey.media.source import parse_source
         ("odd:name.mp4", "file", False, "file", "odd:name.mp4"),
         ("/dev/video0", "device", True, "v4l2", "v4l2:video0"),
         ("v4l2:/dev/video2", "device", True, "v4l2", "v4l2:video2"),
+        ("/dev/v4l/by-id/usb-Cam_SN1-video-index0", "device", True, "v4l2", "v4l2:camera"),
+        ("/dev/v4l/by-path/pci-0:14.0-usb-0:1:1.0", "device", True, "v4l2", "v4l2:camera"),
+        ("/dev/v4l/by-id/a/b", "file", False, "file", "b"),
         ("avfoundation:0:none", "device", True, "avfoundation", "avfoundation:0:none"),
         ("dshow:video=Cam", "device", True, "dshow", "dshow:video=Cam"),
         ("rtsp://u:p@cam:554/a?token=1", "url", True, "rtsp", "rtsp://cam:554/a"),
@@ -31,7 +34,7 @@ from icey.media.source import parse_source
     ],
 )
 def test_kinds(text, kind, live, scheme, public):
-    """Each form is understood, and its public form has no folder, user, password or query."""
+    """Each form is understood; its public form has no folder, user, query or serial number."""
     source = parse_source(text)
     assert (source.kind, source.live, source.scheme, source.public) == (kind, live, scheme, public)
 
@@ -61,6 +64,8 @@ def test_repr_and_scrub_hide_secrets():
     assert "hunter2" not in url.scrub(
         "failed: rtsp://user:hunter2@cam/live, rtsp://user:hunter2@b/"
     )
+    camera = parse_source("/dev/v4l/by-id/usb-SN1")
+    assert camera.scrub("/dev/v4l/by-id/usb-SN1: busy") == "v4l2:camera: busy"
     film = parse_source("/srv/secret/film.mp4")
     assert film.scrub("file:/srv/secret/film.mp4: No such file") == "film.mp4: No such file"
 

@@ -9,7 +9,9 @@
  *                      each is its length in bytes (32 bits, host order) and its bytes
  *   unplugged          while it is there, the camera is not
  *   frozen             while it is there, no picture comes
- *   damaged            while it is there, pictures are flagged as corrupt, as after a lost packet
+ *   damaged            while it is there, every second picture is flagged as corrupt, picture 0 too,
+ *                      as those are of which the USB bus lost a part
+ *   corrupt            while it is there, all are
  *   forbidden          while it is there, it may not be opened
  *   metadata           while it is there, this is the camera's second node, which has no pictures
  *   silent             while it is there, it does not tell its sizes and rates, as old drivers

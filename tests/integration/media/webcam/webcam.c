@@ -28,6 +28,7 @@
 
 struct done {
     unsigned index, sequence;
+    bool damaged;
     int64_t at;
 };
 
@@ -178,13 +179,14 @@ static int64_t due(const struct handle *handle, unsigned sequence)
 /* Let what happened since the last look happen. */
 static void advance(struct handle *handle)
 {
-    bool frozen = is_there("frozen"), damaged = is_there("damaged");
+    bool frozen = is_there("frozen"), damaged = is_there("damaged"), corrupt = is_there("corrupt");
     int64_t present = now(CLOCK_MONOTONIC);
     for (; due(handle, handle->sequence) <= present; handle->sequence++) {
         if (frozen || !handle->queued)
             continue;
         struct done *done = &handle->ready[handle->readies++];
-        done->index = handle->queue[0] | (damaged ? 0x8000 : 0);
+        done->index = handle->queue[0];
+        done->damaged = corrupt || (damaged && handle->sequence % 2 == 0);
         done->sequence = handle->sequence;
         done->at = due(handle, handle->sequence);
         memmove(handle->queue, handle->queue + 1, --handle->queued * sizeof *handle->queue);
@@ -210,17 +212,15 @@ static int dequeue(int fd, struct v4l2_buffer *buffer)
             advance(handle);
         if (!error && handle->readies) {
             struct done done = handle->ready[0];
-            bool damaged = done.index & 0x8000;
             uint32_t size;
             uint8_t *bytes = picture(handle, done.sequence, &size);
             memmove(handle->ready, handle->ready + 1, --handle->readies * sizeof done);
-            done.index &= 0x7fff;
             memcpy(handle->memory + done.index * handle->length, bytes, size);
             handle->is_queued[done.index] = false;
             buffer->index = done.index;
-            buffer->bytesused = damaged ? size / 2 : size;
+            buffer->bytesused = done.damaged ? size / 2 : size;
             buffer->flags = V4L2_BUF_FLAG_MAPPED | V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC |
-                            (damaged ? V4L2_BUF_FLAG_ERROR : 0);
+                            (done.damaged ? V4L2_BUF_FLAG_ERROR : 0);
             buffer->field = V4L2_FIELD_NONE;
             buffer->timestamp.tv_sec = done.at / SECOND;
             buffer->timestamp.tv_usec = done.at % SECOND / 1000;
