@@ -39,6 +39,10 @@ pub struct Browser {
     pub media: Vec<MediaData>,
     pub packets: Vec<RtpPacket>,
     pub reports: Vec<SenderFeedback>,
+    /// When it was asked for a keyframe.
+    pub keyframe_requests: Vec<Instant>,
+    /// What it believes the path to the server carries.
+    pub estimates: Vec<(Instant, u64)>,
     pub connected: bool,
     pub closed: bool,
     pub deadline: Instant,

@@ -4,9 +4,11 @@
 #![allow(dead_code, unused_imports)] // each test binary uses its part of this
 
 mod browser;
+pub mod camera;
 mod media;
 
 pub use browser::{Browser, CLEAN, Link, access_unit, receiving, rtp_browser};
+pub use camera::{Camera, Sent};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -15,10 +17,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use icey_engine::core::peer::Local;
+use icey_engine::core::receive::inbox::{Inbox, Writer};
 use icey_engine::core::track::{Frame, TrackState};
 use icey_engine::core::{Core, Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, Event, MediaKind, PeerOptions};
+use str0m::bwe::BweKind;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, Mid};
 use str0m::net::{Protocol, Receive};
@@ -69,6 +73,8 @@ pub struct Network {
     by_address: BTreeMap<SocketAddr, usize>,
     /// Media pushed so far, by track.
     pub pushed: HashMap<u64, Vec<Vec<u8>>>,
+    /// What the peers of sending browsers receive, by browser.
+    pub inboxes: HashMap<usize, Arc<Inbox>>,
     /// Keep what browsers send, and count what peers send.
     pub record: bool,
     pub recorded: Vec<Vec<u8>>,
@@ -107,6 +113,7 @@ impl Network {
             random: fastrand::Rng::with_seed(seed),
             by_address: BTreeMap::new(),
             pushed: HashMap::new(),
+            inboxes: HashMap::new(),
             record: false,
             recorded: vec![],
             sent: HashMap::new(),
@@ -115,11 +122,8 @@ impl Network {
 
     /// A browser that receives, before its offer; its peer on the server has both tracks.
     pub fn add_browser(&mut self, link: Link, estimation: Estimation, config: RtcConfig) -> usize {
-        let index = self.browsers.len();
-        let address: SocketAddr = ([10, 0, 1, index as u8 + 1], 5000).into();
-        let peer = 100 + index as u64;
-        let mut rtc = config.build(self.now);
-        rtc.add_local_candidate(Candidate::host(address, "udp").expect("a candidate"));
+        let index = self.add_client(link, config);
+        let peer = self.browsers[index].peer;
         self.core.create_peer(
             peer,
             PeerOptions {
@@ -130,6 +134,26 @@ impl Network {
         );
         self.core.attach(peer, VIDEO, self.now, &mut self.outbox);
         self.core.attach(peer, AUDIO, self.now, &mut self.outbox);
+        index
+    }
+
+    /// A browser that sends, before its offer.
+    pub fn add_sender(&mut self, link: Link, config: RtcConfig) -> usize {
+        let index = self.add_client(link, config);
+        let inbox = Arc::<Inbox>::default();
+        let peer = self.browsers[index].peer;
+        self.core
+            .create_receiver(peer, Writer::new(inbox.clone()), self.now);
+        self.inboxes.insert(index, inbox);
+        index
+    }
+
+    fn add_client(&mut self, link: Link, config: RtcConfig) -> usize {
+        let index = self.browsers.len();
+        let address: SocketAddr = ([10, 0, 1, index as u8 + 1], 5000).into();
+        let peer = 100 + index as u64;
+        let mut rtc = config.build(self.now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").expect("a candidate"));
         self.by_address.insert(address, index);
         self.browsers.push(Browser {
             rtc,
@@ -141,6 +165,8 @@ impl Network {
             media: vec![],
             packets: vec![],
             reports: vec![],
+            keyframe_requests: vec![],
+            estimates: vec![],
             connected: false,
             closed: false,
             deadline: self.now,
@@ -151,22 +177,16 @@ impl Network {
 
     /// Makes an offer with audio and video to receive.
     pub fn offer(&mut self, browser: usize) -> (String, SdpPendingOffer) {
+        self.offer_to(browser, Direction::RecvOnly)
+    }
+
+    /// Makes an offer with audio and video.
+    pub fn offer_to(&mut self, browser: usize, direction: Direction) -> (String, SdpPendingOffer) {
+        use str0m::media::MediaKind::{Audio, Video};
         let browser = &mut self.browsers[browser];
         let mut api = browser.rtc.sdp_api();
-        browser.video = api.add_media(
-            str0m::media::MediaKind::Video,
-            Direction::RecvOnly,
-            None,
-            None,
-            None,
-        );
-        browser.audio = api.add_media(
-            str0m::media::MediaKind::Audio,
-            Direction::RecvOnly,
-            None,
-            None,
-            None,
-        );
+        browser.video = api.add_media(Video, direction, None, None, None);
+        browser.audio = api.add_media(Audio, direction, None, None, None);
         let (offer, pending) = api.apply().expect("something to offer");
         (offer.to_sdp_string(), pending)
     }
@@ -197,6 +217,12 @@ impl Network {
         let browser = self.add_browser(link, estimation, config);
         let (offer, pending) = self.offer(browser);
         self.exchange(browser, &offer, pending);
+        self.come_up(browser);
+        browser
+    }
+
+    /// Runs until a browser and its peer are connected.
+    pub fn come_up(&mut self, browser: usize) {
         self.run_until(
             |network| network.browsers[browser].connected,
             Duration::from_secs(10),
@@ -207,7 +233,6 @@ impl Network {
             |n| n.has_event(&Event::PeerConnected { peer }),
             Duration::from_secs(10),
         );
-        browser
     }
 
     pub fn has_event(&self, event: &Event) -> bool {
@@ -363,6 +388,10 @@ impl Network {
                     RtcEvent::MediaData(data) => browser.media.push(data),
                     RtcEvent::RtpPacket(packet) => browser.packets.push(packet),
                     RtcEvent::SenderFeedback(report) => browser.reports.push(report),
+                    RtcEvent::KeyframeRequest(_) => browser.keyframe_requests.push(self.now),
+                    RtcEvent::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
+                        browser.estimates.push((self.now, estimate.as_u64()));
+                    }
                     _ => {}
                 },
             }
@@ -445,6 +474,11 @@ impl Network {
 
     pub fn push_frame(&mut self, frame: &Frame) {
         self.core.push(frame, self.now, &mut self.outbox);
+        self.settle();
+    }
+
+    pub fn request_keyframe(&mut self, peer: u64) {
+        self.core.request_keyframe(peer, self.now, &mut self.outbox);
         self.settle();
     }
 

@@ -98,6 +98,12 @@ impl Reorder {
         Some(*oldest + self.patience())
     }
 
+    /// Since when the oldest packet waits behind a hole.
+    pub fn hole_since(&self) -> Option<Instant> {
+        self.next?;
+        self.arrivals.front().map(|(arrived, _)| *arrived)
+    }
+
     fn patience(&self) -> Duration {
         match self.next {
             Some(_) => self.limit,
@@ -178,6 +184,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(out(&mut buffer, at(999)), [0; 0]);
         assert_eq!(buffer.deadline(), Some(at(1000)));
+        assert_eq!(buffer.hole_since(), Some(start));
         assert_eq!(out(&mut buffer, at(1000)), [-1, 12, 13]);
         assert_eq!(buffer.deadline(), Some(at(1500)), "since 15 has arrived");
         buffer.insert(packet(11, at(1100)));

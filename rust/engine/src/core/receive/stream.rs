@@ -24,6 +24,10 @@ fn hole_limit(kind: MediaKind) -> Duration {
     }
 }
 
+/// A hole this old may stay. A keyframe asked for now is there when the hole is given up, and
+/// less is lost; a resend mostly comes within a third of it.
+const DOUBT: Duration = Duration::from_millis(500);
+
 /// How long packets of an SSRC that was given up may still come, resent ones too.
 const STRAY: Duration = Duration::from_secs(2);
 
@@ -41,6 +45,8 @@ pub struct Stream {
     axis: Axis,
     report: Option<(SystemTime, Report)>,
     buffer: Reorder,
+    /// The hole for which a keyframe was asked, by its time.
+    doubted: Option<Instant>,
     assembler: Assembler,
     outcomes: Vec<Outcome>,
     /// Video: nothing is delivered before the next keyframe.
@@ -132,6 +138,7 @@ impl Stream {
             axis: Axis::new(kind.clock_rate()),
             report: None,
             buffer: Reorder::new(hole_limit(kind)),
+            doubted: None,
             assembler: Assembler::new(codec),
             outcomes: Vec::new(),
             is_waiting: kind == MediaKind::Video,
@@ -190,6 +197,19 @@ impl Stream {
         if self.buffer.deadline().is_some_and(|at| at <= now) {
             self.release(now, sink);
         }
+        if let Some(hole) = self.doubtful_hole()
+            && hole + DOUBT <= now
+        {
+            self.doubted = Some(hole);
+            self.keyframes.ask(now);
+        }
+    }
+
+    /// A hole for which no keyframe was asked yet, by its time.
+    fn doubtful_hole(&self) -> Option<Instant> {
+        let is_of_use = self.kind == MediaKind::Video && !self.is_waiting;
+        let hole = self.buffer.hole_since().filter(|_| is_of_use)?;
+        (self.doubted != Some(hole)).then_some(hole)
     }
 
     /// Whether a keyframe is to be asked for now.
@@ -200,7 +220,11 @@ impl Stream {
 
     /// When [`Stream::expire`] or [`Stream::wants_keyframe`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadlines = [self.buffer.deadline(), self.keyframes.deadline()];
+        let deadlines = [
+            self.buffer.deadline(),
+            self.keyframes.deadline(),
+            self.doubtful_hole().map(|hole| hole + DOUBT),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
