@@ -209,6 +209,8 @@ class Recorder:
                 self._take_sound(frame)
         if closing is not None and closing is self._closing:  # what belongs to it has come by now
             self._complete(closing, quickly=True)
+        if self._timeline.is_settled:
+            self._place_held()
         if self._take is not None:
             self._take.keep_up()
         return bool(frames)
@@ -250,10 +252,10 @@ class Recorder:
         self._place_held()
         self._add_sound(self._take, frame.data, at)
 
-    def _place_held(self, *, guess: bool = False) -> None:
+    def _place_held(self) -> None:
         while self._take is not None and self._held:
             frame = self._held.popleft()
-            at = self._timeline.place(frame.timestamp, guess=guess)
+            at = self._timeline.place(frame.timestamp)
             if at is not None:
                 self._add_sound(self._take, frame.data, at)
 
@@ -303,7 +305,7 @@ class Recorder:
         self._cut_due = False
 
     def _finish(self) -> None:
-        self._place_held(guess=True)
+        self._place_held()
         for take in (self._closing, self._take):
             if take is not None:
                 self._complete(take)

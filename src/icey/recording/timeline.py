@@ -11,8 +11,8 @@ all the time:
 * before that by arrival: what was recorded together arrives together, and the packets that were
   least delayed show it best.
 
-Where the two contradict each other for a short time, arrival is believed: a wall clock can be set,
-a report can be of before a pause, but nothing arrives before it was sent.
+Where the two contradict each other, arrival is believed for a while: a wall clock can be set, and a
+report can be of before a pause.
 
 `Continuity` then makes the sound in the file a run without holes or overlaps: it follows that
 place loosely, and where it is more than `TOLERANCE_NS` off it is mended by whole packets.
@@ -51,8 +51,11 @@ REPORTS = 5
 """Reports of a stream whose median counts: they are stamped by threads, some of them late."""
 
 STEP_NS = SECOND_NS // 5
-"""Where a report is further than this from those before it, a clock was set: the reports of the
-other stream are of the time before that, and are not compared with it."""
+"""Where a report is further than this from those before it, something has happened: a clock was
+set, sound was muted. Then those before it count no more."""
+
+FIRST_NS = SECOND_NS
+"""How far the first reports may be from what arrival has shown."""
 
 PERSISTENT_NS = 12 * SECOND_NS
 """After so long reports are believed against arrival."""
@@ -121,24 +124,16 @@ class _Clock:
         self._shift_ns += by_ns
         self._recent.clear()
 
-    def learn(self, report: tuple[int, int] | None, media: int) -> bool | None:
-        """Take a report into account, which came with a packet of that media time.
-
-        Returns:
-            None where it says nothing new, otherwise whether a clock was set.
-        """
+    def learn(self, report: tuple[int, int] | None) -> bool:
+        """Take a report into account; whether it says anything new."""
         if report is None or report == self._report:
-            return None
-        at = self.media_ns(report[1])
-        if not -JUMP_NS < at - media < SECOND_NS:  # it is of before a jump or a pause
-            return None
+            return False
         self._report = report
-        epoch = report[0] - at
-        stepped = bool(self.epochs) and abs(epoch - median(self.epochs)) > STEP_NS
-        if stepped:
+        epoch = report[0] - self.media_ns(report[1])
+        if self.epochs and abs(epoch - median(self.epochs)) > STEP_NS:
             self.epochs.clear()
         self.epochs.append(epoch)
-        return stepped
+        return True
 
     @property
     def rise_ns(self) -> int:
@@ -176,44 +171,47 @@ class Timeline:
         media = self._video.note(timestamp, arrived_ns)
         if self._first_picture_ns is None:
             self._first_picture_ns = arrived_ns
-        self._learn(self._video, self._audio, report, media)
+        self._learn(self._video, report)
         return media
 
     def audio(self, timestamp: int, arrived_ns: int, report: tuple[int, int] | None) -> int | None:
         """Place a packet of sound.
 
         Returns:
-            None where that cannot be said yet; `place` will.
+            None where that cannot be said yet; `place` can, once it `is_settled`.
         """
         before = self._audio.last
         media = self._audio.note(timestamp, arrived_ns)
         if before is not None and self._resumes(media, arrived_ns, before):
             return None
-        self._learn(self._audio, self._video, report, media)
-        return self.place(timestamp)
+        self._learn(self._audio, report)
+        return self.place(timestamp) if self.is_settled else None
 
-    def place(self, timestamp: int, *, guess: bool = False) -> int | None:
-        """Place a packet of sound that `audio` has seen.
+    @property
+    def is_settled(self) -> bool:
+        """Whether packets of sound have a place by now that had none when they came."""
+        if self._pause is not None:
+            return False
+        if not self._has_video or self._offset is not None:
+            return True
+        if self._video.last is None or self._first_picture_ns is None:
+            return False
+        return self._video.last[1] - self._first_picture_ns >= SETTLE_NS
 
-        Args:
-            timestamp: of the packet.
-            guess: say what is likely where nothing is known for certain.
+    def place(self, timestamp: int) -> int | None:
+        """Place a packet of sound that `audio` has seen, as well as it can be done now.
 
         Returns:
-            None where it cannot be said, or not yet.
+            None before the first picture, and where the sender has begun to count anew since.
         """
         own = self._audio.media_ns(timestamp)
         if self._audio.last is None or abs(own - self._audio.last[0]) > JUMP_NS:
-            return None  # the sender has begun to count anew since
+            return None
         if not self._has_video:
             return own
         if self._offset is not None:
             return own + self._offset
-        if self._video.last is None or self._first_picture_ns is None:
-            return None
-        if not guess and self._video.last[1] - self._first_picture_ns < SETTLE_NS:
-            return None
-        return own + self._by_arrival()
+        return None if self._video.last is None else own + self._by_arrival()
 
     def _by_arrival(self) -> int:
         return self._audio.low_ns - self._video.low_ns
@@ -238,28 +236,23 @@ class Timeline:
         self._pause = None
         return False
 
-    def _learn(
-        self, clock: _Clock, other: _Clock, report: tuple[int, int] | None, media: int
-    ) -> None:
-        stepped = clock.learn(report, media)
-        if stepped is None:
+    def _learn(self, clock: _Clock, report: tuple[int, int] | None) -> None:
+        if not clock.learn(report) or clock.last is None:
             return
-        if stepped:
-            other.epochs.clear()
-        if not (clock.epochs and other.epochs and clock.last):
-            return
-        offset = int(median(self._audio.epochs) - median(self._video.epochs))
-        if self._is_credible(offset, clock.last[1]):
-            self._offset, self._doubted_since = offset, None
+        if self._audio.epochs and self._video.epochs:
+            offset = int(median(self._audio.epochs) - median(self._video.epochs))
+            if self._is_credible(offset, clock.last[1]):
+                self._offset, self._doubted_since = offset, None
 
     def _is_credible(self, offset: int, now_ns: int) -> bool:
         if abs(offset - self._by_arrival()) > JUMP_NS:
             return False  # the two streams do not share a wall clock
         if self._offset is None:
-            return True
-        change = offset - self._offset
-        seen = self._audio.rise_ns - self._video.rise_ns
-        if abs(change) <= STEP_NS or abs(change - seen) < abs(change) / 2:
+            change, usual, seen = offset - self._by_arrival(), FIRST_NS, 0
+        else:
+            change, usual = offset - self._offset, STEP_NS
+            seen = self._audio.rise_ns - self._video.rise_ns
+        if abs(change) <= usual or abs(change - seen) < abs(change) / 2:
             return True
         if self._doubted_since is None:
             self._doubted_since = now_ns

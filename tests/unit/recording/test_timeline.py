@@ -74,7 +74,7 @@ class Sender:
         """How far sound of a moment is placed from the picture of that moment, in ns."""
         video, audio = self.video(t), self.audio(t)
         if audio is None:
-            audio = self.timeline.place(self.sampled, guess=True)
+            audio = self.timeline.place(self.sampled)
         return audio - video
 
 
