@@ -108,7 +108,7 @@ class RecordSessions(Switchboard[_Publisher]):
             return f"recording unavailable: {error}"
         return None
 
-    def open_party(self, call: str, caller: str) -> _Publisher:
+    def open_party(self, call: str, caller: str, offer: str) -> _Publisher:  # noqa: ARG002 - any will do
         """Make a peer that receives."""
         peer: Peer = self._engine.create_peer(direction="receive")
         return _Publisher(call, caller, peer)

@@ -93,7 +93,7 @@ class StreamSessions(Switchboard[_Viewer]):
             return f"source unavailable: {error}"
         return None
 
-    def open_party(self, call: str, caller: str) -> _Viewer:
+    def open_party(self, call: str, caller: str, offer: str) -> _Viewer:  # noqa: ARG002 - any will do
         """Make a viewer; its source begins to open."""
         # A quarter more than the media: headers, resends, and room to see that the path has it.
         most = (self._media.video.bitrate + self._media.audio.bitrate) * 5 // 4

@@ -98,8 +98,12 @@ class Switchboard(ABC, Generic[SomeParty]):
         return None
 
     @abstractmethod
-    def open_party(self, call: str, caller: str) -> SomeParty:
-        """Make the peer of a call whose offer is here. It must not block."""
+    def open_party(self, call: str, caller: str, offer: str) -> SomeParty:
+        """Make the peer of a call whose first offer is here. It must not block.
+
+        Raises:
+            OfferError: this mode does not do what the offer wants; its reason is for the caller.
+        """
 
     async def answered(self, party: SomeParty) -> None:
         """The offer of this call, the first or a later one, is answered."""
@@ -188,8 +192,9 @@ class Switchboard(ABC, Generic[SomeParty]):
                     self._spawn(self._admit(call, caller), call)
                 case Offered(call, sdp):
                     # The peer exists from here on: candidates follow in the same breath.
-                    party = self._parties.get(call) or self._open(call)
-                    self._spawn(self._negotiate(party, sdp), call)
+                    party = self._parties.get(call) or self._open(call, sdp)
+                    if party is not None:
+                        self._spawn(self._negotiate(party, sdp), call)
                 case CandidateArrived(call_id=call, candidate=candidate):
                     self._add_candidate(call, candidate)
                 case Ended(call, reason):
@@ -210,8 +215,13 @@ class Switchboard(ABC, Generic[SomeParty]):
         else:
             self._perform(self._calls.accept(call, self._now()))
 
-    def _open(self, call: str) -> SomeParty:
-        party = self.open_party(call, self._calls.caller(call))
+    def _open(self, call: str, offer: str) -> SomeParty | None:
+        try:
+            party = self.open_party(call, self._calls.caller(call), offer)
+        except OfferError as error:
+            log.info("offer refused: %s", error)
+            self._perform(self._calls.reject(call, error.reason))
+            return None
         self._parties[call] = party
         self._by_peer[party.peer.id] = party
         return party

@@ -1,0 +1,110 @@
+"""Which simulcast layer a viewer gets. Pure: `now` is passed in.
+
+A source may send its picture in several sizes at once. A viewer gets the best one that its path
+carries: down at once when the path says so, up only after it has said so for a while.
+
+A browser's own estimate (REMB) hardly grows beyond what it is sent, so it cannot say that the next
+layer would fit. Where it has been at ease for `EASE_SECONDS`, the next layer is tried; a try that
+fails is paid for with a pause that doubles each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["LayerChoice"]
+
+MARGIN = 1.1
+"""A layer needs that much more than its own rate: headers, resends."""
+
+EASE = 1.2
+"""A viewer is at ease where its path carries that much more than its layer needs."""
+
+CLIMB_SECONDS = 5.0
+"""The next layer must have been in reach for so long."""
+
+EASE_SECONDS = 10.0
+"""For so long a viewer must have been at ease before the next layer is tried."""
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 120.0
+"""How long no layer is tried after one that was too much: doubled each time, up to the longest."""
+
+
+@dataclass
+class LayerChoice:
+    """The layer of one viewer, as an index into the rates, lowest first.
+
+    Attributes:
+        layer: the one that it gets.
+    """
+
+    layer: int = 0
+    _reach_since: float | None = None
+    _ease_since: float | None = None
+    _pause: float = FIRST_PAUSE_SECONDS
+    _not_before: float = 0.0
+
+    def choose(self, rates: Sequence[int], path: int | None, now: float) -> int:
+        """Choose a layer.
+
+        Args:
+            rates: bit/s of each layer that the source sends, lowest first; 0 for one that it
+                holds back at the moment.
+            path: bit/s that the viewer's path carries; None before it is known.
+            now: seconds, from a monotonic clock.
+        """
+        there = [index for index, rate in enumerate(rates) if rate > 0]
+        if not there:
+            return self.layer
+        if self.layer not in there:
+            # The source has taken it back, or there is another source with fewer.
+            below = [index for index in there if index < self.layer]
+            self._move(below[-1] if below else there[0])
+        if path is None:
+            return self.layer
+        if path < rates[self.layer] * MARGIN:
+            fitting = [i for i in there if i < self.layer and rates[i] * MARGIN <= path]
+            lowest = there[0]
+            if self.layer != lowest:
+                self._move(fitting[-1] if fitting else lowest)
+                self._fail(now)
+            self._reach_since = self._ease_since = None
+            return self.layer
+        above = [index for index in there if index > self.layer]
+        if above:
+            self._climb(above[0], rates, path, now)
+        return self.layer
+
+    def congested(self, now: float) -> None:
+        """Packets of this viewer were thrown away: one layer down at once."""
+        if self.layer > 0:
+            self._move(self.layer - 1)
+            self._fail(now)
+
+    def _climb(self, next_layer: int, rates: Sequence[int], path: int, now: float) -> None:
+        if path >= rates[next_layer] * MARGIN:
+            self._reach_since = now if self._reach_since is None else self._reach_since
+        else:
+            self._reach_since = None
+        if path >= rates[self.layer] * MARGIN * EASE:
+            self._ease_since = now if self._ease_since is None else self._ease_since
+        else:
+            self._ease_since = None
+        if now < self._not_before:
+            return
+        in_reach = self._reach_since is not None and now - self._reach_since >= CLIMB_SECONDS
+        at_ease = self._ease_since is not None and now - self._ease_since >= EASE_SECONDS
+        if in_reach or at_ease:
+            self._move(next_layer)
+
+    def _move(self, layer: int) -> None:
+        self.layer = layer
+        self._reach_since = self._ease_since = None
+
+    def _fail(self, now: float) -> None:
+        self._not_before = now + self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)

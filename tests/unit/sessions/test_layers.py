@@ -1,0 +1,95 @@
+"""Which simulcast layer a viewer gets."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icey.sessions.layers import CLIMB_SECONDS, EASE_SECONDS, LayerChoice
+
+RATES = [150_000, 500_000, 1_500_000]
+
+
+def play(choice, path, seconds, start=0.0, rates=RATES):
+    """So many seconds with what `path` carries (a number, or of the rate it gets); each layer."""
+    layers = []
+    for n in range(round(seconds * 4)):
+        carried = path(rates[choice.layer]) if callable(path) else path
+        layers.append(choice.choose(rates, carried, start + n / 4))
+    return layers
+
+
+def test_it_climbs_step_by_step_where_the_path_carries_more():
+    """One layer each five seconds, never two at once."""
+    layers = play(LayerChoice(), 3_000_000, 15)
+    assert layers[0] == 0
+    assert layers.index(1) == CLIMB_SECONDS * 4
+    assert layers.index(2) == pytest.approx(2 * CLIMB_SECONDS * 4, abs=2)
+
+
+def test_it_falls_at_once_to_what_fits():
+    """From the top to the layer that the path carries, in one step."""
+    choice = LayerChoice(2)
+    assert choice.choose(RATES, 200_000, 0.0) == 0
+    choice = LayerChoice(2)
+    assert choice.choose(RATES, 600_000, 0.0) == 1
+    assert LayerChoice(2).choose(RATES, 10_000, 0.0) == 0
+
+
+def test_an_estimate_that_only_follows_still_climbs():
+    """REMB says no more than 1.5 times what comes: the next layer is tried after a while."""
+    layers = play(LayerChoice(), lambda rate: rate * 1.5, 30)
+    assert layers.index(1) == EASE_SECONDS * 4
+    assert layers[-1] == 2
+
+
+def test_tries_that_fail_become_rare():
+    """A path that carries the lowest layer alone: the pauses between tries double."""
+    choice = LayerChoice()
+    layers = play(choice, lambda rate: rate * 1.5 if rate == RATES[0] else RATES[0], 400)
+    tries = sum(1 for a, b in pairwise(layers) if a < b)
+    assert 3 <= tries <= 6
+    assert layers.count(0) / len(layers) > 0.98
+
+
+def test_congestion_is_one_layer_down():
+    """Thrown away packets need no estimate to be believed."""
+    choice = LayerChoice(2)
+    choice.congested(0.0)
+    assert choice.layer == 1
+    assert play(choice, 9_000_000, 9, rates=RATES)[-1] == 1, "a pause before the next try"
+    choice.congested(10.0)
+    choice.congested(10.0)
+    assert choice.layer == 0
+
+
+def test_a_source_with_other_layers():
+    """Another source may have fewer, or hold the upper ones back: always one that is there."""
+    assert LayerChoice(2).choose([800_000], 1_000_000, 0.0) == 0
+    assert LayerChoice(2).choose([150_000, 500_000, 0], None, 0.0) == 1
+    assert LayerChoice(0).choose([0, 0, 900_000], None, 0.0) == 2
+    assert LayerChoice(1).choose([0, 0, 0], 1, 0.0) == 1
+    assert LayerChoice(1).choose([], 1, 0.0) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 3_000_000), max_size=4),
+            st.none() | st.integers(0, 10**9),
+            st.booleans(),
+        ),
+        max_size=60,
+    )
+)
+def test_the_choice_is_always_there(steps):
+    """Whatever is reported: a layer that the source sends, where it sends any."""
+    choice = LayerChoice()
+    for now, (rates, path, congested) in enumerate(steps):
+        if congested:
+            choice.congested(float(now))
+        layer = choice.choose(rates, path, float(now))
+        assert layer >= 0
+        if any(rates):
+            assert rates[layer] > 0
