@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from camera import BARS, DEVICE, PICTURES, UNCOMPRESSED, Camera
+from playwright.async_api import expect
 
 from e2e.chromium import AUTOPLAY, open_chromium
 from e2e.server_process import command, running_server, write_config
@@ -102,6 +103,10 @@ async def test_watch_a_webcam(tmp_path, camera, context):
             await until(lambda: camera.users == 0, "the camera is closed", deadline_s=15)
             await viewer.watch()
             await shows_the_camera(viewer)
+        openings = len(camera.streamed)
+        await viewer.hang_up()
+        await viewer.watch()  # at once: it is still open
+        assert len(camera.streamed) == openings
         assert camera.users == 1
         assert viewer.errors == []
     assert camera.users == 0
@@ -235,8 +240,21 @@ async def test_webcam_in_use(tmp_path, camera, context):
         await viewer.moves(pictures=30)  # the first one does not notice
 
 
+async def test_webcam_that_another_program_took(tmp_path, camera, context):
+    """Whoever clicks Watch reads that it is busy; once it is free, the next click plays."""
+    async with watched(camera, tmp_path) as server:
+        viewer = await Viewer.open(context, server.url)
+        with camera.taken():
+            await viewer.page.locator("#watch").click()
+            problem = viewer.page.locator("#problem")
+            await expect(problem).to_contain_text("Device or resource busy", timeout=5_000)
+        await server.sessions_become(0)
+        await viewer.watch()
+        await shows_the_camera(viewer)
+
+
 async def test_webcam_that_freezes(tmp_path, camera, context):
-    """A camera that stops sending counts as lost and is tried again; the server ends all the same."""
+    """A camera that stops sending is lost and tried again; the server ends all the same."""
     async with watched(camera, tmp_path) as server:
         viewer = await Viewer.open(context, server.url)
         await viewer.watch()

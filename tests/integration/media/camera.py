@@ -13,6 +13,7 @@ top 1/20                  the strip of `icey.media.demo`, with the number of the
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -49,7 +50,11 @@ WEBCAM = (
 UNCOMPRESSED = ("YUYV 640 480 30 15", "YUYV 1280 720 10")
 """A webcam without JPEG."""
 
-_CODECS = {"MJPG": ("mjpeg", "yuvj422p"), "YUYV": ("rawvideo", "yuyv422")}
+_CODECS = {
+    "MJPG": ("mjpeg", "yuvj422p"),
+    "YUYV": ("rawvideo", "yuyv422"),
+    "H264": ("libx264", "yuv420p"),
+}
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,13 @@ class Camera:
                 else:
                     os.environ[name] = value
 
+    @contextlib.contextmanager
+    def taken(self):
+        """Let another program stream from it within the block."""
+        with (self.folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+
     def set(self, state: str, *, on: bool = True) -> None:
         """Turn one of the states of webcam.c on or off: "unplugged", "frozen" …."""
         path = self.folder / state
@@ -198,6 +210,9 @@ def _pictures(fourcc: str, width: int, height: int) -> bytes:
     if codec == "mjpeg":
         context.color_range = 2
         context.options = {"qmin": "2", "qmax": "4"}
+    if codec == "libx264":
+        context.options = {"tune": "zerolatency", "preset": "veryfast", "profile": "baseline"}
+        context.gop_size = PICTURES
     packed = []
     for number in range(PICTURES):
         picture = av.VideoFrame.from_ndarray(_draw(number, width, height), "rgb24")
@@ -205,4 +220,5 @@ def _pictures(fourcc: str, width: int, height: int) -> bytes:
         frame = picture.reformat(format=pix_fmt, dst_colorspace=5)
         frame.pts = number
         packed += [bytes(packet) for packet in context.encode(frame)]
+    packed += [bytes(packet) for packet in context.encode(None)]
     return b"".join(struct.pack("=I", len(data)) + data for data in packed)

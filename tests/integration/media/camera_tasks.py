@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def watch(*, pictures, video=None, hold=False):
     ages, frames = [], []
     for _ in range(pictures):
         frame = _picture(opened)
-        ages.append(time.monotonic() - float(frame.pts * frame.time_base))
+        if frame.pts is not None:  # FFmpeg gives none to the first picture of H.264
+            ages.append(time.monotonic() - float(frame.pts * frame.time_base))
         if hold:
             frames.append(frame)
     result = {
@@ -82,6 +84,17 @@ def fail(*, open_timeout=5.0, read_timeout=5.0, most_damaged=150, then=None, fol
             _picture(opened)
     except SourceError as error:
         return {"error": str(error), "seconds": time.monotonic() - began}
+
+
+def cycle(*, times):
+    """Open and close it again and again; returns descriptors and threads, early and at the end."""
+    counts = []
+    for _ in range(times):
+        opened = Input(parse_source(DEVICE), VideoSettings())
+        _picture(opened)
+        opened.close()
+        counts.append([len(list(Path("/proc/self/fd").iterdir())), threading.active_count()])
+    return [counts[1], counts[-1]]
 
 
 def describe(**video):

@@ -89,6 +89,21 @@ def test_modes(camera):
     ]
 
 
+def test_camera_with_its_own_h264(tmp_path):
+    """A camera that gives nothing but H.264 plays."""
+    camera = Camera(tmp_path, ("H264 1280 720 30",), ("H264-1280x720",))
+    seen = camera.ask("watch", pictures=30)
+    assert (seen["format"], seen["size"], seen["damaged"]) == ("yuv420p", [1280, 720], 0)
+    assert sorted(seen["ages"])[15] < 0.1
+
+
+def test_nothing_is_left_open(camera):
+    """Opened and closed twelve times, it leaves no descriptor and no thread behind."""
+    early, late = camera.ask("cycle", times=12)
+    assert early == late
+    assert camera.users == 0
+
+
 def test_pulled_out(camera, tmp_path):
     """A camera that is pulled out is missed at once."""
     seen = camera.ask("fail", then="unplugged", folder=str(tmp_path))
