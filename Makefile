@@ -48,7 +48,7 @@ clean: ## Remove everything that was built
 
 dev: $(VENV)/.dev
 
-# What only the tests need from the system: Chromium and an RTSP server.
+# What only the tests need from the system: Chromium, an RTSP server, a C compiler.
 test-packages:
 	@bash tests/packages.sh
 
