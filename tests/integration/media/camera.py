@@ -12,6 +12,7 @@ top 1/20                  the strip of `icey.media.demo`, with the number of the
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import functools
@@ -75,7 +76,9 @@ def library() -> Path:
     if compiler is None:
         message = "no C compiler for the test camera (cc): apt-get install gcc libc6-dev"
         raise FileNotFoundError(message)
-    built = Path(tempfile.mkdtemp(prefix="icey-webcam-")) / "webcam.so"
+    folder = tempfile.mkdtemp(prefix="icey-webcam-")
+    atexit.register(shutil.rmtree, folder)
+    built = Path(folder) / "webcam.so"
     sources = sorted((HERE / "webcam").glob("*.c"))
     flags = ("-std=gnu11", "-O2", "-Wall", "-shared", "-fPIC")
     done = subprocess.run(
