@@ -1,4 +1,4 @@
-//! str0m's answer, made to say two things that str0m cannot.
+//! str0m's answer, made to say three things that str0m cannot.
 
 use std::net::SocketAddr;
 
@@ -21,6 +21,30 @@ pub fn finish(answer: &str, additional: &[SocketAddr]) -> String {
             for (index, address) in additional.iter().enumerate() {
                 text.push_str(&candidate(index, *address));
             }
+        }
+    }
+    text
+}
+
+/// The bitrate that libwebrtc begins with, in kbit/s. By itself it begins with 300, and then a
+/// camera of 720p is at its full size after 15 seconds or more; with this after 5. On a path that
+/// carries less it backs off within a second.
+const START_BITRATE: u32 = 2000;
+
+/// Lets a browser begin to send at a better rate. Others than libwebrtc pass over the parameter.
+pub fn begin_fast(answer: &str) -> String {
+    let mut text = String::with_capacity(answer.len() + 600);
+    for line in answer.lines() {
+        text.push_str(line);
+        if line.starts_with("a=fmtp:") && line.contains("profile-level-id=") {
+            text.push_str(&format!(";x-google-start-bitrate={START_BITRATE}"));
+        }
+        text.push_str("\r\n");
+        let vp8 = line.strip_suffix(" VP8/90000");
+        if let Some(pt) = vp8.and_then(|line| line.strip_prefix("a=rtpmap:")) {
+            text.push_str(&format!(
+                "a=fmtp:{pt} x-google-start-bitrate={START_BITRATE}\r\n"
+            ));
         }
     }
     text
@@ -67,6 +91,21 @@ mod tests {
         assert!(lines[4].starts_with("a=candidate:nat0 1 udp "));
         assert!(lines[4].ends_with(" 203.0.113.5 4501 typ host"));
         assert_eq!(lines[5], "a=end-of-candidates");
+    }
+
+    #[test]
+    fn the_start_bitrate_is_told_for_each_video_codec() {
+        let text = begin_fast(
+            "a=rtpmap:96 VP8/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:102 H264/90000\r\n\
+             a=fmtp:102 profile-level-id=42e034\r\na=fmtp:111 useinbandfec=1\r\n",
+        );
+        assert_eq!(
+            text,
+            "a=rtpmap:96 VP8/90000\r\na=fmtp:96 x-google-start-bitrate=2000\r\n\
+             a=fmtp:97 apt=96\r\na=rtpmap:102 H264/90000\r\n\
+             a=fmtp:102 profile-level-id=42e034;x-google-start-bitrate=2000\r\n\
+             a=fmtp:111 useinbandfec=1\r\n"
+        );
     }
 
     #[test]

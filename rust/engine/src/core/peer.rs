@@ -186,7 +186,8 @@ impl Peer {
         let rtc = self
             .rtc
             .get_or_insert_with(|| negotiation::build_receiver(local, now));
-        receiving.negotiate(now, rtc, &prepared, &mut self.stats)
+        let answer = receiving.negotiate(now, rtc, &prepared, &mut self.stats)?;
+        Ok(answer::begin_fast(&answer))
     }
 
     fn answer_viewer(

@@ -1,1 +1,161 @@
+use super::*;
 
+const SESSION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";
+const CHROMIUM: &str = include_str!("../../../tests/offers/chromium-camera.sdp");
+
+fn section(kind: &str, mid: u8, pts: &str, lines: &[&str]) -> String {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    format!("m={kind} 9 UDP/TLS/RTP/SAVPF {pts}\r\na=mid:{mid}\r\n{lines}")
+}
+
+fn video(direction: &str) -> String {
+    let lines = [
+        direction,
+        "a=rtpmap:96 VP8/90000",
+        "a=rtpmap:97 rtx/90000",
+        "a=fmtp:97 apt=96",
+        "a=rtpmap:102 H264/90000",
+        "a=fmtp:102 packetization-mode=0;profile-level-id=42e01f",
+        "a=rtcp-fb:102 nack",
+        "a=rtpmap:103 rtx/90000",
+        "a=fmtp:103 apt=102",
+        "a=rtpmap:104 H264/90000",
+        "a=fmtp:104 packetization-mode=2;profile-level-id=42e01f",
+    ];
+    section("video", 0, "96 97 102 103 104", &lines)
+}
+
+fn reason(sdp: &str, is_first: bool) -> String {
+    match prepare(sdp, is_first) {
+        Err(EngineError::Offer { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn directions(prepared: &Prepared) -> Vec<&str> {
+    let lines = prepared.text.lines();
+    lines.filter(|line| DIRECTIONS.contains(line)).collect()
+}
+
+#[test]
+fn what_the_browser_sends_is_received_and_the_rest_inactive() {
+    for direction in ["a=sendrecv", "a=sendonly", ""] {
+        let sdp = format!("{SESSION}{}{}", video(direction), video("a=sendonly"));
+        let prepared = prepare(&sdp, true).expect("an offer");
+        assert_eq!(directions(&prepared), ["a=sendonly", "a=inactive"]);
+        assert_eq!(prepared.video, Some("0".into()));
+    }
+}
+
+#[test]
+fn h264_of_both_packetization_modes_is_preferred_and_nothing_else_stays() {
+    let sdp = format!("{SESSION}{}", video("a=sendonly"));
+    let text = prepare(&sdp, true).expect("an offer").text;
+    assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 102 103\r\n"));
+    assert!(text.contains("a=rtcp-fb:102 nack\r\n") && text.contains("a=fmtp:103 apt=102\r\n"));
+    assert!(!text.contains("VP8") && !text.contains(":97 ") && !text.contains(":104 "));
+}
+
+#[test]
+fn vp8_is_received_where_there_is_no_h264() {
+    let sdp = format!(
+        "{SESSION}{}",
+        video("a=sendonly").replace("42e01f", "f4001f")
+    );
+    let text = prepare(&sdp, true).expect("an offer").text;
+    assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"));
+    assert!(!text.contains("H264"));
+}
+
+#[test]
+fn an_offer_that_cannot_be_recorded_is_refused_with_its_reason() {
+    let receives = format!("{SESSION}{}", video("a=recvonly"));
+    let must_send = "media: this server records, so the offer must send";
+    assert_eq!(reason(&receives, true), must_send);
+    let inactive = format!("{SESSION}{}", video("a=inactive"));
+    assert_eq!(reason(&inactive, true), must_send);
+    let av1 = section("video", 0, "45", &["a=sendonly", "a=rtpmap:45 AV1/90000"]);
+    let opus = ["a=sendonly", "a=rtpmap:111 opus/48000/2"];
+    let opus = section("audio", 1, "111", &opus);
+    let no_codec = "codec: browser offers no H.264 or VP8";
+    assert_eq!(reason(&format!("{SESSION}{av1}{opus}"), true), no_codec);
+    let pcmu = section("audio", 1, "0", &["a=sendonly", "a=rtpmap:0 PCMU/8000"]);
+    let no_opus = "codec: browser offers no Opus";
+    assert_eq!(reason(&format!("{SESSION}{pcmu}"), true), no_opus);
+    // Sound alone, and a picture without sound that could be recorded, are taken.
+    assert!(prepare(&format!("{SESSION}{opus}"), true).is_ok());
+    let prepared = prepare(&format!("{SESSION}{}{pcmu}", video("a=sendonly")), true);
+    assert_eq!(prepared.expect("an offer").audio, None);
+}
+
+#[test]
+fn a_later_offer_may_send_nothing() {
+    let inactive = format!("{SESSION}{}", video("a=inactive"));
+    let prepared = prepare(&inactive, false).expect("a mute");
+    assert_eq!((prepared.video, prepared.audio), (None, None));
+}
+
+#[test]
+fn only_the_first_ssrcs_stay_and_no_simulcast() {
+    let lines = [
+        "a=sendonly",
+        "a=rtpmap:102 H264/90000",
+        "a=rid:hi send",
+        "a=simulcast:send hi;lo",
+        "a=ssrc-group:SIM 1 2",
+        "a=ssrc-group:FID 11 12",
+        "a=ssrc-group:FID 21 22",
+        "a=ssrc:11 cname:a",
+        "a=ssrc:21 cname:b",
+    ];
+    let of = |lines: &[&str]| {
+        let sdp = format!("{SESSION}{}", section("video", 0, "102", lines));
+        let text = prepare(&sdp, true).expect("an offer").text;
+        assert!(!text.contains("a=rid") && !text.contains("simulcast"));
+        let ssrcs = text.lines().filter(|line| line.starts_with("a=ssrc"));
+        ssrcs.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(&lines),
+        [
+            "a=ssrc-group:FID 11 12",
+            "a=ssrc:11 cname:sender",
+            "a=ssrc:12 cname:sender"
+        ]
+    );
+    let alone = [
+        "a=sendonly",
+        "a=rtpmap:102 H264/90000",
+        "a=ssrc:9 cname:x",
+        "a=ssrc:8 y:z",
+    ];
+    assert_eq!(of(&alone), ["a=ssrc:9 cname:sender"]);
+    let broken = [
+        "a=sendonly",
+        "a=rtpmap:102 H264/90000",
+        "a=ssrc-group:FID 1 -2",
+        "a=ssrc:x y",
+    ];
+    assert_eq!(of(&broken), [""; 0]);
+}
+
+#[test]
+fn chromiums_camera_is_received_in_h264_and_opus() {
+    let prepared = prepare(CHROMIUM, true).expect("an offer");
+    assert!(prepared.video.is_some() && prepared.audio.is_some());
+    let maps = prepared
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=rtpmap:"));
+    let names: Vec<&str> = maps.filter_map(|map| map.split(' ').nth(1)).collect();
+    assert!(
+        names
+            .iter()
+            .all(|name| ["H264/90000", "rtx/90000", "opus/48000/2"].contains(name))
+    );
+    assert_eq!(
+        names.iter().filter(|name| **name == "opus/48000/2").count(),
+        1
+    );
+    assert!(names.len() > 10);
+}

@@ -156,6 +156,14 @@ impl<F: Format> Units<F> {
             .is_some_and(|current| !current.broken && F::is_keyframe(&current.part))
     }
 
+    /// The bytes of the frame under way.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.current
+            .as_ref()
+            .map_or(0, |current| current.data.len())
+    }
+
     fn end(&mut self, outcomes: &mut Vec<Outcome>) {
         let Some(mut current) = self.current.take() else {
             return;
