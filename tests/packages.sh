@@ -12,6 +12,10 @@ have_browser >/dev/null || packages+=(chromium)
 have_compiler() { command -v cc || command -v gcc || command -v clang; }
 have_compiler >/dev/null && [ -e /usr/include/linux/videodev2.h ] || packages+=(gcc libc6-dev)
 
+# Recordings are to please FFmpeg's own programs, not only its libraries.
+have_ffmpeg() { command -v ffmpeg && command -v ffprobe; }
+have_ffmpeg >/dev/null || packages+=(ffmpeg)
+
 # The RTSP server and the SRT sender that the tests start are GStreamer's, driven by the system's
 # Python.
 have_rtsp_server() {

@@ -6,6 +6,7 @@ import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 from playwright.async_api import async_playwright
 
 if TYPE_CHECKING:
@@ -53,3 +54,11 @@ async def open_chromium(*flags: str, drop: Sequence[str] = ()) -> AsyncIterator[
             yield browser
         finally:
             await browser.close()
+
+
+async def processes_of(browser: Browser, kind: str = "") -> list[psutil.Process]:
+    """The processes of a browser that `open_chromium` started, those of one kind or all."""
+    session = await browser.new_browser_cdp_session()
+    found = (await session.send("SystemInfo.getProcessInfo"))["processInfo"]
+    await session.detach()
+    return [psutil.Process(one["id"]) for one in found if kind in ("", one["type"])]

@@ -67,8 +67,10 @@ const player = new Player(view.video, {
   onSound: (sound) => view.sound(sound),
 });
 
+const user = tabName();
+
 const client = new SympleClient(
-  { url: api.socketUrl, user: tabName(), name: "Browser", data: { peerType: "browser" }, token: () => api.token },
+  { url: api.socketUrl, user, name: "Browser", data: { peerType: "browser" }, token: () => api.token },
   {
     onConnection: connectionChanged,
     onPeers: peersChanged,
@@ -235,6 +237,8 @@ Object.defineProperty(window, "icey", {
     get peerConnection() {
       return party().peerConnection;
     },
+    /** What this tab calls itself. */
+    user,
     /** The open camera's stream, or null. */
     get stream() {
       return publisher.stream;
