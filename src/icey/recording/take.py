@@ -40,6 +40,13 @@ LATE_NS = 1_500_000_000
 QUICK_BYTES = 16 << 20
 """What can be copied while the engine's queue, of some ten seconds, fills."""
 
+GRID_RATE = 200
+GRID = VIDEO_CLOCK // GRID_RATE
+"""Pictures are placed on a grid of 5 ms, 2.5 ms from where they belong at the most. A camera that
+stutters delivers two pictures within a few ms; FFmpeg's tools round times to the frame rate that
+they guess, and complain of two in one place. From the grid they guess 200, and all have room.
+(Above 210 they would not believe it.)"""
+
 SHORTEST, LONGEST = VIDEO_CLOCK // 120, VIDEO_CLOCK // 2
 """What the last picture of a fragment is taken to last, in 1/90000 s, before the next is there."""
 
@@ -74,7 +81,7 @@ class Take:
         self._file = PartFile(self.part, video=first, sound=sound)
         self.start_ns = at_ns
         self._continuity = Continuity()
-        self._video_at = -1
+        self._video_at = -GRID
         self._video_step = VIDEO_CLOCK // 30
         self._declared = None if first is None else parameter_sets(first, None)
         self._sets = self._largest = self._declared
@@ -99,8 +106,9 @@ class Take:
         Raises:
             OSError: the disk refuses.
         """
-        # A clock that stands still or goes back would be refused; the smallest step is not seen.
-        at = max((at_ns - self.start_ns) * VIDEO_CLOCK // SECOND_NS, self._video_at + 1)
+        at = round((at_ns - self.start_ns) * GRID_RATE / SECOND_NS) * GRID
+        # Two pictures in one place, or one that goes back, would be refused.
+        at = max(at, self._video_at + GRID)
         if self._video_at >= 0:
             self._video_step = min(max(at - self._video_at, SHORTEST), LONGEST)
         self._video_at = at
