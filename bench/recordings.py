@@ -12,7 +12,7 @@ from bench.clients import LightClients
 from bench.clip import write_units
 from bench.server import Server
 from icey.recording.library import Library
-from icey.recording.paths import PART
+from icey.recording.paths import PART, parse_name
 
 SETTLE_S = 4.0
 MEASURE_S = 10.0
@@ -60,14 +60,19 @@ def kill_losses(kills: int) -> list[float]:
             with Server(media) as server, LightClients(server, CAMERAS, clip=clip):
                 _wait_for_parts(recordings, CAMERAS)
                 time.sleep(chance.uniform(0.0, 3.0))
+                open_ones = [path.name for path in recordings.glob(f"*{PART}")]
                 server.kill()
                 killed = time.time()
             with Server(media):
                 _wait_for_parts(recordings, 0)
-            saved = Library(recordings).list_recordings()
-            # A file that was killed before its first fragment was whole has lost all that it had.
-            losses += [killed - r.start.timestamp() - r.duration_s for r in saved]
-            losses += [float("inf")] * (CAMERAS - len(saved))
+            saved = {r.start: r.duration_s for r in Library(recordings).list_recordings()}
+            for name in open_ones:
+                parsed = parse_name(name.removesuffix(PART) + ".mp4")
+                if parsed is None:
+                    raise RuntimeError(f"{name} is no name of a recording")
+                # One that was killed before its first fragment was whole has lost all that it had.
+                kept = saved.get(parsed.start, 0.0)
+                losses.append(killed - parsed.start.timestamp() - kept)
     return losses
 
 
