@@ -51,7 +51,7 @@ class Keeper:
 
     def repair_blocking(self) -> list[Repaired]:
         """Repair what a crash left behind; see `icey.recording.repair`."""
-        return repair_folder(self._folder)
+        return repair_folder(self._folder, min_free_bytes=self._settings.min_free_bytes)
 
     def keep_blocking(self) -> list[str]:
         """Remove what is too old or too much; the names of what was removed.

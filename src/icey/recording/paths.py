@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 __all__ = [
+    "ENDING",
     "PART",
     "RECOVERED",
     "RecordingName",

@@ -7,8 +7,10 @@ repair costs nothing: the next start finds the part and an unfinished copy, whic
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from icey.recording.boxes import boxes_of_file
 from icey.recording.disk import sync_folder
 from icey.recording.finish import FULL, TEMPORARY, finish_file, take_name
 from icey.recording.nal import annex_b, parameter_sets
-from icey.recording.paths import PART, recovered_of
+from icey.recording.paths import ENDING, PART, recovered_of
 from icey.recording.sink import lock
 
 if TYPE_CHECKING:
@@ -57,16 +59,22 @@ class Repaired:
         return f"{self.part}: a crash cut it short; {self.seconds:.1f} s saved as {self.name}"
 
 
-def repair_folder(folder: Path) -> list[Repaired]:
-    """Repair every part that no living server holds; one that cannot be read stops no other."""
+def repair_folder(folder: Path, *, min_free_bytes: int = 0) -> list[Repaired]:
+    """Repair every part that no living server holds; one that cannot be read stops no other.
+
+    Args:
+        folder: of the recordings; it may not be there yet.
+        min_free_bytes: what copies leave free on the disk. A part that there is no room to copy
+            keeps its fragments, with which it plays as well.
+    """
     if not folder.is_dir():
         return []
     done = []
     for copy in folder.glob(f"*{PART}{TEMPORARY}*"):
-        copy.unlink(missing_ok=True)
+        _remove_if_left(copy)
     for part in sorted(folder.glob(f"*{PART}")):
         try:
-            repaired = _repair_if_left(part)
+            repaired = _repair_if_left(part, min_free_bytes)
         except (OSError, FFmpegError):
             log.exception("%s is left as it is", part.name)
             continue
@@ -75,18 +83,47 @@ def repair_folder(folder: Path) -> list[Repaired]:
     return done
 
 
-def _repair_if_left(part: Path) -> Repaired | None:
+def _remove_if_left(copy: Path) -> None:
+    """Remove an unfinished copy, but not one that a living server is just making."""
+    part = copy.with_name(copy.name.partition(PART)[0] + PART)
+    if not part.exists():
+        copy.unlink(missing_ok=True)
+        return
+    descriptor = lock(part)
+    if descriptor is not None:
+        copy.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _repair_if_left(part: Path, min_free_bytes: int) -> Repaired | None:
     descriptor = lock(part)
     if descriptor is None:
         return None
     try:
-        return repair_part(part)
+        named = _named_already(part)
+        if named is not None:
+            # The crash came between the last two steps: only the old name is left to remove.
+            log.info("%s is whole, and called %s", part.name, named.name)
+            part.unlink()
+            sync_folder(part.parent)
+            return None
+        return repair_part(part, min_free_bytes=min_free_bytes)
     finally:
         os.close(descriptor)
 
 
-def repair_part(part: Path) -> Repaired:
+def _named_already(part: Path) -> Path | None:
+    names = (part.name.removesuffix(PART) + ENDING, recovered_of(part.name))
+    paths = (part.with_name(name) for name in names)
+    return next((path for path in paths if path.exists() and path.samefile(part)), None)
+
+
+def repair_part(part: Path, *, min_free_bytes: int = 0) -> Repaired:
     """Repair one part, which the caller has locked.
+
+    Args:
+        part: what a recorder has left.
+        min_free_bytes: what a copy leaves free on the disk.
 
     Raises:
         OSError: the disk refuses; the part is still there.
@@ -101,13 +138,15 @@ def repair_part(part: Path) -> Repaired:
     copy.unlink(missing_ok=True)
     os.truncate(part, whole)
     try:
+        _check_room_for(whole, part.parent, min_free_bytes)
         seconds, largest = _copy_with_index(part, copy)
         finish_file(copy, final, largest)
     except OSError as error:
         copy.unlink(missing_ok=True)
         if error.errno not in FULL:
             raise
-        # No room for a copy: as it is, cut to its whole fragments, it plays too.
+        # As it is, cut to its whole fragments, it plays too.
+        log.info("%s is not copied: %s", part.name, error)
         seconds = _seconds(part)
         take_name(part, final)
     except FFmpegError as error:
@@ -118,6 +157,11 @@ def repair_part(part: Path) -> Repaired:
         part.unlink()
     sync_folder(part.parent)
     return Repaired(part.name, final.name, seconds)
+
+
+def _check_room_for(size: int, folder: Path, min_free_bytes: int) -> None:
+    if shutil.disk_usage(folder).free - size < min_free_bytes:
+        raise OSError(errno.ENOSPC, "a copy would take the room that is to stay free")
 
 
 def _whole_bytes(part: Path) -> int:

@@ -33,11 +33,11 @@ class FileSink:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, WRITABLE
-        )
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._path = path
+        self._descriptor = _create(path)
+        while not self.is_in_place():  # a repair saw it before it was locked, and found it empty
+            os.close(self._descriptor)
+            self._descriptor = _create(path)
         self._at = 0
         self.size = 0
         self.error: OSError | None = None
@@ -98,12 +98,7 @@ class FileSink:
 
     def is_in_place(self) -> bool:
         """Whether the name still leads to this file: somebody may have removed it."""
-        try:
-            named = self._path.stat()
-        except OSError:
-            return False
-        mine = os.fstat(self._descriptor)
-        return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
+        return _leads_to(self._path, self._descriptor)
 
     def release(self) -> None:
         """Close and unlock the file."""
@@ -111,15 +106,39 @@ class FileSink:
 
 
 def lock(path: Path) -> int | None:
-    """Lock a file for reading and writing; its descriptor, or None where somebody writes it.
+    """Lock a file for reading and writing.
+
+    Returns:
+        Its descriptor; None where somebody writes it, or has just finished it.
 
     Raises:
         OSError: it cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
+    if not _leads_to(path, descriptor):
+        os.close(descriptor)
+        return None
     return descriptor
+
+
+def _create(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, WRITABLE)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _leads_to(path: Path, descriptor: int) -> bool:
+    try:
+        named = path.stat()
+    except OSError:
+        return False
+    mine = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino)
