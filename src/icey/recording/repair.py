@@ -26,6 +26,7 @@ from icey.recording.sink import lock
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
     from icey.recording.boxes import ParameterSets
 
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 
 BROKEN = ".broken"
 """Put behind the name of a part that holds media of which nothing can be made."""
+
+CUT_OFF_BYTES = 8 << 20
+"""A crash cuts off less than a fragment. Where more than this cannot be read, the disk has lost
+something in the middle, and the part is kept aside for somebody who knows more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +134,19 @@ def repair_part(part: Path, *, min_free_bytes: int = 0) -> Repaired:
         OSError: the disk refuses; the part is still there.
     """
     whole = _whole_bytes(part)
-    if whole == 0:
+    rest = part.stat().st_size - whole
+    if whole == 0 and rest <= CUT_OFF_BYTES and _begins_as_ours(part):
         part.unlink()
         sync_folder(part.parent)
         return Repaired(part.name, None, 0.0, "it ends before its first fragment")
+    if whole == 0:
+        return _put_aside(part, "its beginning cannot be read")
     final = _free_name(part)
     copy = part.with_name(part.name + TEMPORARY)
     copy.unlink(missing_ok=True)
-    os.truncate(part, whole)
     try:
         _check_room_for(whole, part.parent, min_free_bytes)
-        seconds, largest = _copy_with_index(part, copy)
+        seconds, largest = _copy_with_index(part, whole, copy)
         finish_file(copy, final, largest)
     except OSError as error:
         copy.unlink(missing_ok=True)
@@ -147,16 +154,32 @@ def repair_part(part: Path, *, min_free_bytes: int = 0) -> Repaired:
             raise
         # As it is, cut to its whole fragments, it plays too.
         log.info("%s is not copied: %s", part.name, error)
+        if rest <= CUT_OFF_BYTES:
+            os.truncate(part, whole)
         seconds = _seconds(part)
         take_name(part, final)
     except FFmpegError as error:
         copy.unlink(missing_ok=True)
-        part.rename(part.with_name(part.name + BROKEN))
-        return Repaired(part.name, None, 0.0, f"{error}; kept as {part.name}{BROKEN}")
+        return _put_aside(part, str(error))
     else:
-        part.unlink()
+        if rest > CUT_OFF_BYTES:
+            log.warning("%s", _put_aside(part, f"{rest} bytes of it cannot be read"))
+        else:
+            part.unlink()
     sync_folder(part.parent)
     return Repaired(part.name, final.name, seconds)
+
+
+def _put_aside(part: Path, why: str) -> Repaired:
+    part.rename(part.with_name(part.name + BROKEN))
+    sync_folder(part.parent)
+    return Repaired(part.name, None, 0.0, f"{why}; kept as {part.name}{BROKEN}")
+
+
+def _begins_as_ours(part: Path) -> bool:
+    with part.open("rb") as file:
+        head = file.read(8)
+    return head[4:8] == b"ftyp"[: len(head[4:8])]
 
 
 def _check_room_for(size: int, folder: Path, min_free_bytes: int) -> None:
@@ -179,12 +202,35 @@ def _whole_bytes(part: Path) -> int:
     return whole
 
 
-def _copy_with_index(part: Path, copy: Path) -> tuple[float, ParameterSets | None]:
+class _Beginning:
+    """The first bytes of a file, for FFmpeg to read."""
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file = file
+        self._length = length
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(max(0, min(size, self._length - self._file.tell())))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            return self._file.seek(self._length + offset)
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _copy_with_index(part: Path, whole: int, copy: Path) -> tuple[float, ParameterSets | None]:
     """Copy all packets into an ordinary MP4; its seconds, and what it shows at its largest."""
     end = 0.0
     sets: ParameterSets | None = None
     largest: ParameterSets | None = None
-    with av.open(str(part)) as source, av.open(str(copy), "w", format="mp4") as target:
+    with (
+        part.open("rb") as file,
+        av.open(_Beginning(file, whole), "r", format="mp4") as source,
+        av.open(str(copy), "w", format="mp4") as target,
+    ):
         streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
         for packet in source.demux():
             if packet.dts is None or packet.is_corrupt:
