@@ -110,6 +110,9 @@ def _probe(path: Path, status: os.stat_result) -> Recording | None:
         with av.open(str(path)) as container:
             video = next(iter(container.streams.video), None)
             audio = next(iter(container.streams.audio), None)
+            if video is None and audio is None:
+                log.warning("%s holds neither pictures nor sound", path.name)
+                return None
             return Recording(
                 name=path.name,
                 size_bytes=status.st_size,
