@@ -1,0 +1,240 @@
+"""Recorders under senders, disks and people that do not behave."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from dataclasses import replace
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+
+from icey.errors import ClosedError, RecordingError
+from icey.recording import mp4 as mp4_module
+from icey.recording import recorder as recorder_module
+from icey.recording.events import RecordingEnded, RecordingFailed, RecordingFinished
+from icey.recording.events import RecordingStarted as Started
+from icey.recording.nal import nal_units
+from integration.recording.h264 import sequence_set, unit
+from integration.recording.played_source import SECOND, Browser, PlayedSource
+from integration.recording.test_recorder import look, only_file, record, recorder
+
+
+def test_a_keyframe_of_which_nothing_can_be_made(tmp_path):
+    """Rubbish, broken sets, a huge picture: the recording begins with the next one, from 0."""
+    _, pps, _, slice_ = nal_units(Browser().picture().data)
+    for number, first in enumerate(
+        (
+            b"rubbish",
+            unit(b"\x67rub", b"\x68bish", b"\x65" + bytes(500)),
+            unit(sequence_set(900, 900), pps, slice_),
+        )
+    ):
+        frames = Browser().seconds(2)
+        index = next(i for i, f in enumerate(frames) if f.kind == "video")
+        frames[index] = replace(frames[index], data=first)
+        folder = tmp_path / str(number)
+        events = record(frames, folder)
+        assert not events.all(RecordingFailed)
+        assert len(events.all(RecordingFinished)) == 1
+        seen = look(only_file(folder))
+        assert len(seen.pictures) >= 29
+        assert seen.pictures[0][0] == 0
+
+
+def test_what_cannot_be_copied_is_encoded_from_the_same_keyframe_on(tmp_path, monkeypatch, caplog):
+    """No picture is lost over it; the log and the numbers say so."""
+    real = mp4_module.PartFile._add_video
+    refused = []
+
+    def fussy(self, access_unit):
+        if not refused:
+            refused.append(True)
+            raise RecordingError("the browser's H.264 cannot be put into an MP4 as it is")
+        return real(self, access_unit)
+
+    monkeypatch.setattr(mp4_module.PartFile, "_add_video", fussy)
+    made, events = recorder(PlayedSource(deque(Browser().seconds(2))), tmp_path)
+    made.start()
+    made.stop()
+    assert made.join(20)
+    assert made.stats.transcoding
+    assert "encoded again" in caplog.text
+    assert len(look(only_file(tmp_path)).pictures) == 60
+    assert len(events.all(Started)) == 1
+
+
+def test_a_decoder_that_is_lost_asks_for_a_keyframe(tmp_path, monkeypatch):
+    """Where pictures are encoded again and one is broken, the next keyframe is asked for."""
+    monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
+    frames = Browser().seconds(1)
+    broken = [f for f in frames if f.kind == "video"][10:]
+    frames = [f for f in frames if f not in broken[1:]]
+    frames = [replace(f, data=b"\0\0\1\x41\xff") if f is broken[0] else f for f in frames]
+    source = PlayedSource(deque(frames))
+    made, _ = recorder(source, tmp_path, video="transcode")
+    made._pull()
+    made._look_after()
+    assert source.keyframes_asked == 1
+    made._finish()
+
+
+def test_a_source_that_is_closed_is_asked_for_nothing_more(tmp_path, monkeypatch):
+    """The call is over while a new file is due: what is there is finished, without an error."""
+
+    class Closed(PlayedSource):
+        def request_keyframe(self):
+            raise ClosedError("closed")
+
+        def stats(self):
+            raise ClosedError("closed")
+
+    monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
+    made, events = recorder(Closed(deque(Browser().seconds(2))), tmp_path, segmentSeconds=1)
+    made.start()
+    events.wait_for(Started)
+    made._ask_for_cut()
+    made.stop()
+    assert made.join(20)
+    assert not events.all(RecordingFailed)
+    finished = [event.name for event in events.all(RecordingFinished)]
+    assert finished == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_the_sound_of_segments_is_whole(tmp_path):
+    """Sound that comes late or early at a cut is in its file: no silence, no jump between them."""
+    frames = []
+    for frame in Browser().seconds(6):
+        late = 0 if frame.kind == "video" else 150_000_000
+        frames.append(replace(frame, arrived_ns=frame.arrived_ns + late))
+    frames.sort(key=lambda f: f.arrived_ns)
+    frames = [f if f.kind == "video" else _reported(f) for f in frames]
+    frames = [_reported(f) if f.kind == "video" else f for f in frames]
+    source = PlayedSource()
+    made, _ = recorder(source, tmp_path, segmentSeconds=1)
+    for start in range(0, len(frames), 16):
+        source.frames += frames[start : start + 16]
+        made._pull()
+        if made._take and made._take.seconds >= 2:
+            made._ask_for_cut()
+    made._finish()
+    files = sorted(tmp_path.iterdir())
+    assert len(files) >= 2
+    lengths = []
+    for path in files:
+        seen = look(path)
+        video = len(seen.pictures) / 30
+        assert len(seen.sound) / 48_000 == pytest.approx(video, abs=0.05)
+        lengths.append(video)
+        # The tone is there from the first to the last tenth of a second.
+        parts = np.array_split(seen.sound[960:], round(video * 10))
+        assert min(np.abs(part).max() for part in parts[1:-1]) > 3000, path.name
+    assert sum(lengths) == pytest.approx(6.0, abs=0.01)
+
+
+def _reported(frame):
+    """The same frame, with a report of the moment when it was sent."""
+    rate, begun = (90_000, 1_000_000) if frame.kind == "video" else (48_000, 7_000_000)
+    at = (frame.timestamp - begun) * SECOND // rate // SECOND
+    return replace(frame, report=(1_700_000_000 * SECOND + at * SECOND, begun + at * rate))
+
+
+def test_the_disk_runs_below_the_floor(tmp_path, monkeypatch):
+    """The file is finished as if the call had ended, and the caller is told."""
+    monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
+    made, events = recorder(PlayedSource(deque(Browser().seconds(2))), tmp_path)
+    made.start()
+    events.wait_for(Started)
+
+    def low(*_):
+        raise RecordingError("the disk has 1 MiB free")
+
+    monkeypatch.setattr(recorder_module, "check_room", low)
+    [failed] = events.wait_for(RecordingFailed)
+    assert made.join(20)
+    assert failed.reason == "the disk has 1 MiB free"
+    [finished] = events.all(RecordingFinished)
+    assert only_file(tmp_path).name == finished.name
+    assert not finished.name.endswith(".recovered.mp4")
+    assert len(look(only_file(tmp_path)).pictures) == 60
+    assert isinstance(events[-1], RecordingEnded)
+
+
+def test_the_file_is_removed(tmp_path, monkeypatch):
+    """The folder is still there: the reason says what happened."""
+    monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
+    made, events = recorder(PlayedSource(deque(Browser().seconds(1))), tmp_path)
+    made.start()
+    events.wait_for(Started)
+    only_file(tmp_path).unlink()
+    [failed] = events.wait_for(RecordingFailed)
+    assert failed.reason == "the file of this recording was removed"
+    assert made.join(20)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["write", "sync", "index", "rename"])
+def test_a_disk_that_fails_at_any_step(tmp_path, monkeypatch, where):
+    """An I/O error is a reason for the caller; what was whole by then can be played or repaired."""
+    monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
+    made, events = recorder(PlayedSource(deque(Browser().seconds(4))), tmp_path, syncIntervalMs=1)
+    if where != "write":
+        made._pull()
+
+    def failing(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        if where == "write":
+            real, written = os.pwrite, []
+
+            def limited(descriptor, data, at):
+                written.append(len(data))
+                return failing() if sum(written) > 60_000 else real(descriptor, data, at)
+
+            patch.setattr(os, "pwrite", limited)
+        elif where == "sync":
+            patch.setattr(os, "fdatasync", failing)
+        elif where == "index":
+            patch.setattr("icey.recording.sink.os.pwrite", failing)
+        else:
+            patch.setattr("icey.recording.take.finish_file", failing)
+        made.start()
+        if where in {"index", "rename"}:
+            made.stop()
+        assert made.join(20)
+    [failed] = events.all(RecordingFailed)
+    assert failed.reason == "the disk reports an error"
+    [kept] = tmp_path.iterdir()
+    assert [event.name for event in events.all(RecordingFinished)] == [kept.name]
+    assert len(look(kept).pictures) >= (15 if where == "write" else 90)
+
+
+def test_pictures_that_stand_still_in_time(tmp_path):
+    """Timestamps that repeat or go back become the smallest steps, and nothing is refused."""
+    frames = [f for f in Browser().seconds(2) if f.kind == "video"]
+    odd = [replace(f, timestamp=f.timestamp - (n % 3) * 3000) for n, f in enumerate(frames)]
+    record(odd, tmp_path, ("h264",))
+    with av.open(str(only_file(tmp_path))) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
+    assert len(times) == 60
+    assert all(after > before for before, after in pairwise(times))
+
+
+def test_a_mute_that_stops_the_clock(tmp_path):
+    """A sender that does not count its muted time: the tone is back where it was heard again."""
+    frames = []
+    for frame in Browser().seconds(8):
+        at = frame.arrived_ns - 5 * SECOND
+        if frame.kind == "audio" and 2 * SECOND <= at < 5 * SECOND:
+            continue
+        gone = 3 * 48_000 if frame.kind == "audio" and at >= 5 * SECOND else 0
+        frames.append(replace(frame, timestamp=frame.timestamp - gone))
+    record(frames, tmp_path)
+    sound = look(only_file(tmp_path)).sound
+    loud = [bool(np.abs(part[2000:-2000]).max() > 3000) for part in np.array_split(sound, 80)]
+    del loud[50]  # a decoder that was in silence needs a moment
+    assert loud == [not 20 <= n < 50 for n in range(80) if n != 50]
