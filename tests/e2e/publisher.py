@@ -67,6 +67,7 @@ class Publisher:
         url: str,
         camera: DrawnCamera | None = None,
         microphone: Literal["fake", "none", "late"] = "fake",
+        token: str = "",
     ) -> Publisher:
         """Open the page and wait until it has found the server.
 
@@ -77,6 +78,7 @@ class Publisher:
                 flashes; None is Chromium's own fake.
             microphone: whether the drawn camera has one. `late`: it has, but it sends nothing
                 before `unhold`.
+            token: what the page asks for, where the server has one.
         """
         page = await context.new_page()
         studio = {"camera": vars(camera) if camera else None, "microphone": microphone}
@@ -84,6 +86,9 @@ class Publisher:
         await page.add_init_script(path=cls.script)
         publisher = cls(page)
         await page.goto(url)
+        if token:
+            await page.get_by_label("Token", exact=True).fill(token)
+            await page.keyboard.press("Enter")
         await expect(page.locator("#call")).to_be_enabled(timeout=10_000)
         return publisher
 
