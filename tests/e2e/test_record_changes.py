@@ -236,6 +236,7 @@ async def _plays_through(publisher: Publisher, name: str) -> None:
         const seen = new Set();
         const note = () => seen.add(playback.videoWidth);
         playback.onresize = playback.onplaying = note;
+        if (playback.videoWidth) note();
         playback.onended = () => done([...seen]);
         playback.addEventListener("error", () => failed(new Error(playback.error?.message)));
         const stuck = () => failed(new Error(`${playback.currentTime} of ${playback.duration} s`));

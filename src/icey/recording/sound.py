@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AacSound", "OpusSound", "SoundFormat", "SoundTrack"]
 
+PRIMING_SAMPLES = 1024
+"""Samples by which FFmpeg's AAC encoder is late: one frame."""
+
 SoundFormat: TypeAlias = Literal["opus", "aac"]
 
 
@@ -72,7 +75,9 @@ class AacSound:
         self._decoder.sample_rate = AUDIO_CLOCK
         self._decoder.layout = "stereo"
         self._resampler = av.AudioResampler("fltp", "stereo", AUDIO_CLOCK)
-        self._samples = 0
+        # The encoder begins with samples of its own, for which a fragmented file has no edit list.
+        # They take the place of as many of ours, in which nothing is heard as a decoder wakes up.
+        self._samples = -PRIMING_SAMPLES
 
     def write(self, opus: bytes, at: int, samples: int) -> None:  # noqa: ARG002 - it has no holes
         """Decode a packet and encode its sound."""
@@ -82,9 +87,19 @@ class AacSound:
             decoded = self._decoder.decode(av.Packet(SILENCE))
         for frame in decoded:
             for part in self._resampler.resample(frame):
-                part.pts, part.time_base = self._samples, Fraction(1, AUDIO_CLOCK)
                 self._samples += part.samples
-                self._container.mux(self._stream.encode(part))
+                if self._samples > 0:
+                    self._encode(part)
+
+    def _encode(self, part: av.AudioFrame) -> None:
+        kept = min(part.samples, self._samples)
+        begin = self._samples - kept
+        if kept < part.samples:
+            samples = np.ascontiguousarray(part.to_ndarray()[:, -kept:], np.float32)
+            part = av.AudioFrame.from_ndarray(samples, "fltp", "stereo")
+            part.sample_rate = AUDIO_CLOCK
+        part.pts, part.time_base = begin, Fraction(1, AUDIO_CLOCK)
+        self._container.mux(self._stream.encode(part))
 
     def end(self) -> None:
         """Flush the encoder."""
