@@ -42,8 +42,9 @@ class Sent:
 
     @property
     def seconds(self) -> float:
-        """From the first frame sent to the last."""
-        return (self.last_ms - self.first_ms) / 1000
+        """From the first frame sent to the end of the last: that one is seen for a while, too."""
+        between = (self.last_ms - self.first_ms) / 1000
+        return between + between / max(1, self.frames - 1)
 
 
 class Publisher:

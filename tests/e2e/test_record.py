@@ -73,7 +73,7 @@ async def _plays_in_the_page(publisher: Publisher, name: str, duration: float) -
     """Play its beginning, its middle and its end."""
     page = publisher.page
     row = page.locator(f'#recordings li[data-name="{name}"] button.play')
-    await expect(row).to_contain_text(f"0:{round(duration)}")
+    await expect(row).to_contain_text(f"0:{int(duration):02}")
     await expect(row).to_contain_text("1280 × 720 · H.264 + Opus")
     await row.click()
     await until(lambda: page.evaluate("playback.currentTime > 1"), "it plays", deadline_s=20)
@@ -129,7 +129,9 @@ def _assert_moving(pictures: list[tuple[float, np.ndarray]]) -> None:
 
 def _assert_clean(path: Path) -> None:
     """FFmpeg's own programs find nothing to complain of."""
-    ffmpeg = ["ffmpeg", "-v", "error", "-i", path, "-f", "null", "-"]
+    # A busy browser may send two pictures 5 ms apart. They are so in the file, and the null muxer
+    # is told to have room for both: by itself it counts in frames of the rate that it guessed.
+    ffmpeg = ["ffmpeg", "-v", "error", "-i", path, "-fps_mode", "vfr", "-f", "null", "-"]
     decoding = subprocess.run(ffmpeg, capture_output=True, text=True, check=True)
     assert decoding.stdout + decoding.stderr == ""
     ffprobe = [

@@ -271,7 +271,7 @@ export class Publisher {
   #finished(data) {
     this.#options.onFinished();
     if (this.wanted || typeof data?.file !== "string") return;
-    this.#say(this.#phase, `Saved ${data.file}, ${clock(Math.round(Number(data.seconds) || 0))}.`, this.#problem);
+    this.#say(this.#phase, `Saved ${data.file}, ${clock(Number(data.seconds) || 0)}.`, this.#problem);
   }
 
   /**

@@ -176,7 +176,7 @@ const CODECS = { h264: "H.264", vp8: "VP8", opus: "Opus", aac: "AAC" };
  */
 export function recordingFacts({ duration, size, width, height, codec }) {
   const codecs = codec.split("+").filter(Boolean).map((name) => CODECS[name] ?? name);
-  const facts = [clock(Math.round(duration)), fileSize(size)];
+  const facts = [clock(duration), fileSize(size)];
   if (width > 0 && height > 0) facts.push(`${width} × ${height}`);
   if (codecs.length > 0) facts.push(codecs.join(" + "));
   return facts.join(" · ");
