@@ -220,12 +220,15 @@ def _assert_real_time(recording: RecordingFile) -> None:
 
 
 def _assert_in_step(recording: RecordingFile, after: float = 0.0) -> None:
-    """The square lights up when it beeps."""
-    flashes = [at for at in recording.flashes if at > after]
-    assert flashes
-    for flash in flashes:
-        nearest = min(recording.beeps, key=lambda beep: abs(beep - flash))
-        assert nearest == pytest.approx(flash, abs=0.15)
+    """The square lights up when it beeps; a picture comes up to 67 ms after what it shows."""
+    late = [
+        min((flash - beep for beep in recording.beeps), key=abs)
+        for flash in recording.flashes
+        if flash > after
+    ]
+    assert late
+    print(f"pictures {np.median(late) * 1000:.0f} ms after the sound: {np.round(late, 3)}")  # noqa: T201
+    assert abs(np.median(late)) < 0.1
 
 
 async def _plays_through(publisher: Publisher, name: str) -> None:
