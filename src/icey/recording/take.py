@@ -34,8 +34,12 @@ __all__ = ["Take"]
 
 log = logging.getLogger(__name__)
 
-LATE_NS = 1_500_000_000
+LATE_NS = 1_100_000_000
 """How far behind the picture sound may come. Where there is none by then, it is silence."""
+
+FIRST_SILENCE = b"\xe0\xff\xfe"
+"""An Opus packet of 2.5 ms (RFC 6716 §3.1, configuration 28). FFmpeg puts nothing on the disk
+before each track has a packet, and the first of the sound may take long to come."""
 
 QUICK_BYTES = 16 << 20
 """What can be copied while the engine's queue, of some ten seconds, fills."""
@@ -88,6 +92,8 @@ class Take:
         self.has_sound = sound is not None
         self.pictures = 0
         self.packets = 0
+        if self.has_sound and first is not None:
+            self.add_sound(FIRST_SILENCE, at_ns)
 
     @property
     def seconds(self) -> float:

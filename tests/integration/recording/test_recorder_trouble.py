@@ -18,6 +18,7 @@ from icey.recording import recorder as recorder_module
 from icey.recording.events import RecordingEnded, RecordingFailed, RecordingFinished
 from icey.recording.events import RecordingStarted as Started
 from icey.recording.nal import nal_units
+from icey.recording.timeline import SILENCE
 from integration.recording.h264 import sequence_set, unit
 from integration.recording.played_source import SECOND, Browser, PlayedSource
 from integration.recording.test_recorder import look, only_file, record, recorder
@@ -140,6 +141,47 @@ def _reported(frame):
     rate, begun = (90_000, 1_000_000) if frame.kind == "video" else (48_000, 7_000_000)
     at = (frame.timestamp - begun) * SECOND // rate // SECOND
     return replace(frame, report=(1_700_000_000 * SECOND + at * SECOND, begun + at * rate))
+
+
+@pytest.mark.parametrize(("audio", "least_s"), [("opus", 2.2), ("aac", 1.8)])
+def test_a_microphone_that_is_late_costs_no_picture_in_a_crash(tmp_path, audio, least_s):
+    """Where no sound has come yet, the first pictures are on the disk all the same."""
+    frames = Browser().seconds(3)
+    made, _ = recorder(PlayedSource(), tmp_path, audio=audio)
+    kept = []
+    for frame in frames:
+        if frame.kind == "video":
+            made._source.frames.append(frame)
+            made._pull()
+            kept.append(_playable_s(only_file(tmp_path)))
+    assert kept[-1] >= least_s
+    assert max(n / 30 - seconds for n, seconds in enumerate(kept)) < 1.25
+    made._finish()
+    assert len(look(only_file(tmp_path)).pictures) == 90
+
+
+def _playable_s(part):
+    """How much could be played if the process was killed now."""
+    try:
+        with av.open(str(part)) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+            return max((float(p.pts * p.time_base) for p in packets), default=0.0)
+    except av.error.InvalidDataError:
+        return 0.0
+
+
+def test_aac_is_where_opus_is(tmp_path):
+    """No delay of the encoder is in the file: a tone begins in the same place."""
+    begins = []
+    for audio in ("opus", "aac"):
+        frames = [
+            replace(f, data=SILENCE) if f.kind == "audio" and f.arrived_ns < 6 * SECOND else f
+            for f in Browser().seconds(2)
+        ]
+        record(frames, tmp_path / audio, audio=audio)
+        sound = look(only_file(tmp_path / audio)).sound
+        begins.append(np.flatnonzero(np.abs(sound) > 400)[0] / 48_000)
+    assert begins[0] == pytest.approx(begins[1], abs=0.012)
 
 
 def test_the_disk_runs_below_the_floor(tmp_path, monkeypatch):
