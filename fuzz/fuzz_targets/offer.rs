@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use icey_engine::core::peer::Local;
+use icey_engine::core::receive::inbox::Writer;
 use icey_engine::core::{Core, Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{EngineError, Estimation, PeerOptions};
@@ -38,6 +39,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let (now, counters) = (Instant::now(), Arc::<Counters>::default());
     let mut core = Core::new(local(), counters.clone());
+    core.create_receiver(2, Writer::new(Arc::default()), now);
     core.create_peer(
         1,
         PeerOptions {
@@ -46,9 +48,10 @@ fuzz_target!(|data: &[u8]| {
         },
         now,
     );
-    // Twice: the second is a renegotiation if the first was accepted.
-    for _ in 0..2 {
-        match core.accept_offer(1, sdp, now, &mut Nowhere) {
+    // A peer that sends and one that receives, and twice each: the second is a renegotiation if
+    // the first was accepted.
+    for peer in [1, 1, 2, 2] {
+        match core.accept_offer(peer, sdp, now, &mut Nowhere) {
             Ok(_) | Err(EngineError::Offer { .. }) => {}
             Err(other) => panic!("{other}"),
         }
