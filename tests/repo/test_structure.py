@@ -141,6 +141,7 @@ def test_tests_mirror_sources():
                 stem = stem.rpartition("_")[0]
                 candidates.append(SOURCE / place.parent / f"{stem}.py")
                 candidates.append(SOURCE / place.parent / stem)
+                candidates.append(SOURCE / place.parent / f"_{stem}.pyi")
             # test_docs.py in a folder is about the documents of that folder's part.
             if stem == "docs":
                 continue
