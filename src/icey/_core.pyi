@@ -15,7 +15,9 @@ __all__ = [
     "EngineStats",
     "Event",
     "KeyframeRequested",
+    "MediaStarted",
     "Peer",
+    "PeerCongested",
     "PeerConnected",
     "PeerDisconnected",
     "PeerStats",
@@ -55,7 +57,7 @@ class KeyframeRequested:
 
     It sent a PLI or FIR (RFC 4585 §6.3.1, RFC 5104 §4.3.1), it has just been attached or
     connected, it can follow again after frames were dropped for it, or the track's own queue was
-    full. Equal requests that wait are one.
+    full. Equal requests that wait are one. Not told of routed tracks, see `Engine.route`.
     """
 
     @property
@@ -76,7 +78,43 @@ class BitrateEstimated:
     @property
     def bitrate(self) -> int: ...
 
-Event: TypeAlias = PeerConnected | PeerDisconnected | KeyframeRequested | BitrateEstimated
+@final
+class MediaStarted:
+    """The first packet of a stream of a peer made with ``deliver="packets"``.
+
+    Told again when the stream was silent for more than two seconds.
+    """
+
+    @property
+    def peer(self) -> int: ...
+    @property
+    def kind(self) -> Literal["video", "audio"]: ...
+    @property
+    def layer(self) -> str:
+        """The simulcast layer, one of `Peer.layers`; "" without simulcast, and of audio."""
+
+@final
+class PeerCongested:
+    """Video to this peer is dropped to a later keyframe, or goes on again.
+
+    Dropped because its path loses packets and carries less than is sent (routed tracks), because
+    the pacer's queue is too old (``estimation="twcc"``), or because the socket was full. Of events
+    that wait for one peer, only the newest is kept.
+    """
+
+    @property
+    def peer(self) -> int: ...
+    @property
+    def congested(self) -> bool: ...
+
+Event: TypeAlias = (
+    PeerConnected
+    | PeerDisconnected
+    | KeyframeRequested
+    | BitrateEstimated
+    | MediaStarted
+    | PeerCongested
+)
 
 @final
 class EngineStats:
@@ -241,18 +279,27 @@ class Engine:
         self,
         *,
         direction: Literal["send", "receive"] = "send",
+        deliver: Literal["frames", "packets"] = "frames",
+        simulcast: bool = False,
         estimation: Literal["remb", "twcc"] = "remb",
-        max_bitrate: int = 2_500_000,
+        max_bitrate: int | None = None,
     ) -> Peer:
         """Make a peer that waits for an offer.
 
         Args:
-            direction: ``send`` sends it tracks; ``receive`` takes what the browser sends, see
-                `Peer.pull`, and ignores the other two arguments.
+            direction: ``send`` sends it tracks; ``receive`` takes what the browser sends.
+            deliver: of a peer that receives: ``frames`` puts them together for `Peer.pull`;
+                ``packets`` leaves them as they are, for `route`, and `Peer.pull` stays empty. Then
+                only H.264 of a Baseline profile in packetization mode 1 is accepted, which every
+                viewer takes, and Opus.
+            simulcast: with ``packets``: accept up to three simulcast layers, see `Peer.layers`.
             estimation: ``remb`` leaves the estimate to the browser, and is the cheapest;
                 ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
-            max_bitrate: with ``twcc`` only: bit/s that its tracks may reach together. The
-                estimate starts there, and probes no further.
+            max_bitrate: of a peer that sends, with ``twcc`` only: bit/s that its tracks may reach
+                together, None for 2 500 000. The estimate starts there, and probes no further.
+                Of a peer that receives: what the browser may send of video, in bit/s; None or 0
+                leaves it to the path. Told in the answer (``b=TIAS``) and by REMB, see
+                `Peer.limit_bitrate`.
         """
     def attach(self, peer: Peer, track: Track) -> None:
         """Send this track to this peer, in place of its earlier track of that kind.
@@ -262,6 +309,29 @@ class Engine:
         without a jump, and the old track is sent until the new one has a keyframe.
         """
     def detach(self, peer: Peer, kind: Literal["video", "audio"]) -> None: ...
+    def route(self, source: Peer, track: Track, layer: str = "") -> None:
+        """Send what this source sends of the track's kind to the track's viewers from now on.
+
+        In place of what fed the track before. Packets are forwarded as they come, with the
+        viewer's own payload type, SSRC, numbers and timestamps, which go on without a jump over
+        changes of source and of track; video begins at a keyframe. Viewers' NACKs are answered
+        here, and what they need of keyframes goes to the source, at most one request in 500 ms.
+        When the source is closed or gone, the track waits for the next; its viewers stay.
+
+        Args:
+            source: a peer made with ``direction="receive"`` and ``deliver="packets"``.
+            track: what is pushed to it is dropped and counted from now on.
+            layer: one of `Peer.layers`; "" for the only or the first one.
+
+        Raises:
+            ClosedError: the track or the engine was closed.
+        """
+    def unroute(self, track: Track) -> None:
+        """Feed a track from no source any more; its viewers stay.
+
+        Raises:
+            ClosedError: the track or the engine was closed.
+        """
     def stats(self) -> EngineStats: ...
     def close(self) -> None:
         """Close every peer (the browsers get a DTLS close), free the port, end the thread."""
@@ -299,6 +369,20 @@ class Peer:
 
         One video codec and one audio codec at most. A browser that mutes by renegotiation takes
         its codec away and brings it back.
+        """
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The simulcast layers that the answer accepted, in the order of the offer.
+
+        () without simulcast. A browser that offers its smallest first has them lowest first.
+        """
+    def limit_bitrate(self, bits_per_second: int) -> None:
+        """Limit what the browser sends of video, all layers together; 0 lifts the limit.
+
+        Told by REMB each second, and in later answers.
+
+        Raises:
+            ClosedError: the peer was closed.
         """
     def pull(self, max_frames: int = 512) -> list[ReceivedFrame]:
         """Take the oldest received frames, video and audio as they were completed.
@@ -352,6 +436,12 @@ class Track:
         """
     @property
     def viewers(self) -> int: ...
+    @property
+    def bitrate(self) -> int:
+        """What came in over the last second, in bit/s: pushed, or from a source."""
+    @property
+    def frames(self) -> int:
+        """Pictures (their last packets) or audio packets that came in since the start."""
     def close(self) -> None: ...
 
 @final

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::core::track::MediaKind;
 use crate::core::{PeerId, TrackId};
 
 /// Something that happened to a peer.
@@ -15,13 +16,23 @@ pub enum Event {
     KeyframeRequested { peer: PeerId, track: TrackId },
     /// What the path to this peer carries, in bit/s.
     BitrateEstimated { peer: PeerId, bitrate: u64 },
+    /// The first packet of a stream of a peer whose packets are forwarded, or the first after a
+    /// silence of two seconds. `layer` is the simulcast layer, empty without simulcast.
+    MediaStarted {
+        peer: PeerId,
+        kind: MediaKind,
+        layer: String,
+    },
+    /// A viewer's video is dropped to a later keyframe, or goes on.
+    PeerCongested { peer: PeerId, congested: bool },
 }
 
 /// Waiting events, oldest first.
 ///
 /// Bounded by construction, without dropping a state event: a peer has at most one
-/// `PeerConnected` and one `PeerDisconnected`, one waiting keyframe request per track, and one
-/// waiting estimate, the newest. What is folded into a waiting event is counted.
+/// `PeerConnected` and one `PeerDisconnected`, one waiting keyframe request per track, one waiting
+/// `MediaStarted` per stream, and the newest estimate and word of congestion. Estimates that are
+/// folded into a waiting one are counted.
 #[derive(Debug, Default)]
 pub struct EventQueue {
     events: VecDeque<Event>,
@@ -46,7 +57,24 @@ impl EventQueue {
                     }
                 }
             }
-            Event::KeyframeRequested { .. } if self.events.contains(&event) => return,
+            Event::PeerCongested { peer, congested } => {
+                for waiting in &mut self.events {
+                    if let Event::PeerCongested {
+                        peer: p,
+                        congested: c,
+                    } = waiting
+                        && p == peer
+                    {
+                        *c = *congested;
+                        return;
+                    }
+                }
+            }
+            Event::KeyframeRequested { .. } | Event::MediaStarted { .. }
+                if self.events.contains(&event) =>
+            {
+                return;
+            }
             _ => {}
         }
         self.events.push_back(event);

@@ -17,6 +17,7 @@ pub mod event;
 pub mod io;
 pub mod stats;
 
+pub use crate::core::inbound::{Delivery, ReceiverOptions};
 pub use crate::core::offer::MAX_SDP_BYTES;
 pub use crate::core::peer::{Estimation, PeerOptions};
 pub use crate::core::receive::frame::{Codec, ReceivedFrame, Report};

@@ -312,6 +312,8 @@ fn frames_for_nobody_and_for_unknown_tracks_are_harmless() {
     network.push_video(VIDEO, 3000, 1000, true);
     network.attach_id(77, VIDEO);
     network.core.detach(77, icey_engine::MediaKind::Video);
-    network.core.fell_behind(77);
+    network
+        .core
+        .fell_behind(77, network.now, &mut network::Nowhere);
     assert_eq!(network.counters.panics.load(Ordering::Relaxed), 0);
 }

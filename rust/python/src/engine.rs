@@ -1,6 +1,6 @@
 //! The engine: port, thread, peers and tracks.
 
-use icey_engine::{EngineConfig, Estimation, MediaKind, PeerOptions};
+use icey_engine::{Delivery, EngineConfig, Estimation, MediaKind, PeerOptions, ReceiverOptions};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -9,6 +9,9 @@ use crate::event;
 use crate::peer::Peer;
 use crate::stats::EngineStats;
 use crate::track::Track;
+
+/// What the tracks of a peer may reach together, in bit/s, if nothing is said.
+const DEFAULT_MAX_BITRATE: u64 = 2_500_000;
 
 #[pyclass(frozen, module = "icey._core")]
 pub struct Engine(icey_engine::Engine);
@@ -57,13 +60,17 @@ impl Engine {
         detached(py, || self.0.create_track(kind)).map(Track)
     }
 
-    #[pyo3(signature = (*, direction="send", estimation="remb", max_bitrate=2_500_000))]
+    #[pyo3(signature = (
+        *, direction="send", deliver="frames", simulcast=false, estimation="remb", max_bitrate=None
+    ))]
     fn create_peer(
         &self,
         py: Python<'_>,
         direction: &str,
+        deliver: &str,
+        simulcast: bool,
         estimation: &str,
-        max_bitrate: u64,
+        max_bitrate: Option<u64>,
     ) -> PyResult<Peer> {
         let estimation = match estimation {
             "remb" => Estimation::Remb,
@@ -74,13 +81,30 @@ impl Engine {
                 )));
             }
         };
-        let options = PeerOptions {
-            estimation,
-            max_bitrate,
+        let delivery = match deliver {
+            "frames" => Delivery::Frames,
+            "packets" => Delivery::Packets { simulcast },
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "deliver {other:?}: frames or packets"
+                )));
+            }
         };
         match direction {
-            "send" => detached(py, || self.0.create_peer(options)).map(Peer),
-            "receive" => detached(py, || self.0.create_receiver()).map(Peer),
+            "send" => {
+                let options = PeerOptions {
+                    estimation,
+                    max_bitrate: max_bitrate.unwrap_or(DEFAULT_MAX_BITRATE),
+                };
+                detached(py, || self.0.create_peer(options)).map(Peer)
+            }
+            "receive" => {
+                let options = ReceiverOptions {
+                    delivery,
+                    max_bitrate: max_bitrate.unwrap_or(0),
+                };
+                detached(py, || self.0.create_receiver_with(options)).map(Peer)
+            }
             other => Err(PyValueError::new_err(format!(
                 "direction {other:?}: send or receive"
             ))),
@@ -94,6 +118,15 @@ impl Engine {
     fn detach(&self, py: Python<'_>, peer: &Peer, kind: &str) -> PyResult<()> {
         let kind = kind_of(kind)?;
         detached(py, || self.0.detach(&peer.0, kind))
+    }
+
+    #[pyo3(signature = (source, track, layer=""))]
+    fn route(&self, py: Python<'_>, source: &Peer, track: &Track, layer: &str) -> PyResult<()> {
+        detached(py, || self.0.route(&source.0, &track.0, layer))
+    }
+
+    fn unroute(&self, py: Python<'_>, track: &Track) -> PyResult<()> {
+        detached(py, || self.0.unroute(&track.0))
     }
 
     fn stats(&self) -> EngineStats {

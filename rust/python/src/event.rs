@@ -1,6 +1,6 @@
 //! Events as Python objects.
 
-use icey_engine::Event;
+use icey_engine::{Event, MediaKind};
 use pyo3::prelude::*;
 
 #[pyclass(frozen, get_all, module = "icey._core")]
@@ -26,6 +26,19 @@ pub struct BitrateEstimated {
     bitrate: u64,
 }
 
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct MediaStarted {
+    peer: u64,
+    kind: &'static str,
+    layer: String,
+}
+
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct PeerCongested {
+    peer: u64,
+    congested: bool,
+}
+
 /// The Python object for an event.
 pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
     Ok(match event {
@@ -39,6 +52,16 @@ pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
         Event::BitrateEstimated { peer, bitrate } => {
             Py::new(py, BitrateEstimated { peer, bitrate })?.into_any()
         }
+        Event::MediaStarted { peer, kind, layer } => {
+            let kind = match kind {
+                MediaKind::Video => "video",
+                MediaKind::Audio => "audio",
+            };
+            Py::new(py, MediaStarted { peer, kind, layer })?.into_any()
+        }
+        Event::PeerCongested { peer, congested } => {
+            Py::new(py, PeerCongested { peer, congested })?.into_any()
+        }
     })
 }
 
@@ -47,7 +70,9 @@ pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.get_type::<PeerConnected>()
         .bitor(py.get_type::<PeerDisconnected>())?
         .bitor(py.get_type::<KeyframeRequested>())?
-        .bitor(py.get_type::<BitrateEstimated>())
+        .bitor(py.get_type::<BitrateEstimated>())?
+        .bitor(py.get_type::<MediaStarted>())?
+        .bitor(py.get_type::<PeerCongested>())
 }
 
 macro_rules! repr {
@@ -67,5 +92,7 @@ repr!(
     PeerConnected(peer),
     PeerDisconnected(peer, reason),
     KeyframeRequested(peer, track),
-    BitrateEstimated(peer, bitrate)
+    BitrateEstimated(peer, bitrate),
+    MediaStarted(peer, kind, layer),
+    PeerCongested(peer, congested)
 );

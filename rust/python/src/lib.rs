@@ -18,7 +18,10 @@ mod _core {
     #[pymodule_export]
     use super::engine::Engine;
     #[pymodule_export]
-    use super::event::{BitrateEstimated, KeyframeRequested, PeerConnected, PeerDisconnected};
+    use super::event::{
+        BitrateEstimated, KeyframeRequested, MediaStarted, PeerCongested, PeerConnected,
+        PeerDisconnected,
+    };
     #[pymodule_export]
     use super::frame::ReceivedFrame;
     #[pymodule_export]

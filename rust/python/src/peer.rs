@@ -37,6 +37,15 @@ impl Peer {
         frame::to_python(py, frames)
     }
 
+    #[getter]
+    fn layers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.0.layers())
+    }
+
+    fn limit_bitrate(&self, py: Python<'_>, bits_per_second: u64) -> PyResult<()> {
+        detached(py, || self.0.limit_bitrate(bits_per_second))
+    }
+
     fn request_keyframe(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || self.0.request_keyframe())
     }

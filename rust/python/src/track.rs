@@ -30,6 +30,16 @@ impl Track {
         self.0.viewers()
     }
 
+    #[getter]
+    fn bitrate(&self) -> u64 {
+        self.0.bitrate()
+    }
+
+    #[getter]
+    fn frames(&self) -> u64 {
+        self.0.frames()
+    }
+
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
     }

@@ -31,20 +31,31 @@ pub fn finish(answer: &str, additional: &[SocketAddr]) -> String {
 /// carries less it backs off within a second.
 const START_BITRATE: u32 = 2000;
 
-/// Lets a browser begin to send at a better rate. Others than libwebrtc pass over the parameter.
-pub fn begin_fast(answer: &str) -> String {
+/// Lets a browser begin to send at a better rate; others than libwebrtc pass over the parameter. A
+/// limit in bit/s other than 0 caps what it sends of video (RFC 3890 §6.2). Not by `AS` too: a
+/// second line of the kind is more than some parsers take, str0m's among them.
+pub fn steer(answer: &str, limit: u64) -> String {
+    let start = match u32::try_from(limit / 1000) {
+        Ok(limit) if limit > 0 => START_BITRATE.min(limit),
+        _ => START_BITRATE,
+    };
     let mut text = String::with_capacity(answer.len() + 600);
+    let mut is_video = false;
     for line in answer.lines() {
         text.push_str(line);
+        if line.starts_with("m=") {
+            is_video = line.starts_with("m=video ");
+        }
+        if line.starts_with("c=") && is_video && limit > 0 {
+            text.push_str(&format!("\r\nb=TIAS:{limit}"));
+        }
         if line.starts_with("a=fmtp:") && line.contains("profile-level-id=") {
-            text.push_str(&format!(";x-google-start-bitrate={START_BITRATE}"));
+            text.push_str(&format!(";x-google-start-bitrate={start}"));
         }
         text.push_str("\r\n");
         let vp8 = line.strip_suffix(" VP8/90000");
         if let Some(pt) = vp8.and_then(|line| line.strip_prefix("a=rtpmap:")) {
-            text.push_str(&format!(
-                "a=fmtp:{pt} x-google-start-bitrate={START_BITRATE}\r\n"
-            ));
+            text.push_str(&format!("a=fmtp:{pt} x-google-start-bitrate={start}\r\n"));
         }
     }
     text
@@ -95,9 +106,10 @@ mod tests {
 
     #[test]
     fn the_start_bitrate_is_told_for_each_video_codec() {
-        let text = begin_fast(
+        let text = steer(
             "a=rtpmap:96 VP8/90000\r\na=fmtp:97 apt=96\r\na=rtpmap:102 H264/90000\r\n\
              a=fmtp:102 profile-level-id=42e034\r\na=fmtp:111 useinbandfec=1\r\n",
+            0,
         );
         assert_eq!(
             text,

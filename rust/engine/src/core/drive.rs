@@ -9,8 +9,8 @@ use str0m::stats::MediaEgressStats;
 use str0m::{Event as RtcEvent, Input, Output};
 
 use super::demux::{Class, classify};
+use super::inbound::Inbound;
 use super::peer::Peer;
-use super::receive::Receiving;
 use super::{Context, Datagram};
 use crate::event::Event;
 
@@ -38,8 +38,8 @@ impl Peer {
         while let Some(rtc) = self.rtc.as_mut() {
             match rtc.poll_output() {
                 Ok(Output::Timeout(at)) if at > now => {
-                    if let Some(receiving) = &mut self.receiving
-                        && receiving.work(now, rtc, &mut self.stats)
+                    if let Some(inbound) = &mut self.inbound
+                        && inbound.work(now, rtc, &mut self.stats)
                     {
                         continue;
                     }
@@ -81,11 +81,10 @@ impl Peer {
         if self.rtc.as_ref().is_some_and(|rtc| !rtc.is_alive()) {
             return Driven::Gone("connection failed");
         }
-        let receiving = self.receiving.as_ref();
         for deadline in [
             self.limit(),
             self.estimate.deadline(),
-            receiving.and_then(Receiving::deadline),
+            self.inbound.as_ref().and_then(Inbound::deadline),
         ]
         .into_iter()
         .flatten()
@@ -144,21 +143,24 @@ impl Peer {
     fn handle(&mut self, now: Instant, event: RtcEvent, context: &mut Context<'_>) {
         match event {
             RtcEvent::RtpPacket(packet) => {
-                if let (Some(receiving), Some(rtc)) = (&mut self.receiving, &mut self.rtc) {
-                    receiving.packet(now, &packet, rtc, &mut self.stats);
+                if let (Some(inbound), Some(rtc)) = (&mut self.inbound, &mut self.rtc) {
+                    inbound.packet(now, &packet, rtc, &mut self.stats, context);
                 }
             }
             RtcEvent::Connected => {
                 self.connected = true;
-                if let Some(receiving) = &mut self.receiving {
-                    receiving.connected(now);
+                if let Some(inbound) = &mut self.inbound {
+                    inbound.connected(now);
                 }
                 context.events.push(Event::PeerConnected { peer: self.id });
                 self.request_keyframes(context);
             }
             RtcEvent::KeyframeRequest(request) => {
                 let sender = self.senders.iter().find(|sender| sender.mid == request.mid);
-                if let Some(track) = sender.and_then(|sender| sender.current()) {
+                let track = sender.and_then(|sender| sender.current());
+                if let Some(track) = track
+                    && self.congestion.heeds_request(now)
+                {
                     context.events.push(Event::KeyframeRequested {
                         peer: self.id,
                         track,
@@ -180,10 +182,13 @@ impl Peer {
                     self.stats.remote_address = path.remote.addr.to_string();
                 }
             }
-            RtcEvent::MediaEgressStats(stats) => self.count_feedback(&stats),
+            RtcEvent::MediaEgressStats(stats) => {
+                self.count_feedback(&stats);
+                self.judge_path(now, &stats, context);
+            }
             RtcEvent::MediaIngressStats(stats) => {
-                if let Some(receiving) = &self.receiving {
-                    receiving.count_nacks(&stats, &mut self.stats);
+                if let Some(inbound) = &mut self.inbound {
+                    inbound.count_nacks(&stats, &mut self.stats);
                 }
             }
             _ => {}

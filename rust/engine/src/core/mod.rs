@@ -5,21 +5,27 @@
 //! [`Core::expire`] at the latest, and [`Core::take_events`] what has happened.
 
 mod answer;
+mod answering;
 pub mod candidate;
+mod congestion;
 pub mod demux;
 mod drive;
 mod estimate;
 pub mod h264;
+pub mod inbound;
 mod negotiation;
 pub mod offer;
 pub mod peer;
 pub mod receive;
+pub mod relay;
+mod routing;
 mod sender;
 pub mod timers;
 pub mod track;
+mod viewing;
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,8 +37,10 @@ use str0m::ice::StunMessage;
 
 use self::demux::{Class, Routes, classify};
 use self::drive::Driven;
+use self::inbound::ReceiverOptions;
 use self::peer::{Local, Peer, PeerOptions};
 use self::receive::inbox::Writer;
+use self::relay::{Arrived, Routing};
 use self::timers::Timers;
 use self::track::{Frame, MediaKind, Track, TrackState};
 use crate::error::EngineError;
@@ -65,6 +73,8 @@ pub struct Context<'a> {
     pub out: &'a mut dyn Outbound,
     pub events: &'a mut Vec<Event>,
     pub routes: &'a mut Routes,
+    /// Packets that are to be forwarded.
+    pub arrivals: &'a mut Vec<Arrived>,
     pub counters: &'a Counters,
 }
 
@@ -76,6 +86,10 @@ pub struct Core {
     routes: Routes,
     timers: Timers,
     events: Vec<Event>,
+    routing: Routing,
+    arrivals: Vec<Arrived>,
+    /// Routed tracks of which a keyframe is needed.
+    wishes: BTreeSet<TrackId>,
     counters: Arc<Counters>,
 }
 
@@ -88,6 +102,9 @@ impl Core {
             routes: Routes::default(),
             timers: Timers::default(),
             events: Vec::new(),
+            routing: Routing::default(),
+            arrivals: Vec::new(),
+            wishes: BTreeSet::new(),
             counters,
         }
     }
@@ -107,7 +124,19 @@ impl Core {
 
     /// Makes a peer that waits for its offer and receives into an inbox.
     pub fn create_receiver(&mut self, id: PeerId, inbox: Writer, now: Instant) {
-        self.peers.insert(id, Peer::receiving(id, inbox, now));
+        self.create_receiver_with(id, inbox, ReceiverOptions::default(), now);
+    }
+
+    /// The same, with a say in what becomes of what it sends.
+    pub fn create_receiver_with(
+        &mut self,
+        id: PeerId,
+        inbox: Writer,
+        options: ReceiverOptions,
+        now: Instant,
+    ) {
+        let peer = Peer::receiving(id, inbox, options, now);
+        self.peers.insert(id, peer);
     }
 
     /// Answers an offer.
@@ -141,6 +170,17 @@ impl Core {
         self.with_peer(id, now, out, |peer, _| peer.request_keyframe(now));
     }
 
+    /// Limits what a sender may send, in bit/s; 0 lifts the limit.
+    pub fn limit_bitrate(
+        &mut self,
+        id: PeerId,
+        bitrate: u64,
+        now: Instant,
+        out: &mut dyn Outbound,
+    ) {
+        self.with_peer(id, now, out, |peer, _| peer.limit_bitrate(bitrate, now));
+    }
+
     /// Says goodbye to a peer and forgets it. No event follows.
     pub fn close_peer(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
         self.with_peer(id, now, out, |peer, _| peer.close());
@@ -168,6 +208,7 @@ impl Core {
         let Some(track) = self.tracks.remove(&id) else {
             return;
         };
+        self.routing.remove(id);
         for viewer in track.viewers() {
             if let Some(peer) = self.peers.get_mut(&viewer) {
                 peer.track_closed(id);
@@ -199,6 +240,11 @@ impl Core {
         let Some(track) = self.tracks.get(&frame.track) else {
             return;
         };
+        if self.is_routed(frame.track) {
+            Counters::add(&self.counters.frames_dropped, 1);
+            return;
+        }
+        track.measure_frame(now, frame);
         let lost = track.state.gap.swap(false, Ordering::Relaxed);
         let viewers = track.viewers();
         if lost && track.state.kind == MediaKind::Video {
@@ -226,10 +272,8 @@ impl Core {
     }
 
     /// Packets of this peer were thrown away: it gets no video until the next keyframe.
-    pub fn fell_behind(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.fell_behind();
-        }
+    pub fn fell_behind(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
+        self.with_peer(id, now, out, |peer, context| peer.fell_behind(context));
     }
 
     /// Takes a datagram from the network.
@@ -302,6 +346,7 @@ impl Core {
             out,
             events: &mut self.events,
             routes: &mut self.routes,
+            arrivals: &mut self.arrivals,
             counters: &self.counters,
         };
         // Unwind safe: after a panic the peer is dropped, whatever state it is in, and what the
@@ -338,6 +383,7 @@ impl Core {
     fn forget(&mut self, id: PeerId, now: Instant) -> bool {
         self.timers.forget(id);
         self.routes.forget(id);
+        self.routing.forget(id);
         let Some(mut peer) = self.peers.remove(&id) else {
             return false;
         };

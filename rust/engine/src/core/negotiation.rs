@@ -8,6 +8,7 @@ use str0m::media::{Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap, Ssrc};
 use str0m::{Candidate, Rtc};
 
+use super::offer::receive::Wanted;
 use super::peer::{Estimation, Local, PeerOptions};
 use super::sender::Sender;
 use super::track::MediaKind;
@@ -66,7 +67,7 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
         .enable_opus(true, false)
         .set_extension_map(extensions)
         .set_rtp_mode(true)
-        .set_stats_interval(Some(Duration::from_secs(2)))
+        .set_stats_interval(Some(Duration::from_secs(1)))
         .set_rtcp_report_interval_audio(Duration::from_secs(1))
         .set_rtcp_report_interval_video(Duration::from_secs(1))
         .set_send_buffer_video(RESEND_PACKETS);
@@ -96,11 +97,15 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
 }
 
 /// An instance for a peer that receives and has not made its offer yet.
-pub fn build_receiver(local: &Local, now: Instant) -> Rtc {
+pub fn build_receiver(wanted: Wanted, local: &Local, now: Instant) -> Rtc {
     let mut extensions = ExtensionMap::empty();
     // Without the extension for orientation browsers turn the picture themselves.
     extensions.set(3, Extension::TransportSequenceNumber);
     extensions.set(4, Extension::RtpMid);
+    if wanted == (Wanted::Packets { simulcast: true }) {
+        extensions.set(10, Extension::RtpStreamId);
+        extensions.set(11, Extension::RepairedRtpStreamId);
+    }
     let mut config = Rtc::builder()
         .set_dtls_cert(local.certificate.clone())
         .clear_codecs()

@@ -10,6 +10,7 @@ use str0m::media::{Mid, Pt};
 use str0m::rtp::Ssrc;
 
 use super::TrackId;
+use super::relay::{Arrived, Epoch, Start};
 use super::track::{Frame, MediaKind};
 
 /// What to do with a frame.
@@ -19,6 +20,24 @@ pub enum Verdict {
     Send { timestamp: u32 },
     /// Not now: the viewer waits for a keyframe, or this is not its track.
     Skip,
+}
+
+/// Where a forwarded packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Past 16 bits.
+    pub sequence: u64,
+    pub timestamp: u32,
+}
+
+/// The run of packets that a stream follows, number by number.
+#[derive(Debug, Clone, Copy)]
+struct Followed {
+    epoch: Epoch,
+    /// Its first packet that was sent.
+    first: u64,
+    /// From its numbers to ours.
+    offset: u64,
 }
 
 /// The line between a track's media time and this stream's RTP time.
@@ -44,6 +63,7 @@ pub struct Sender {
     waiting: bool,
     sequence: u64,
     timeline: Option<Timeline>,
+    followed: Option<Followed>,
 }
 
 impl Sender {
@@ -62,6 +82,7 @@ impl Sender {
             // lost, cannot be taken for ones after a rollover (RFC 3711 §3.3.1).
             sequence: u64::from(fastrand::u16(..0x8000)),
             timeline: None,
+            followed: None,
         }
     }
 
@@ -139,17 +160,7 @@ impl Sender {
             Some(line) if !self.waiting => {
                 line.rtp.wrapping_add((frame.timestamp - line.media) as u32)
             }
-            // A start, on a timeline that may have begun with another track: as far on as the
-            // capture clock went on, and one unit at least.
-            Some(line) => {
-                let elapsed = frame
-                    .captured
-                    .saturating_duration_since(line.captured)
-                    .as_nanos();
-                let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
-                line.rtp.wrapping_add((units as u32).max(1))
-            }
-            None => fastrand::u32(..),
+            _ => self.first_timestamp(frame.captured),
         };
         self.waiting = false;
         self.timeline = Some(Timeline {
@@ -158,6 +169,70 @@ impl Sender {
             captured: frame.captured,
         });
         Verdict::Send { timestamp }
+    }
+
+    /// Judges one packet of a source, and gives it its place if it is to be sent.
+    pub fn place(&mut self, track: TrackId, packet: &Arrived) -> Option<Place> {
+        let known = self.followed.filter(|run| run.epoch == packet.epoch);
+        let starts = self.kind == MediaKind::Audio
+            || packet.start == Start::ParameterSets
+            || (packet.start == Start::Picture && known.is_some());
+        if self.next == Some(track) && starts {
+            self.current = self.next.take();
+            self.waiting = true; // takes the path of a start, below
+        }
+        if self.current != Some(track) {
+            return None;
+        }
+        let (run, timestamp, is_start) = match (known, self.timeline) {
+            (Some(run), Some(line)) if !self.waiting => {
+                if packet.sequence < run.first {
+                    return None; // a late one, from before the start
+                }
+                let since = (packet.timestamp - line.media) as u32;
+                (run, line.rtp.wrapping_add(since), false)
+            }
+            _ if starts => {
+                let run = Followed {
+                    epoch: packet.epoch,
+                    first: packet.sequence,
+                    offset: self.sequence.wrapping_sub(packet.sequence),
+                };
+                (run, self.first_timestamp(packet.captured), true)
+            }
+            _ => {
+                // The source began anew, and has been asked for a keyframe.
+                self.waiting = true;
+                return None;
+            }
+        };
+        let is_newest = |line: Timeline| packet.timestamp > line.media;
+        if is_start || self.timeline.is_none_or(is_newest) {
+            self.timeline = Some(Timeline {
+                media: packet.timestamp,
+                rtp: timestamp,
+                captured: packet.captured,
+            });
+        }
+        self.waiting = false;
+        self.followed = Some(run);
+        let sequence = packet.sequence.wrapping_add(run.offset);
+        self.sequence = self.sequence.max(sequence + 1);
+        Some(Place {
+            sequence,
+            timestamp,
+        })
+    }
+
+    /// The timestamp of a start, on a timeline that may have begun with another track: as far on as
+    /// the capture clock went on, and one unit at least.
+    fn first_timestamp(&self, captured: Instant) -> u32 {
+        let Some(line) = self.timeline else {
+            return fastrand::u32(..);
+        };
+        let elapsed = captured.saturating_duration_since(line.captured).as_nanos();
+        let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
+        line.rtp.wrapping_add((units as u32).max(1))
     }
 
     /// The next extended sequence number.

@@ -1,10 +1,12 @@
 //! A stream of encoded access units that any number of peers receive.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::relay::Arrived;
+use super::relay::meter::Meter;
 use super::{PeerId, TrackId, h264};
 use crate::error::EngineError;
 
@@ -96,6 +98,7 @@ pub struct TrackState {
     pub gap: AtomicBool,
     pub closed: AtomicBool,
     pub viewers: AtomicUsize,
+    meter: Mutex<Meter>,
 }
 
 impl TrackState {
@@ -107,7 +110,23 @@ impl TrackState {
             gap: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             viewers: AtomicUsize::new(0),
+            meter: Mutex::default(),
         })
+    }
+
+    /// What came in of it over the last second, in bit/s.
+    pub fn bitrate(&self, now: Instant) -> u64 {
+        self.meter().bitrate(now)
+    }
+
+    /// Pictures or audio packets that came in since the start.
+    pub fn frames(&self) -> u64 {
+        self.meter().frames()
+    }
+
+    /// A poisoned lock is taken all the same: a count may be wrong by one, nothing else.
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,6 +157,23 @@ impl Track {
 
     pub fn viewers(&self) -> Vec<PeerId> {
         self.viewers.iter().copied().collect()
+    }
+
+    /// Counts what has come from a source.
+    pub fn measure(&self, now: Instant, packets: &[&Arrived]) {
+        let bytes = packets.iter().map(|packet| packet.payload.len()).sum();
+        let ends = packets.iter().filter(|packet| packet.marker).count();
+        let frames = match self.state.kind {
+            MediaKind::Video => ends,
+            MediaKind::Audio => packets.len(),
+        };
+        self.state.meter().add(now, bytes, frames as u64);
+    }
+
+    /// Counts what was pushed.
+    pub fn measure_frame(&self, now: Instant, frame: &Frame) {
+        let bytes = frame.payloads.iter().map(|payload| payload.len()).sum();
+        self.state.meter().add(now, bytes, 1);
     }
 
     fn publish(&self) {

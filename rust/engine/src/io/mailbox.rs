@@ -6,8 +6,10 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use str0m::Candidate;
+use str0m::media::Rid;
 
 use super::wake::Wake;
+use crate::core::inbound::ReceiverOptions;
 use crate::core::peer::PeerOptions;
 use crate::core::receive::inbox::{Inbox, Writer};
 use crate::core::track::{Frame, MediaKind, TrackState};
@@ -44,7 +46,12 @@ pub enum Command {
     CreateReceiver {
         id: PeerId,
         inbox: Writer,
+        options: ReceiverOptions,
         state: Arc<PeerState>,
+    },
+    LimitBitrate {
+        id: PeerId,
+        bitrate: u64,
     },
     RequestKeyframe {
         id: PeerId,
@@ -78,6 +85,14 @@ pub enum Command {
     Detach {
         peer: PeerId,
         kind: MediaKind,
+    },
+    Route {
+        source: PeerId,
+        track: TrackId,
+        layer: Option<Rid>,
+    },
+    Unroute {
+        track: TrackId,
     },
 }
 

@@ -21,6 +21,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use str0m::crypto::from_feature_flags;
 
@@ -32,6 +33,7 @@ use self::send::Sender;
 use self::socket::Socket;
 use self::thread::Worker;
 use crate::core::Core;
+use crate::core::inbound::ReceiverOptions;
 use crate::core::peer::{Local, PeerOptions};
 use crate::core::receive::inbox::Writer;
 use crate::core::track::{Frame, MediaKind, TrackState};
@@ -162,10 +164,16 @@ impl Engine {
 
     /// Makes a peer that waits for an offer and receives what the browser sends.
     pub fn create_receiver(&self) -> Result<Peer, EngineError> {
+        self.create_receiver_with(ReceiverOptions::default())
+    }
+
+    /// The same, with a say in what becomes of what it sends.
+    pub fn create_receiver_with(&self, options: ReceiverOptions) -> Result<Peer, EngineError> {
         let (id, state) = (self.next_id(), Arc::<PeerState>::default());
         self.shared.command(Command::CreateReceiver {
             id,
             inbox: Writer::new(state.inbox.clone()),
+            options,
             state: state.clone(),
         })?;
         Ok(Peer::new(self.shared.clone(), id, state, true))
@@ -185,6 +193,25 @@ impl Engine {
         self.shared.command(Command::Detach {
             peer: peer.id(),
             kind,
+        })
+    }
+
+    /// Feeds a track with what a source sends of its kind, in place of what fed it before; `layer`
+    /// is a simulcast layer, empty for the only or the default one.
+    pub fn route(&self, source: &Peer, track: &Track, layer: &str) -> Result<(), EngineError> {
+        track.check_open()?;
+        self.shared.command(Command::Route {
+            source: source.id(),
+            track: track.state.id,
+            layer: (!layer.is_empty()).then(|| layer.into()),
+        })
+    }
+
+    /// Feeds a track with nothing any more; its viewers stay.
+    pub fn unroute(&self, track: &Track) -> Result<(), EngineError> {
+        track.check_open()?;
+        self.shared.command(Command::Unroute {
+            track: track.state.id,
         })
     }
 
@@ -268,6 +295,16 @@ impl Track {
             keyframe,
         )?;
         self.shared.frame(&self.state, frame)
+    }
+
+    /// What came in over the last second, in bit/s.
+    pub fn bitrate(&self) -> u64 {
+        self.state.bitrate(Instant::now())
+    }
+
+    /// Pictures or audio packets that came in since the start.
+    pub fn frames(&self) -> u64 {
+        self.state.frames()
     }
 
     /// How many peers receive it.

@@ -88,6 +88,20 @@ impl Peer {
         self.state.inbox.pull(max)
     }
 
+    /// The simulcast layers that the newest answer accepted, in the order of the offer.
+    pub fn layers(&self) -> Vec<String> {
+        self.state.inbox.layers()
+    }
+
+    /// Limits what the browser may send, in bit/s; 0 lifts the limit.
+    pub fn limit_bitrate(&self, bitrate: u64) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.shared.command(Command::LimitBitrate {
+            id: self.id,
+            bitrate,
+        })
+    }
+
     /// Asks the browser for a keyframe.
     pub fn request_keyframe(&self) -> Result<(), EngineError> {
         self.check_open()?;

@@ -81,10 +81,16 @@ impl Worker {
                 self.states.insert(id, state);
                 self.core.create_peer(id, options, now);
             }
-            Command::CreateReceiver { id, inbox, state } => {
+            Command::CreateReceiver {
+                id,
+                inbox,
+                options,
+                state,
+            } => {
                 self.states.insert(id, state);
-                self.core.create_receiver(id, inbox, now);
+                self.core.create_receiver_with(id, inbox, options, now);
             }
+            Command::LimitBitrate { id, bitrate } => self.core.limit_bitrate(id, bitrate, now, out),
             Command::RequestKeyframe { id } => self.core.request_keyframe(id, now, out),
             Command::AcceptOffer { id, sdp, reply } => {
                 // Whoever waited for a reply may have given up; then it is of no use to anybody.
@@ -104,6 +110,12 @@ impl Worker {
             Command::CloseTrack { id } => self.core.close_track(id),
             Command::Attach { peer, track } => self.core.attach(peer, track, now, out),
             Command::Detach { peer, kind } => self.core.detach(peer, kind),
+            Command::Route {
+                source,
+                track,
+                layer,
+            } => self.core.route(source, track, layer),
+            Command::Unroute { track } => self.core.unroute(track),
         }
     }
 
@@ -133,9 +145,11 @@ impl Worker {
 
     /// Sends what waits and tells what happened.
     fn settle(&mut self) {
+        self.core.forward(Instant::now(), &mut self.sender);
         self.sender.flush();
         for peer in self.sender.take_dropped() {
-            self.core.fell_behind(peer);
+            self.core
+                .fell_behind(peer, Instant::now(), &mut self.sender);
         }
         let events = self.core.take_events();
         for event in &events {

@@ -1,9 +1,10 @@
 //! The offer of a browser that sends, checked and cut down to what is received of it.
 //!
 //! One section of a kind is received, the others are inactive. Of its payload types only those
-//! stay that may be sent: H.264, or VP8 where there is no H.264, each with its resends. Of its
-//! SSRCs only the main one and that of the resends stay, and no simulcast: str0m remembers every
-//! one for ever.
+//! stay that may be sent: H.264, or VP8 where there is no H.264, each with its resends. What is
+//! forwarded is H.264 as every viewer takes it. Of its SSRCs only the main one and that of the
+//! resends stay: str0m remembers every one for ever. With simulcast none stays, layers are told by
+//! their names then, which are kept where they are wanted.
 
 use str0m::media::Mid;
 
@@ -12,6 +13,21 @@ use super::{
     push_line, split,
 };
 use crate::error::EngineError;
+
+/// Simulcast layers at the most.
+const MAX_LAYERS: usize = 3;
+
+/// The longest name of a layer that str0m takes.
+const MAX_LAYER_NAME: usize = 8;
+
+/// What is received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// What can be put together to frames.
+    Frames,
+    /// What viewers can be sent as it is.
+    Packets { simulcast: bool },
+}
 
 /// Lines that concern no stream that is received, or all but the first SSRCs.
 const LEFT_OUT: [&str; 5] = [
@@ -31,11 +47,13 @@ pub struct Prepared {
     pub text: String,
     pub video: Option<Mid>,
     pub audio: Option<Mid>,
+    /// The simulcast layers of the video, in the order of the offer; none without simulcast.
+    pub layers: Vec<String>,
 }
 
 /// Checks an offer and rewrites it. The first one of a peer has to send something; a later one
 /// need not: that is how browsers mute.
-pub fn prepare(sdp: &str, is_first: bool) -> Result<Prepared, EngineError> {
+pub fn prepare(sdp: &str, is_first: bool, wanted: Wanted) -> Result<Prepared, EngineError> {
     let (session, sections) = split(sdp)?;
     debug_assert!(sections.len() <= MAX_SECTIONS);
     let session_direction = direction_of(&session).unwrap_or(DIRECTIONS[0]);
@@ -51,23 +69,32 @@ pub fn prepare(sdp: &str, is_first: bool) -> Result<Prepared, EngineError> {
             continue;
         }
         offered[kind as usize] = true;
-        let usable = received(kind, section);
+        let usable = received(kind, section, wanted);
         if chosen[kind as usize].is_none() && !usable.is_empty() {
             chosen[kind as usize] = Some((i, usable));
         }
     }
     if is_first && offered == [false, false] {
-        return Err(EngineError::offer(
-            "media: this server records, so the offer must send",
-        ));
+        return Err(EngineError::offer(match wanted {
+            Wanted::Frames => "media: this server records, so the offer must send",
+            Wanted::Packets { .. } => "media: a source's offer must send",
+        }));
     }
     let [video, audio] = &chosen;
     if offered[Kind::Video as usize] && video.is_none() {
-        return Err(EngineError::offer("codec: browser offers no H.264 or VP8"));
+        return Err(EngineError::offer(match wanted {
+            Wanted::Frames => "codec: browser offers no H.264 or VP8",
+            Wanted::Packets { .. } => "codec: browser offers no H.264 that all viewers take",
+        }));
     }
     if offered[Kind::Audio as usize] && video.is_none() && audio.is_none() {
         return Err(EngineError::offer("codec: browser offers no Opus"));
     }
+
+    let layers = match video {
+        Some((i, _)) if wanted == (Wanted::Packets { simulcast: true }) => layers(&sections[*i]),
+        _ => Vec::new(),
+    };
 
     let mut text = String::with_capacity(sdp.len());
     let mut candidates = 0;
@@ -92,7 +119,10 @@ pub fn prepare(sdp: &str, is_first: bool) -> Result<Prepared, EngineError> {
         if Kind::of(section).is_none() {
             continue;
         }
-        if accepted.is_some() {
+        let is_layered = !layers.is_empty() && Kind::of(section) == Some(Kind::Video);
+        if accepted.is_some() && is_layered {
+            push_layers(&mut text, &layers);
+        } else if accepted.is_some() {
             push_ssrcs(&mut text, section);
         }
         let direction = ["a=inactive", "a=sendonly"][usize::from(accepted.is_some())];
@@ -105,18 +135,22 @@ pub fn prepare(sdp: &str, is_first: bool) -> Result<Prepared, EngineError> {
         text,
         video: mid(&chosen[Kind::Video as usize]),
         audio: mid(&chosen[Kind::Audio as usize]),
+        layers: layers.into_iter().map(str::to_owned).collect(),
     })
 }
 
 /// The payload types that are received in a section, with those of their resends.
-fn received<'a>(kind: Kind, section: &'a [&'a str]) -> Vec<&'a str> {
+fn received<'a>(kind: Kind, section: &'a [&'a str], wanted: Wanted) -> Vec<&'a str> {
     let mut usable: Vec<&str> = match kind {
         Kind::Audio => payload_types(section, "opus/48000/2").collect(),
         Kind::Video => payload_types(section, "h264/90000")
-            .filter(|pt| is_received_h264(section, pt))
+            .filter(|pt| match wanted {
+                Wanted::Frames => is_received_h264(section, pt),
+                Wanted::Packets { .. } => is_forwarded_h264(section, pt),
+            })
             .collect(),
     };
-    if usable.is_empty() && kind == Kind::Video {
+    if usable.is_empty() && kind == Kind::Video && wanted == Wanted::Frames {
         usable = payload_types(section, "vp8/90000").collect();
     }
     let resends: Vec<&str> = payload_types(section, "rtx/90000")
@@ -130,6 +164,50 @@ fn received<'a>(kind: Kind, section: &'a [&'a str]) -> Vec<&'a str> {
 fn is_received_h264(section: &[&str], pt: &str) -> bool {
     let mode = parameter(section, pt, "packetization-mode").unwrap_or("0");
     matches!(mode, "0" | "1") && super::is_baseline_decoder(section, pt)
+}
+
+/// Constrained Baseline or Baseline in packetization mode 1, which every browser decodes.
+fn is_forwarded_h264(section: &[&str], pt: &str) -> bool {
+    let profile = parameter(section, pt, "profile-level-id").unwrap_or("42000a");
+    super::is_packetization_mode_1(section, pt) && profile.starts_with("42")
+}
+
+/// The names of the layers that the browser would send (RFC 8853 §5.1), of alternatives the first.
+/// None where there is only one.
+fn layers<'a>(section: &[&'a str]) -> Vec<&'a str> {
+    let simulcast = section
+        .iter()
+        .find_map(|line| line.strip_prefix("a=simulcast:"));
+    let mut words = simulcast.into_iter().flat_map(|line| line.split(' '));
+    let sent = words
+        .find(|word| *word == "send")
+        .and_then(|_| words.next());
+    let mut found: Vec<&str> = Vec::new();
+    for layer in sent.into_iter().flat_map(|list| list.split(';')) {
+        let name = layer.split(',').next().unwrap_or_default();
+        let name = name.trim_start_matches('~');
+        let is_name = (1..=MAX_LAYER_NAME).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_declared = section.iter().any(|line| {
+            let words = line.strip_prefix("a=rid:").map(|line| line.split(' '));
+            words
+                .is_some_and(|mut words| words.next() == Some(name) && words.next() == Some("send"))
+        });
+        if is_name && is_declared && !found.contains(&name) && found.len() < MAX_LAYERS {
+            found.push(name);
+        }
+    }
+    if found.len() < 2 {
+        found.clear();
+    }
+    found
+}
+
+fn push_layers(text: &mut String, layers: &[&str]) {
+    for name in layers {
+        text.push_str(&format!("a=rid:{name} send\r\n"));
+    }
+    text.push_str(&format!("a=simulcast:send {}\r\n", layers.join(";")));
 }
 
 /// An `m=` line with only these payload types.

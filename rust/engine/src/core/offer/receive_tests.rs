@@ -26,7 +26,7 @@ fn video(direction: &str) -> String {
 }
 
 fn reason(sdp: &str, is_first: bool) -> String {
-    match prepare(sdp, is_first) {
+    match prepare(sdp, is_first, Wanted::Frames) {
         Err(EngineError::Offer { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
@@ -41,7 +41,7 @@ fn directions(prepared: &Prepared) -> Vec<&str> {
 fn what_the_browser_sends_is_received_and_the_rest_inactive() {
     for direction in ["a=sendrecv", "a=sendonly", ""] {
         let sdp = format!("{SESSION}{}{}", video(direction), video("a=sendonly"));
-        let prepared = prepare(&sdp, true).expect("an offer");
+        let prepared = prepare(&sdp, true, Wanted::Frames).expect("an offer");
         assert_eq!(directions(&prepared), ["a=sendonly", "a=inactive"]);
         assert_eq!(prepared.video, Some("0".into()));
     }
@@ -50,7 +50,7 @@ fn what_the_browser_sends_is_received_and_the_rest_inactive() {
 #[test]
 fn h264_of_both_packetization_modes_is_preferred_and_nothing_else_stays() {
     let sdp = format!("{SESSION}{}", video("a=sendonly"));
-    let text = prepare(&sdp, true).expect("an offer").text;
+    let text = prepare(&sdp, true, Wanted::Frames).expect("an offer").text;
     assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 102 103\r\n"));
     assert!(text.contains("a=rtcp-fb:102 nack\r\n") && text.contains("a=fmtp:103 apt=102\r\n"));
     assert!(!text.contains("VP8") && !text.contains(":97 ") && !text.contains(":104 "));
@@ -62,7 +62,7 @@ fn vp8_is_received_where_there_is_no_h264() {
         "{SESSION}{}",
         video("a=sendonly").replace("42e01f", "f4001f")
     );
-    let text = prepare(&sdp, true).expect("an offer").text;
+    let text = prepare(&sdp, true, Wanted::Frames).expect("an offer").text;
     assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"));
     assert!(!text.contains("H264"));
 }
@@ -83,15 +83,19 @@ fn an_offer_that_cannot_be_recorded_is_refused_with_its_reason() {
     let no_opus = "codec: browser offers no Opus";
     assert_eq!(reason(&format!("{SESSION}{pcmu}"), true), no_opus);
     // Sound alone, and a picture without sound that could be recorded, are taken.
-    assert!(prepare(&format!("{SESSION}{opus}"), true).is_ok());
-    let prepared = prepare(&format!("{SESSION}{}{pcmu}", video("a=sendonly")), true);
+    assert!(prepare(&format!("{SESSION}{opus}"), true, Wanted::Frames).is_ok());
+    let prepared = prepare(
+        &format!("{SESSION}{}{pcmu}", video("a=sendonly")),
+        true,
+        Wanted::Frames,
+    );
     assert_eq!(prepared.expect("an offer").audio, None);
 }
 
 #[test]
 fn a_later_offer_may_send_nothing() {
     let inactive = format!("{SESSION}{}", video("a=inactive"));
-    let prepared = prepare(&inactive, false).expect("a mute");
+    let prepared = prepare(&inactive, false, Wanted::Frames).expect("a mute");
     assert_eq!((prepared.video, prepared.audio), (None, None));
 }
 
@@ -110,7 +114,7 @@ fn only_the_first_ssrcs_stay_and_no_simulcast() {
     ];
     let of = |lines: &[&str]| {
         let sdp = format!("{SESSION}{}", section("video", 0, "102", lines));
-        let text = prepare(&sdp, true).expect("an offer").text;
+        let text = prepare(&sdp, true, Wanted::Frames).expect("an offer").text;
         assert!(!text.contains("a=rid") && !text.contains("simulcast"));
         let ssrcs = text.lines().filter(|line| line.starts_with("a=ssrc"));
         ssrcs.map(str::to_owned).collect::<Vec<_>>()
@@ -141,7 +145,7 @@ fn only_the_first_ssrcs_stay_and_no_simulcast() {
 
 #[test]
 fn chromiums_camera_is_received_in_h264_and_opus() {
-    let prepared = prepare(CHROMIUM, true).expect("an offer");
+    let prepared = prepare(CHROMIUM, true, Wanted::Frames).expect("an offer");
     assert!(prepared.video.is_some() && prepared.audio.is_some());
     let maps = prepared
         .text

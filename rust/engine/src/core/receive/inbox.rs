@@ -24,6 +24,7 @@ struct State {
     frames: VecDeque<ReceivedFrame>,
     bytes: usize,
     codecs: Vec<Codec>,
+    layers: Vec<String>,
     has_ended: bool,
 }
 
@@ -40,6 +41,11 @@ impl Inbox {
     /// What the newest answer accepted.
     pub fn codecs(&self) -> Vec<Codec> {
         self.lock().codecs.clone()
+    }
+
+    /// The simulcast layers that the newest answer accepted.
+    pub fn layers(&self) -> Vec<String> {
+        self.lock().layers.clone()
     }
 
     /// Waits until no frame follows, or so long at most.
@@ -80,6 +86,10 @@ impl Writer {
 
     pub fn set_codecs(&self, codecs: Vec<Codec>) {
         self.0.lock().codecs = codecs;
+    }
+
+    pub fn set_layers(&self, layers: Vec<String>) {
+        self.0.lock().layers = layers;
     }
 }
 

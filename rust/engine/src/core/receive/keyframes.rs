@@ -9,14 +9,31 @@ const SPACING: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The requests of one video stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Keyframes {
     is_missing: bool,
     sent: Option<Instant>,
     due: Option<Instant>,
+    spacing: Duration,
+}
+
+impl Default for Keyframes {
+    fn default() -> Self {
+        Self::spaced(SPACING)
+    }
 }
 
 impl Keyframes {
+    /// Requests with so much time between two at the least.
+    pub fn spaced(spacing: Duration) -> Self {
+        Self {
+            is_missing: false,
+            sent: None,
+            due: None,
+            spacing,
+        }
+    }
+
     /// Nothing can be shown before a keyframe: asks until one is there.
     pub fn miss(&mut self, now: Instant) {
         if !self.is_missing {
@@ -27,7 +44,7 @@ impl Keyframes {
 
     /// Somebody wants one.
     pub fn ask(&mut self, now: Instant) {
-        let at = self.sent.map_or(now, |sent| now.max(sent + SPACING));
+        let at = self.sent.map_or(now, |sent| now.max(sent + self.spacing));
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 

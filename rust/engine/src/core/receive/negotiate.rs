@@ -77,7 +77,7 @@ impl Receiving {
 }
 
 /// The payload types in use, and what each means here.
-fn accepted(rtc: &Rtc) -> Vec<(Pt, Codec)> {
+pub fn accepted(rtc: &Rtc) -> Vec<(Pt, Codec)> {
     let params = rtc.codec_config().params().iter();
     params
         .filter_map(|params| {
@@ -93,7 +93,7 @@ fn accepted(rtc: &Rtc) -> Vec<(Pt, Codec)> {
 }
 
 /// What the answer names first for a section.
-fn first_codec(rtc: &Rtc, codecs: &[(Pt, Codec)], mid: Mid) -> Option<Codec> {
+pub fn first_codec(rtc: &Rtc, codecs: &[(Pt, Codec)], mid: Mid) -> Option<Codec> {
     let media = rtc.media(mid)?;
     let offered = |entry: &&(Pt, Codec)| media.remote_pts().contains(&entry.0);
     codecs.iter().find(offered).map(|entry| entry.1)

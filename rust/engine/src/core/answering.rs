@@ -1,0 +1,121 @@
+//! A peer's side of an offer/answer exchange.
+
+use std::time::Instant;
+
+use super::offer::{self, Prepared};
+use super::peer::{Local, Peer, advance};
+use super::sender::Sender;
+use super::track::MediaKind;
+use super::{Context, answer, negotiation};
+use crate::error::EngineError;
+
+impl Peer {
+    /// Answers an offer, the first one or a later one.
+    pub fn accept_offer(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        local: &Local,
+        context: &mut Context<'_>,
+    ) -> Result<String, EngineError> {
+        let is_first = self.rtc.is_none();
+        let answer = if self.inbound.is_some() {
+            self.answer_sender(now, sdp, local)
+        } else {
+            self.answer_viewer(now, sdp, local)
+        };
+        if answer.is_err() && is_first {
+            // Nothing is kept of a failed first offer, so that another may follow.
+            self.rtc = None;
+            self.senders.clear();
+        }
+        let answer = answer?;
+        self.offered.get_or_insert(now);
+        if let Some(rtc) = self.rtc.as_mut() {
+            context
+                .routes
+                .set_ufrag(self.id, &rtc.direct_api().local_ice_credentials().ufrag);
+            for candidate in self.early.drain(..) {
+                rtc.add_remote_candidate(candidate);
+            }
+            advance(rtc, now, &mut self.errors);
+        }
+        if self.connected {
+            self.request_keyframes(context);
+        }
+        Ok(answer::finish(&answer, &local.additional))
+    }
+
+    fn answer_sender(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        local: &Local,
+    ) -> Result<String, EngineError> {
+        let Some(inbound) = &mut self.inbound else {
+            return Err(EngineError::Closed("peer"));
+        };
+        let prepared = offer::receive::prepare(sdp, self.rtc.is_none(), inbound.wanted())?;
+        let rtc = self
+            .rtc
+            .get_or_insert_with(|| negotiation::build_receiver(inbound.wanted(), local, now));
+        let answer = inbound.negotiate(now, rtc, &prepared, &mut self.stats)?;
+        Ok(answer::steer(&answer, inbound.limit()))
+    }
+
+    fn answer_viewer(
+        &mut self,
+        now: Instant,
+        sdp: &str,
+        local: &Local,
+    ) -> Result<String, EngineError> {
+        let prepared = offer::prepare(sdp)?;
+        let options = &self.options;
+        self.rtc
+            .get_or_insert_with(|| negotiation::build(options, local, now));
+        self.negotiate(&prepared)
+    }
+
+    fn negotiate(&mut self, prepared: &Prepared) -> Result<String, EngineError> {
+        let Some(rtc) = self.rtc.as_mut() else {
+            return Err(EngineError::Closed("peer"));
+        };
+        for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
+            negotiation::declare(rtc, sender);
+        }
+        let mut answer = negotiation::accept(rtc, &prepared.text)?;
+        let mut renumbered = false;
+        for (kind, mid) in prepared.wanted() {
+            if self.senders.iter().any(|sender| sender.mid == mid) {
+                continue;
+            }
+            let (ssrc, rtx) = negotiation::renumber(rtc, mid);
+            renumbered = true;
+            match negotiation::payload_type(rtc, kind, mid) {
+                Some(pt) => {
+                    let mut sender = Sender::new(kind, mid, pt, ssrc, rtx);
+                    if let Some(track) = self.attached[kind as usize] {
+                        sender.attach(track);
+                    }
+                    self.senders.push(sender);
+                }
+                None if kind == MediaKind::Video => {
+                    return Err(EngineError::offer("codec: browser offers no H.264"));
+                }
+                None => {}
+            }
+        }
+        if renumbered {
+            // The same offer again changes nothing, and the answer now has the SSRCs chosen here.
+            answer = negotiation::accept(rtc, &prepared.text)?;
+        }
+        self.senders.retain(|sender| {
+            rtc.media(sender.mid)
+                .is_some_and(|media| media.direction().is_sending())
+        });
+        for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
+            rtc.direct_api().remove_stream_tx(sender.ssrc);
+        }
+        Ok(answer)
+    }
+}
