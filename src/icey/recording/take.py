@@ -81,8 +81,8 @@ class Take:
         at_ns: int,
         sound: SoundFormat | None,
     ) -> None:
-        self.name, self.part = _free_name(folder, peer, start)
-        self._file = PartFile(self.part, video=first, sound=sound)
+        self.name, self._file = _create(folder, peer, start, first, sound)
+        self.part = self._file.path
         self.start_ns = at_ns
         self._continuity = Continuity()
         self._video_at = -GRID
@@ -211,12 +211,18 @@ class Take:
         self.packets += packets
 
 
-def _free_name(folder: Path, peer: str, start: datetime) -> tuple[str, Path]:
+def _create(
+    folder: Path, peer: str, start: datetime, video: bytes | None, sound: SoundFormat | None
+) -> tuple[str, PartFile]:
+    """Make a part whose own name, and those that it may have later, are free."""
     again = 0
     while True:
         name = name_recording(peer, start, again=again)
         part = folder / part_of(name)
         taken = (folder / name, part, folder / recovered_of(part.name))
         if not any(path.exists() for path in taken):
-            return name, part
+            try:
+                return name, PartFile(part, video=video, sound=sound)
+            except FileExistsError:  # another recorder was faster
+                log.debug("%s is taken", part.name)
         again += 1

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import numpy as np
@@ -253,6 +254,25 @@ def test_a_disk_that_fails_at_any_step(tmp_path, monkeypatch, where):
     [kept] = tmp_path.iterdir()
     assert [event.name for event in events.all(RecordingFinished)] == [kept.name]
     assert len(look(kept).pictures) >= (15 if where == "write" else 90)
+
+
+def test_a_name_that_is_taken_at_the_last_moment(tmp_path, monkeypatch):
+    """Another recorder makes the same file after this one has looked: the next name is taken."""
+    real = os.open
+    stolen = []
+
+    def thief(path, flags, *rest):
+        if flags & os.O_EXCL and not stolen:
+            stolen.append(Path(path))
+            stolen[0].write_bytes(b"theirs")
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr("icey.recording.sink.os.open", thief)
+    events = record(Browser().seconds(1), tmp_path)
+    [finished] = events.all(RecordingFinished)
+    assert stolen[0].read_bytes() == b"theirs"
+    assert finished.name == stolen[0].name.replace(".mp4.part", "-2.mp4")
+    assert (tmp_path / finished.name).exists()
 
 
 def test_pictures_that_stand_still_in_time(tmp_path):
