@@ -30,7 +30,7 @@ fn connect_vp8(network: &mut Network) -> Camera {
 }
 
 /// A VP8 frame in packets, with the descriptor that Chromium sends.
-fn vp8(random: &mut fastrand::Rng, keyframe: bool) -> (Vec<u8>, Vec<Arc<[u8]>>) {
+fn vp8_frame(random: &mut fastrand::Rng, keyframe: bool) -> (Vec<u8>, Vec<Arc<[u8]>>) {
     let mut frame = vec![u8::from(!keyframe), 0, 0];
     if keyframe {
         frame.extend_from_slice(&[0x9d, 0x01, 0x2a, 64, 0, 48, 0]);
@@ -56,7 +56,7 @@ fn vp8_comes_through_loss_byte_for_byte() {
     for n in 0..300 {
         let lossy = (30..250).contains(&n);
         network.browsers[camera.browser].link.loss = if lossy { 0.1 } else { 0.0 };
-        let (frame, payloads) = vp8(&mut random, n % 60 == 0);
+        let (frame, payloads) = vp8_frame(&mut random, n % 60 == 0);
         network.send_payloads(&mut camera, &frame, payloads, n % 60 == 0);
         camera.video.timestamp = camera.video.timestamp.wrapping_add(3000);
         network.run(Duration::from_nanos(33_333_333));
@@ -175,6 +175,36 @@ fn packets_of_a_section_that_is_not_received_are_not_delivered() {
         frames
             .iter()
             .all(|frame| frame.codec.kind() == MediaKind::Audio)
+    );
+}
+
+#[test]
+fn a_codec_that_was_not_agreed_on_is_not_received() {
+    let mut network = Network::new(1);
+    let mut camera = network.connect_sender(CLEAN);
+    network.film(&mut camera, SECOND);
+    let agreed = camera.video.pt;
+    let params = network.browsers[camera.browser].rtc.codec_config().params();
+    let vp8 = params
+        .iter()
+        .find(|params| params.spec().codec == str0m::format::Codec::Vp8);
+    camera.video.pt = vp8.expect("the browser knows VP8").pt();
+    let mut random = fastrand::Rng::with_seed(2);
+    for _ in 0..30 {
+        let (frame, payloads) = vp8_frame(&mut random, true);
+        network.send_payloads(&mut camera, &frame, payloads, true);
+        camera.video.timestamp += 3000;
+        network.run(Duration::from_millis(33));
+    }
+    camera.video.pt = agreed;
+    network.film(&mut camera, 3 * SECOND);
+    network.run(SECOND);
+    let frames = network.pull(&camera);
+    assert!(frames.iter().all(|frame| frame.codec != Codec::Vp8));
+    let last = camera.video.sent.last().map(|sent| &sent.data);
+    assert!(
+        frames.iter().any(|frame| Some(&frame.data) == last),
+        "it goes on"
     );
 }
 

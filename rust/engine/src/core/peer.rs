@@ -11,6 +11,9 @@
 //! * A wallclock in the future makes a sender report with RTP time 0, too. So it is clamped.
 //! * Resends stop above a ratio of bytes; the default of 15 % leaves holes at 10 % loss or in a
 //!   burst. Ours still bounds what a peer that NACKs everything can make us send.
+//!
+//! What matters of its receiving side (NACKs, their limits, what it remembers) stands in
+//! `receive/mod.rs`.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

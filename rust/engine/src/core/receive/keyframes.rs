@@ -15,6 +15,7 @@ pub struct Keyframes {
     sent: Option<Instant>,
     due: Option<Instant>,
     spacing: Duration,
+    has_put_off: bool,
 }
 
 impl Default for Keyframes {
@@ -31,6 +32,7 @@ impl Keyframes {
             sent: None,
             due: None,
             spacing,
+            has_put_off: false,
         }
     }
 
@@ -56,15 +58,18 @@ impl Keyframes {
         }
     }
 
-    /// Whether to send a request now. `is_under_way` puts a repetition off: the request was heard.
+    /// Whether to send a request now. `is_under_way` puts a repetition off, once: the request was
+    /// heard.
     pub fn take(&mut self, now: Instant, is_under_way: bool) -> bool {
         if self.due.is_none_or(|due| due > now) {
             return false;
         }
         self.due = self.is_missing.then_some(now + PATIENCE);
-        if self.is_missing && is_under_way {
+        if self.is_missing && is_under_way && !self.has_put_off {
+            self.has_put_off = true;
             return false;
         }
+        self.has_put_off = false;
         self.sent = Some(now);
         true
     }
@@ -119,11 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_repeated_while_a_keyframe_arrives() {
+    fn a_repetition_is_put_off_while_a_keyframe_arrives() {
         let (start, mut keyframes) = (Instant::now(), Keyframes::default());
         keyframes.miss(start);
         assert!(keyframes.take(start, false));
         assert!(!keyframes.take(start + PATIENCE, true));
-        assert!(keyframes.take(start + 2 * PATIENCE, false));
+        assert!(
+            keyframes.take(start + 2 * PATIENCE, true),
+            "but not for ever"
+        );
+        assert!(!keyframes.take(start + 3 * PATIENCE, true));
     }
 }

@@ -39,7 +39,14 @@ impl Receiving {
             names.extend(codec);
             self.settle(now, kind, section.zip(codec), stats);
         }
+        // What was not agreed on is not received.
+        let sections = [prepared.video, prepared.audio].into_iter().flatten();
+        let agreed: Vec<Pt> = sections
+            .filter_map(|mid| rtc.media(mid))
+            .flat_map(|media| media.remote_pts().to_vec())
+            .collect();
         self.codecs = codecs;
+        self.codecs.retain(|(pt, _)| agreed.contains(pt));
         self.inbox.set_codecs(names);
         Ok(answer)
     }
