@@ -1,6 +1,6 @@
 """``make bench``: measure the budgets of the design, and print them beside what is reached.
 
-``make bench ARGS=--only=load`` measures one part: start, load, browser or record.
+``make bench ARGS=--only=load`` measures one part: start, load, browser, record or relay.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import browser, load, recordings
+from bench import browser, load, recordings, relay
 from bench.clip import write_clip
 from bench.server import Server
 
-PARTS = ("start", "load", "browser", "record")
+PARTS = ("start", "load", "browser", "record", "relay")
 MEBIBYTE = 1024 * 1024
 
 
@@ -107,13 +107,28 @@ def recorded(table: Table) -> None:
     )
 
 
+def relayed(table: Table) -> None:
+    """CPU of a forwarded packet and memory of a viewer."""
+    few, *many = relay.measure([1, 50, 200])
+    for entry in many:
+        more = 1e6 * (entry.cpu_s - few.cpu_s) / (entry.packets - few.packets)
+        memory = (entry.memory_bytes - few.memory_bytes) / (entry.viewers - few.viewers) / MEBIBYTE
+        table.add_row(
+            f"relay, {entry.viewers} viewers: CPU a forwarded packet",
+            "4 µs",
+            f"{entry.packet_us:.1f} µs all in, {more:.1f} µs one more;"
+            f" {entry.packets / relay.MEASURE_S:.0f} packets/s, {entry.lost} lost",
+        )
+        table.add_row("relay, memory of one more viewer", "1 MiB", f"{memory:.2f} MiB")
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part")
     parts = parser.parse_args().only or PARTS
     table = Table("measured", "budget", "reached", title="icey-server, 720p30 at 2 Mb/s + Opus")
-    for name, measure in zip(PARTS, (start, viewer_load, picture, recorded), strict=True):
+    for name, measure in zip(PARTS, (start, viewer_load, picture, recorded, relayed), strict=True):
         if name in parts:
             measure(table)
     Console(width=150).print(table)

@@ -69,9 +69,9 @@ async def test_source_ended(tmp_path, context):
         ({"media": {"source": "nowhere.mp4"}}, "nowhere.mp4", {4}),
         ({"media": {"source": "demo:", "video": {"codec": "nosuch"}}}, "nosuch", {3, 4}),
         ({"media": {"source": "demo:", "audio": {"codec": "nosuch"}}}, "nosuch", {3, 4}),
-        ({"media": {"mode": "relay"}}, "not available yet", {3}),
+        ({"turn": {"enabled": True}}, "not available yet", {3}),
     ],
-    ids=["missing source", "unknown video codec", "unknown audio codec", "later mode"],
+    ids=["missing source", "unknown video codec", "unknown audio codec", "later feature"],
 )
 async def test_what_cannot_work_does_not_start(tmp_path, settings, words, codes):
     """What can be known before the first call ends the start, with what to change."""

@@ -183,7 +183,7 @@ def test_usage_errors(icey, arguments, message):
         (["--log-level", "loud"], {}, ["trace, debug, info, warn, error"]),
         (["--config", "none.json"], {}, ["none.json", "no such file"]),
         ([], {"ICEY_LOOP": "maybe"}, ["environment ICEY_LOOP", "media.loop", "maybe"]),
-        (["--mode", "relay"], {}, ["relay mode is not available yet"]),
+        ([], {"ICEY_TURN": "true"}, ["TURN server is not available yet"]),
         (["--tls-cert", "c.pem"], {}, ["tls.key"]),
     ],
 )
@@ -247,16 +247,16 @@ def test_doctor_not_ready(icey, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("arguments", "variables", "error"),
     [
-        (["--port", "x"], "flag --port"),
-        (["--config", "none.json"], "no such file"),
-        (["--mode", "relay"], "not available yet"),
+        (["--port", "x"], {}, "flag --port"),
+        (["--config", "none.json"], {}, "no such file"),
+        ([], {"ICEY_TURN": "true"}, "not available yet"),
     ],
 )
-def test_doctor_of_a_refused_configuration(icey, arguments, error):
+def test_doctor_of_a_refused_configuration(icey, arguments, variables, error):
     """A refused configuration is a finding of the doctor, who exits with 1."""
-    done = icey("--doctor", *arguments)
+    done = icey("--doctor", *arguments, **variables)
     assert done.returncode == 1
     report = json.loads(done.stdout)
     assert report["config"]["valid"] is False

@@ -29,7 +29,6 @@ class Feature:
 
 
 UNAVAILABLE: tuple[Feature, ...] = (
-    Feature("media.mode", "relay", "relay mode", "use mode stream or record"),
     Feature(
         "media.intelligence.vision.enabled", True, "vision (motion detection)", "set it to false"
     ),

@@ -41,6 +41,7 @@ __all__ = [
     "MotionSettings",
     "NormalizeSettings",
     "RecordSettings",
+    "RelaySettings",
     "Settings",
     "SettingsModel",
     "SnapshotSettings",
@@ -221,6 +222,20 @@ class RecordSettings(SettingsModel):
     limit. The newest stays in any case."""
 
 
+class RelaySettings(SettingsModel):
+    """``media.relay``: one browser's media to all others."""
+
+    max_viewers: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Viewers at the most; one more is refused with this reason. 0 is no limit."""
+
+    max_bitrate: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    """Bit/s that the source may send, all its layers together; 0 leaves it to the browser."""
+
+    simulcast: bool = True
+    """Whether the source may send its picture in several sizes at once, of which each viewer gets
+    the best one that its network carries."""
+
+
 class NormalizeSettings(SettingsModel):
     """``media.intelligence.vision.normalize``: the pictures that the detectors get."""
 
@@ -361,6 +376,7 @@ class MediaSettings(SettingsModel):
     video: VideoSettings = VideoSettings()
     audio: AudioSettings = AudioSettings()
     record: RecordSettings = RecordSettings()
+    relay: RelaySettings = RelaySettings()
     intelligence: IntelligenceSettings = IntelligenceSettings()
 
 

@@ -154,6 +154,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "http": context.http_json(),
         "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
         "record": {"dir": media.record_dir.name, **running.get("record", {})},
+        "relay": running.get("relay", {}),
         "turn": {
             "enabled": settings.turn_active,
             "port": settings.turn.port,

@@ -25,6 +25,11 @@ def open_sessions(settings: Settings) -> SessionService:
 
         return RecordSessions(settings)
 
+    if settings.media.mode == "relay":
+        from icey.sessions.relay import RelaySessions  # noqa: PLC0415
+
+        return RelaySessions(settings)
+
     from icey.sessions.stream import StreamSessions  # noqa: PLC0415
 
     return StreamSessions(settings)

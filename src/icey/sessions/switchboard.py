@@ -23,6 +23,8 @@ from icey._core import (
     BitrateEstimated,
     Engine,
     KeyframeRequested,
+    MediaStarted,
+    PeerCongested,
     PeerConnected,
     PeerDisconnected,
 )
@@ -121,6 +123,12 @@ class Switchboard(ABC, Generic[SomeParty]):
 
     def estimated(self, party: SomeParty, bitrate: int) -> None:
         """The path to the peer carries so many bit/s."""
+
+    def media_started(self, party: SomeParty, kind: str, layer: str) -> None:
+        """The first media of a kind have come from the peer, of a simulcast layer or of ""."""
+
+    def congested(self, party: SomeParty, *, now: bool) -> None:
+        """Video to the peer is dropped from now on, or goes on again."""
 
     def ticked(self) -> None:
         """Do what is due; called each `TICK_SECONDS`."""
@@ -278,6 +286,10 @@ class Switchboard(ABC, Generic[SomeParty]):
                 self.keyframe_requested(party, event.track)
             case BitrateEstimated():
                 self.estimated(party, event.bitrate)
+            case MediaStarted():
+                self.media_started(party, event.kind, event.layer)
+            case PeerCongested():
+                self.congested(party, now=event.congested)
 
     def _on_tick(self) -> None:
         self._perform(self._calls.expire(self._now()))

@@ -95,6 +95,7 @@ async def test_status(server, http):
         "http": {"host": "127.0.0.1", "port": server.port, "scheme": "http", "tls": False},
         "stream": {"source": "demo:", "sourceKind": "demo", "loop": True},
         "record": {"dir": "recordings"},
+        "relay": {},
         "turn": {"enabled": False, "port": 3478, "externalIp": ""},
         "intelligence": {
             "vision": {"enabled": False, "active": False},

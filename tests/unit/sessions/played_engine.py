@@ -26,6 +26,7 @@ class PlayedPeer:
         self.offers, self.candidates, self.closed = [], [], False
         self.refusal = None
         self.codecs = ("h264", "opus")
+        self.layers = ()
 
     def accept_offer(self, sdp):
         if self.closed:
@@ -37,6 +38,9 @@ class PlayedPeer:
 
     def add_candidate(self, candidate):
         self.candidates.append(candidate)
+
+    def stats(self):
+        return SimpleNamespace(bytes_sent=0, loss=None, rtt_ms=None)
 
     def close(self):
         self.closed = True
@@ -50,21 +54,41 @@ class PlayedEngine:
         self.peers, self.tracks, self.attached, self.closed = [], [], defaultdict(set), False
         self.refusal, self.port = None, 4501
         self._events = []
+        self.newest, self.routes = defaultdict(dict), {}
 
-    def create_peer(self, *, direction="send", estimation="remb", max_bitrate=0):
+    def create_peer(
+        self,
+        *,
+        direction="send",
+        deliver="frames",
+        simulcast=False,
+        estimation="remb",
+        max_bitrate=0,
+    ):
         peer = PlayedPeer(len(self.peers) + 1)
+        peer.deliver, peer.simulcast, peer.max_bitrate = deliver, simulcast, max_bitrate
         peer.direction, peer.estimation, peer.refusal = direction, estimation, self.refusal
         self.peers.append(peer)
         return peer
 
     def create_track(self, kind):
-        track = SimpleNamespace(id=len(self.tracks) + 100, kind=kind, closed=False)
+        track = SimpleNamespace(
+            id=len(self.tracks) + 100, kind=kind, closed=False, bitrate=0, frames=0
+        )
         track.close = lambda: setattr(track, "closed", True)
         self.tracks.append(track)
         return track
 
     def attach(self, peer, track):
         self.attached[peer.id].add(track.id)
+        self.newest[peer.id][track.kind] = track.id
+
+    def route(self, source, track, layer=""):
+        self.routes[track.id] = source.id, layer
+
+    @property
+    def waiting(self):
+        return bool(self._events)
 
     def tell(self, *events):
         self._events += events
@@ -100,6 +124,14 @@ class Bitrate(PlayedEvent):
     pass
 
 
+class Started(PlayedEvent):
+    pass
+
+
+class Congested(PlayedEvent):
+    pass
+
+
 def play(monkeypatch):
     """Put the played engine in the place of the real one."""
     monkeypatch.setattr(switchboard, "Engine", PlayedEngine)
@@ -107,6 +139,8 @@ def play(monkeypatch):
     monkeypatch.setattr(switchboard, "PeerDisconnected", Disconnected)
     monkeypatch.setattr(switchboard, "KeyframeRequested", Keyframe)
     monkeypatch.setattr(switchboard, "BitrateEstimated", Bitrate)
+    monkeypatch.setattr(switchboard, "MediaStarted", Started)
+    monkeypatch.setattr(switchboard, "PeerCongested", Congested)
 
 
 class Conversation:
@@ -121,7 +155,7 @@ class Conversation:
     def heard(self, who, subtype):
         """The data of messages of this subtype, or events of this name, to this address."""
         return [
-            m["data"]
+            m.get("data", {})
             for to, m in self.said
             if to == who and subtype in (m.get("subtype"), m.get("name"))
         ]

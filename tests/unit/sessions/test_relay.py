@@ -1,0 +1,223 @@
+"""Calls of relay mode, with a packet engine that is played by the test."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from icey.config.model import Settings
+from icey.sessions import relay
+from icey.sessions.relay import RelaySessions
+from unit.sessions.played_engine import (
+    ALICE,
+    BOB,
+    INIT,
+    Bitrate,
+    Congested,
+    Connected,
+    Conversation,
+    Disconnected,
+    Started,
+    play,
+)
+
+CAROL, DAVE = "carol|3", "dave|4"
+SENDS = "v=0\r\nm=video 9 x 96\r\na=sendonly\r\n"
+RECEIVES = "v=0\r\nm=video 9 x 96\r\na=recvonly\r\n"
+BOTH = "v=0\r\nm=video 9 x 96\r\na=sendrecv\r\n"
+RATES = [150_000, 500_000, 1_500_000]
+
+
+@pytest.fixture(autouse=True)
+def played(monkeypatch):
+    """Put the played engine in the place of the real one."""
+    play(monkeypatch)
+
+
+class House(Conversation):
+    """The sessions of relay mode, which leave nothing open."""
+
+    def __init__(self, **settings):
+        made = Settings.model_validate({"media": {"mode": "stream", "relay": settings}})
+        super().__init__(RelaySessions(made))
+
+    async def __aenter__(self):
+        await self.sessions.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.sessions.close("end of test")
+        assert self.engine.closed
+        assert all(peer.closed for peer in self.engine.peers)
+        assert all(track.closed for track in self.engine.tracks)
+
+    async def join(self, who, offer, *, layers=()):
+        """Call with this offer, and connect."""
+        before = len(self.engine.peers)
+        self.sessions.deliver(who, INIT)
+        await self.until(lambda: self.heard(who, "call:accept"))
+        message = {"type": "message", "subtype": "call:offer"}
+        self.sessions.deliver(who, {**message, "data": {"type": "offer", "sdp": offer}})
+        await self.until(lambda: self.heard(who, "call:answer") or self.heard(who, "call:reject"))
+        if len(self.engine.peers) == before:
+            return None
+        peer = self.engine.peers[-1]
+        peer.layers = layers
+        self.engine.tell(Connected(peer=peer.id))
+        await self.until(lambda: not self.engine.waiting)
+        return peer
+
+    async def broadcast(self, who, *, layers=()):
+        """Become the source."""
+        peer = await self.join(who, SENDS, layers=layers)
+        self.engine.tell(Started(peer=peer.id, kind="video", layer=""))
+        await self.until(lambda: self.engine.routes)
+        return peer
+
+    def seen_by(self, peer):
+        """The kinds of track that a viewer's peer is attached to, audio and the newest video."""
+        return self.engine.newest[peer.id]
+
+    @property
+    def video(self):
+        return [track for track in self.engine.tracks if track.kind == "video"]
+
+
+async def test_a_viewer_waits_and_sees_the_source_that_comes():
+    """It is told to wait, and gets the picture on the same call; only receiving makes no source."""
+    async with House() as house:
+        viewer = await house.join(ALICE, RECEIVES)
+        await house.until(lambda: house.heard(ALICE, "relay:waiting"))
+        assert viewer.direction == "send"
+        source = await house.broadcast(BOB)
+        assert (source.direction, source.deliver) == ("receive", "packets")
+        await house.until(lambda: house.heard(ALICE, "relay:live"))
+        assert house.seen_by(viewer)["video"] == house.video[0].id
+        assert house.engine.routes[house.video[0].id] == (source.id, "")
+        assert "audio" in house.seen_by(viewer)
+        assert not house.heard(ALICE, "call:hangup")
+        status = house.sessions.status()["relay"]
+        assert status["source"]["peer"] == "bob"
+        assert [v["peer"] for v in status["viewers"]] == ["alice"]
+
+
+async def test_nobody_is_the_source_before_media_come():
+    """An offer to send, even a connection, is not a source yet."""
+    async with House() as house:
+        await house.join(ALICE, SENDS)
+        assert house.sessions.status()["relay"]["source"] is None
+        assert not house.engine.routes
+
+
+async def test_of_two_senders_the_first_with_media_wins():
+    """The other one is told why; who offers to send later is refused at once."""
+    async with House() as house:
+        await house.join(ALICE, SENDS)
+        bob = await house.join(BOB, SENDS)
+        house.engine.tell(Started(peer=bob.id, kind="audio", layer=""))
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        assert house.heard(ALICE, "call:hangup") == [{"reason": "relay already has a source"}]
+        assert await house.join(CAROL, SENDS) is None
+        assert house.heard(CAROL, "call:reject") == [{"reason": "relay already has a source"}]
+        assert house.sessions.status()["relay"]["source"]["peer"] == "bob"
+
+
+async def test_a_second_sender_that_can_receive_watches():
+    """Its offer allows both, so it sees the source instead of a refusal."""
+    async with House() as house:
+        await house.broadcast(ALICE)
+        bob = await house.join(BOB, BOTH)
+        assert bob.direction == "send"
+        assert not house.heard(BOB, "call:reject")
+
+
+@pytest.mark.parametrize("end", ["socket", "path"])
+async def test_viewers_stay_for_the_next_source(end):
+    """They are told, stay on their calls and tracks, and are told of the next."""
+    async with House() as house:
+        first = await house.broadcast(ALICE)
+        viewer = await house.join(BOB, RECEIVES)
+        if end == "socket":
+            house.sessions.caller_left(ALICE)
+        else:
+            house.engine.tell(Disconnected(peer=first.id, reason="connection lost"))
+        await house.until(lambda: house.heard(BOB, "relay:ended"))
+        assert not viewer.closed
+        assert house.sessions.status()["relay"]["source"] is None
+        house.engine.routes.clear()
+        second = await house.broadcast(CAROL)
+        await house.until(lambda: house.heard(BOB, "relay:live"))
+        assert house.engine.routes[house.video[0].id] == (second.id, "")
+        assert house.seen_by(viewer)["video"] == house.video[0].id
+        assert not house.heard(BOB, "call:hangup")
+
+
+async def test_who_neither_sends_nor_receives_is_refused():
+    """There is nothing to do for such an offer."""
+    async with House() as house:
+        await house.join(ALICE, "v=0\r\nm=video 9 x 96\r\na=inactive\r\n")
+        [reject] = house.heard(ALICE, "call:reject")
+        assert "neither" in reject["reason"]
+
+
+async def test_the_limit_of_viewers():
+    """One more than allowed is refused with the setting's name; a source is no viewer."""
+    async with House(maxViewers=1) as house:
+        await house.broadcast(ALICE)
+        await house.join(BOB, RECEIVES)
+        await house.join(CAROL, RECEIVES)
+        [reject] = house.heard(CAROL, "call:reject")
+        assert "media.relay.maxViewers" in reject["reason"]
+        house.sessions.caller_left(BOB)
+        assert await house.join(DAVE, RECEIVES)
+
+
+async def test_layers_follow_the_path(monkeypatch):
+    """Up slowly where the path carries more, down at once where it does not."""
+    async with House() as house:
+        now = 1000.0
+        monkeypatch.setattr(house.sessions, "_now", lambda: now)
+        viewer = await house.join(BOB, RECEIVES)
+        source = await house.broadcast(ALICE, layers=("q", "h", "f"))
+        for track, rate in zip(house.video, RATES, strict=True):
+            track.bitrate = rate
+        assert [house.engine.routes[t.id] for t in house.video] == [
+            (source.id, "q"),
+            (source.id, "h"),
+            (source.id, "f"),
+        ]
+        for _ in range(60):
+            now += 0.25
+            house.sessions.estimated(house.sessions._by_peer[viewer.id], 3_000_000)
+        assert house.seen_by(viewer)["video"] == house.video[2].id
+        house.engine.tell(Bitrate(peer=viewer.id, bitrate=200_000))
+        await house.until(lambda: house.seen_by(viewer)["video"] == house.video[0].id)
+        assert house.sessions.status()["relay"]["viewers"][0]["layer"] == 0
+
+
+async def test_a_congested_viewer_is_told_and_falls_a_layer():
+    """It alone hears of it."""
+    async with House() as house:
+        viewer = await house.join(BOB, RECEIVES)
+        await house.join(CAROL, RECEIVES)
+        await house.broadcast(ALICE, layers=("q", "h", "f"))
+        for track, rate in zip(house.video, RATES, strict=True):
+            track.bitrate = rate
+        member = house.sessions._by_peer[viewer.id]
+        member.choice.layer = member.attached = 2
+        house.engine.tell(Congested(peer=viewer.id, congested=True))
+        await house.until(lambda: house.heard(BOB, "relay:congested"))
+        assert house.heard(BOB, "relay:congested") == [{"congested": True}]
+        assert not house.heard(CAROL, "relay:congested")
+        assert house.seen_by(viewer)["video"] == house.video[1].id
+
+
+async def test_paths_are_measured_for_the_status(monkeypatch):
+    """Rate, loss and round trip of each viewer, measured beside the loop."""
+    monkeypatch.setattr(relay, "MEASURE_SECONDS", 0.1)
+    async with House() as house:
+        viewer = await house.join(BOB, RECEIVES)
+        viewer.stats = lambda: SimpleNamespace(bytes_sent=50_000, loss=0.01, rtt_ms=12.5)
+        status = house.sessions.status
+        await house.until(lambda: status()["relay"]["viewers"][0]["bitrate"])
+        [shown] = status()["relay"]["viewers"]
+        assert (shown["loss"], shown["rttMs"]) == (0.01, 12.5)
