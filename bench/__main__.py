@@ -120,6 +120,14 @@ def relayed(table: Table) -> None:
             f" {entry.packets / relay.MEASURE_S:.0f} packets/s, {entry.lost} lost",
         )
         table.add_row("relay, memory of one more viewer", "1 MiB", f"{memory:.2f} MiB")
+    gone = relay.churn(2000)
+    growth = 100 * (gone.memory_after / gone.memory_before - 1)
+    table.add_row(
+        f"relay, {gone.joins} viewers come and gone",
+        "5 %",
+        f"{gone.memory_before / MEBIBYTE:.1f} → {gone.memory_after / MEBIBYTE:.1f} MiB"
+        f" ({growth:+.1f} %), {gone.descriptors_before} → {gone.descriptors_after} descriptors",
+    )
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from bench.server import Server
 
 SETTLE_S = 4.0
 MEASURE_S = 10.0
+GONE_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,42 @@ def measure(counts: list[int]) -> list[Relayed]:
                     )
                 )
             return results
+
+
+@dataclass(frozen=True)
+class Churn:
+    """The server before and after many viewers have come and gone."""
+
+    joins: int
+    memory_before: int
+    memory_after: int
+    descriptors_before: int
+    descriptors_after: int
+
+
+def churn(joins: int, at_once: int = 50) -> Churn:
+    """Let viewers come and go, so many at once, while one source sends.
+
+    The memory before is that after the first two groups: pools and buffers are made once.
+    """
+    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
+        clip = write_units(Path(folder) / "clip")
+        with Server({"mode": "relay"}) as server, LightClients(server, 1, clip=clip):
+            before = 0, 0
+            done = 0
+            while done < joins + 2 * at_once:
+                with LightClients(server, at_once):
+                    done += at_once
+                _wait_until_gone(server)
+                if done == 2 * at_once:
+                    before = server.memory_bytes, server.descriptors
+            return Churn(joins, before[0], server.memory_bytes, before[1], server.descriptors)
+
+
+def _wait_until_gone(server: Server) -> None:
+    """Wait until the source is alone again."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while server.active_sessions() > 1:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"viewers are still there after {GONE_WITHIN_S:g} s")
+        time.sleep(0.05)

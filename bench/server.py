@@ -111,6 +111,16 @@ class Server:
         """Resident memory that no other process shares."""
         return int(self._usage.memory_full_info().uss)
 
+    @property
+    def descriptors(self) -> int:
+        """Open file descriptors."""
+        return int(self._usage.num_fds())
+
+    def active_sessions(self) -> int:
+        """How many calls it has now, by its own account."""
+        with urllib.request.urlopen(f"{self.url}api/status", timeout=10) as answer:
+            return int(json.load(answer)["sessions"]["active"])
+
     def measure(self, seconds: float) -> Cost:
         """Watch the server for a while."""
         begin, before = time.perf_counter(), self._usage.cpu_times()
