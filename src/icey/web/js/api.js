@@ -7,7 +7,7 @@
  * @module api
  */
 
-/** @import {Mode, Recording, ServerConfig} from "./types.js" */
+/** @import {Mode, Recording, RelayStatus, ServerConfig} from "./types.js" */
 
 const TOKEN_KEY = "icey.token";
 
@@ -54,6 +54,20 @@ export class Api {
   async recordings() {
     const { recordings } = await this.#get("api/recordings");
     return (Array.isArray(recordings) ? recordings : []).map((entry) => this.#readRecording(entry));
+  }
+
+  /**
+   * @returns {Promise<RelayStatus>}
+   * @throws {UnauthorizedError} On 401.
+   */
+  async relay() {
+    const { relay } = await this.#get("api/status");
+    /** @type {any[]} */
+    const viewers = Array.isArray(relay?.viewers) ? relay.viewers : [];
+    return {
+      source: String(relay?.source?.peer ?? ""),
+      viewers: viewers.filter((viewer) => viewer?.connected === true).length,
+    };
   }
 
   /** @returns {Promise<boolean>} Whether the server answers HTTP at all. */

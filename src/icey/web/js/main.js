@@ -4,11 +4,12 @@
  * @module main
  */
 
-/** @import {Connection, Message, Mode, Peer, Phase} from "./types.js" */
+/** @import {Connection, Message, Mode, Part, Peer, Phase} from "./types.js" */
 
 import { Api, UnauthorizedError } from "./api.js";
+import { Broadcaster } from "./broadcaster.js";
 import { Player } from "./player.js";
-import { Publisher } from "./publisher.js";
+import { Recorder } from "./recorder.js";
 import { Recordings } from "./recordings.js";
 import { describe, sample } from "./stats.js";
 import { addressOf, SympleClient } from "./symple.js";
@@ -19,6 +20,7 @@ import { SOCKET_BLOCKED, unreachable } from "./words.js";
 /** TURN credentials live for an hour by default; half of the shortest sensible life is safe. */
 const CONFIG_FRESH_MS = 300_000;
 const QUALITY_INTERVAL_MS = 2_000;
+const VIEWERS_INTERVAL_MS = 3_000;
 
 /** A server that was away may be another one when it is back: so old is what we know of it. */
 const CONFIG_OLD_MS = 5_000;
@@ -29,6 +31,8 @@ const times = { clicked: 0, picture: 0 };
 let ice = { servers: [], at: -Infinity };
 /** @type {Mode} */
 let mode = "stream";
+/** @type {Part} */
+let part = "watch";
 /** @type {Phase} */
 let phase = "idle";
 /** @type {Peer[]} Those in sight. */
@@ -40,16 +44,22 @@ const view = new View({
   watch(address) {
     times.clicked = performance.now();
     times.picture = 0;
+    take("watch");
     player.begin();
     watcher.watch(address);
   },
   call(address) {
     times.clicked = performance.now();
-    void publisher.call(address);
+    void recorder.call(address);
+  },
+  broadcast(address) {
+    times.clicked = performance.now();
+    take("send");
+    void broadcaster.call(address);
   },
   hangup: () => party().hangup(),
-  toggleMicrophone: () => void publisher.toggleMicrophone(),
-  toggleCamera: () => publisher.toggleCamera(),
+  toggleMicrophone: () => void publisher().toggleMicrophone(),
+  toggleCamera: () => publisher().toggleCamera(),
   toggleSound: () => (player.muted ? player.unmute() : player.mute()),
   fullscreen: (stage) => void player.toggleFullscreen(stage).catch((error) => console.warn("icey: no full screen", error)),
   token(token) {
@@ -89,23 +99,44 @@ const watcher = new Watcher({
     if (next === "idle" || next === "ended") player.clear();
     say(next, status, problem);
   },
+  onLive: () => player.expectPicture(),
+  onSlow: (slow) => view.slow(slow),
 });
 
-const publisher = new Publisher({
+/** @type {import("./publisher.js").PublisherOptions} */
+const publishing = {
   send: (message) => client.send(message),
   iceServers,
   onPhase: say,
   onPreview: (stream) => view.preview(stream),
   onDevices: (microphone, camera) => view.devices(microphone, camera),
+};
+
+const broadcaster = new Broadcaster(publishing);
+
+const recorder = new Recorder({
+  ...publishing,
   onRecording: (recording) => view.recording(recording),
   onFinished: () => void recordings.refresh(),
 });
 
 const recordings = new Recordings(() => api.recordings());
 
-/** Whose part it is to be in a call, in this mode. */
+/** Who sends, in this mode. */
+function publisher() {
+  return mode === "record" ? recorder : broadcaster;
+}
+
+/** Whose part it is to be in a call. */
 function party() {
-  return mode === "record" ? publisher : watcher;
+  return part === "send" ? publisher() : watcher;
+}
+
+/** @param {Part} next */
+function take(next) {
+  part = next;
+  view.part(part);
+  view.viewers(null);
 }
 
 /**
@@ -123,7 +154,7 @@ function say(next, status, problem) {
 /** @param {Message} message */
 function receive(message) {
   watcher.receive(message);
-  publisher.receive(message, inSight.has(message.from ?? ""));
+  publisher().receive(message, inSight.has(message.from ?? ""));
 }
 
 /** Ask for the token where one is needed, then connect and stay connected. */
@@ -151,6 +182,7 @@ async function refreshConfig() {
     party().hangup();
     mode = config.mode;
     view.mode(mode);
+    take(mode === "record" ? "send" : "watch");
     view.servers(servers);
   }
   if (mode === "record") void recordings.refresh();
@@ -210,11 +242,21 @@ function tabName() {
 let before = null;
 setInterval(async () => {
   const pc = party().peerConnection;
-  const direction = mode === "record" ? "outbound-rtp" : "inbound-rtp";
+  const direction = part === "send" ? "outbound-rtp" : "inbound-rtp";
   const now = pc && phase === "playing" && !document.hidden ? await sample(pc, direction) : null;
   view.quality(before && now && phase === "playing" ? describe(before, now) : "");
   before = now;
 }, QUALITY_INTERVAL_MS);
+
+setInterval(async () => {
+  if (mode !== "relay" || part !== "send" || phase !== "playing" || document.hidden) return;
+  try {
+    const { source, viewers } = await api.relay();
+    view.viewers(part === "send" && source === user ? viewers : null);
+  } catch (error) {
+    console.debug("icey: the number of viewers", error); // the next turn asks again
+  }
+}, VIEWERS_INTERVAL_MS);
 
 addEventListener("pagehide", () => {
   party().hangup("the page was closed");
@@ -241,9 +283,9 @@ Object.defineProperty(window, "icey", {
     user,
     /** The open camera's stream, or null. */
     get stream() {
-      return publisher.stream;
+      return publisher().stream;
     },
-    /** `performance.now()` of the last click on Watch or Call and of the first picture after it (0: none yet). */
+    /** `performance.now()` of the last click on Watch, Call or Broadcast and of the first picture after it (0: none yet). */
     get times() {
       return { ...times };
     },

@@ -1,5 +1,6 @@
 /**
- * Being in a call to be recorded: opens the camera, sends it, and says how that goes.
+ * Being in a call to be seen and heard: opens the camera, sends it, and says how that goes. What
+ * the call is for is the business of the classes made from this one.
  *
  * The camera stays open while calls are lost and made anew, and is let go when the person hangs
  * up or the server ends the call.
@@ -13,13 +14,7 @@
 import { CameraError, openCamera, openMicrophone } from "./camera.js";
 import { Dialer } from "./dialer.js";
 import { sendTrack } from "./sending.js";
-import { cameraProblem, clock, ended, inSeconds, SERVER_AWAY, silenceNote } from "./words.js";
-
-/**
- * `since`: by `performance.now()`.
- *
- * @typedef {{name: "off"} | {name: "waiting"} | {name: "running", since: number}} RecordingState
- */
+import { cameraProblem, ended, inSeconds, SERVER_AWAY, silenceNote } from "./words.js";
 
 /**
  * What is sent: `off` is open and silent or black.
@@ -34,48 +29,62 @@ import { cameraProblem, clock, ended, inSeconds, SERVER_AWAY, silenceNote } from
  * @property {(phase: Phase, status: string, problem: string) => void} onPhase
  * @property {(stream: MediaStream | null) => void} onPreview
  * @property {(microphone: DeviceState, camera: DeviceState) => void} onDevices
- * @property {(recording: RecordingState) => void} onRecording
- * @property {() => void} onFinished There is a new file.
  */
 
+/**
+ * @typedef {object} PublisherWords
+ * @property {string} noCamera There is none to begin with.
+ * @property {string} cameraGone What of that which was sent stays.
+ * @property {string} silent What has no sound where there is no microphone.
+ */
+
+/** @abstract */
 export class Publisher {
   /** @type {PublisherOptions} */ #options;
-  /** @type {Dialer} */ #dialer;
+  /** @type {PublisherWords} */ #words;
   /** @type {MediaStream | null} */ #stream = null;
-  /** @type {RecordingState} */ #recording = { name: "off" };
   /** What the person switched off; it stays off in the next call of the same wish. */
   #off = { audio: false, video: false };
   #note = "";
   #asking = false;
   #turn = 0;
-  /** @type {Phase} What was said last, as are the two below. */ #phase = "idle";
-  #status = "";
-  #problem = "";
+  /**
+   * @protected
+   * @readonly
+   * @type {Dialer}
+   */
+  dialer;
+  /** @protected What was said last. */
+  said = { phase: /** @type {Phase} */ ("idle"), status: "", problem: "" };
 
-  /** @param {PublisherOptions} options */
-  constructor(options) {
+  /**
+   * @param {PublisherOptions} options
+   * @param {PublisherWords} words
+   */
+  constructor(options, words) {
     this.#options = options;
+    this.#words = words;
     const { send, iceServers } = options;
-    this.#dialer = new Dialer({
+    this.dialer = new Dialer({
       send,
       iceServers,
       setUp: (pc) => this.#setUp(pc),
-      onState: (state) => this.#progress(state),
+      onState: (state) => this.progressed(state),
       onLost: (end, delayMs) =>
-        this.#interrupted(`The call was lost. Calling again ${inSeconds(delayMs)}…`, ended(end).problem),
-      onAway: () => this.#interrupted(SERVER_AWAY, ""),
+        this.interrupted(`The call was lost. Calling again ${inSeconds(delayMs)}…`, ended(end).problem),
+      onAway: () => this.interrupted(SERVER_AWAY, ""),
       onEnd: (end) => this.#ended(end),
     });
   }
 
-  /** Whether the person is being recorded, or waiting to. */
+  /** Whether the person sends, or is waiting to. */
   get wanted() {
-    return this.#asking || this.#dialer.wanted;
+    return this.#asking || this.dialer.wanted;
   }
 
   /** The current call's, for the quality line and for tests. */
   get peerConnection() {
-    return this.#dialer.call?.peerConnection ?? null;
+    return this.dialer.call?.peerConnection ?? null;
   }
 
   get stream() {
@@ -88,7 +97,7 @@ export class Publisher {
     const turn = ++this.#turn;
     this.#off = { audio: false, video: false };
     this.#asking = true;
-    this.#say("asking", "Allow the camera and the microphone in your browser…");
+    this.say("asking", "Allow the camera and the microphone in your browser…");
     try {
       await this.#openCamera(turn);
     } catch (error) {
@@ -97,8 +106,8 @@ export class Publisher {
     }
     if (turn !== this.#turn) return;
     this.#asking = false;
-    this.#say("calling", "Calling the server…");
-    this.#dialer.dial(address);
+    this.say("calling", "Calling the server…");
+    this.dialer.dial(address);
   }
 
   /** @param {string} [reason] */
@@ -106,12 +115,12 @@ export class Publisher {
     const wasAsking = this.#asking;
     this.#turn += 1;
     this.#asking = false;
-    this.#dialer.hangup(reason);
+    this.dialer.hangup(reason);
     this.#release();
-    if (wasAsking) this.#say("idle", "Hung up.");
+    if (wasAsking) this.say("idle", "Hung up.");
   }
 
-  /** Switch the camera's picture off or on again; the recording goes on. */
+  /** Switch the camera's picture off or on again; the call goes on. */
   toggleCamera() {
     this.#off.video = !this.#off.video;
     this.#applyOff();
@@ -129,20 +138,81 @@ export class Publisher {
    * @param {boolean} fromServer Whether it is a server that says so.
    */
   receive(message, fromServer) {
-    this.#dialer.receive(message);
-    if (!fromServer || message.type !== "event") return;
-    if (message.name === "record:started") this.#started();
-    else if (message.name === "record:finished") this.#finished(message.data);
+    this.dialer.receive(message);
+    if (fromServer && message.type === "event") this.told(message);
   }
 
   /** The signalling connection closed. */
   signallingLost() {
-    this.#dialer.signallingLost();
+    this.dialer.signallingLost();
   }
 
   /** @param {string} address A server in sight. */
   serverSeen(address) {
-    this.#dialer.serverSeen(address);
+    this.dialer.serverSeen(address);
+  }
+
+  // What the classes made from this one say and do.
+
+  /**
+   * @protected
+   * @param {RTCPeerConnection} pc
+   * @param {MediaStreamTrack} track
+   * @param {MediaStream} stream
+   * @returns {Promise<void>}
+   */
+  send(pc, track, stream) {
+    return sendTrack(pc, track, stream);
+  }
+
+  /**
+   * @protected
+   * @abstract
+   * @param {CallState} _state The current call's.
+   */
+  progressed(_state) {
+    throw new Error("not defined");
+  }
+
+  /**
+   * An event of a server.
+   *
+   * @protected
+   * @param {Message} _event
+   */
+  told(_event) {}
+
+  /**
+   * There is no call for now; the next comes by itself.
+   *
+   * @protected
+   * @param {string} status
+   * @param {string} problem
+   */
+  interrupted(status, problem) {
+    this.say("recovering", status, problem);
+  }
+
+  /**
+   * The call is over, and the camera is let go.
+   *
+   * @protected
+   * @param {CallEnd} end
+   */
+  over(end) {
+    const { status, problem } = ended(end);
+    this.say(end.kind === "local" ? "idle" : "ended", status, problem);
+  }
+
+  /**
+   * @protected
+   * @param {Phase} phase
+   * @param {string} status
+   * @param {string} [problem]
+   */
+  say(phase, status, problem = this.#note) {
+    this.said = { phase, status, problem };
+    this.#options.onPhase(phase, status, problem);
   }
 
   /**
@@ -153,7 +223,7 @@ export class Publisher {
    */
   async #setUp(pc) {
     const stream = this.#stream ?? (await this.#openCamera(this.#turn));
-    for (const track of stream.getTracks()) await sendTrack(pc, track, stream);
+    for (const track of stream.getTracks()) await this.send(pc, track, stream);
   }
 
   /**
@@ -167,7 +237,7 @@ export class Publisher {
       return stream;
     }
     this.#stream = stream;
-    this.#note = silence ? silenceNote(silence) : "";
+    this.#note = silence ? silenceNote(silence, this.#words.silent) : "";
     for (const track of stream.getTracks()) this.#watch(track);
     this.#options.onPreview(stream);
     this.#applyOff();
@@ -185,11 +255,11 @@ export class Publisher {
       this.#note = "";
       this.#applyOff();
       const pc = this.peerConnection;
-      if (pc) await sendTrack(pc, track, stream); // makes a new offer by itself
+      if (pc) await this.send(pc, track, stream); // makes a new offer by itself
     } catch (error) {
-      this.#note = silenceNote(error instanceof CameraError ? error.failure : "other");
+      this.#note = silenceNote(error instanceof CameraError ? error.failure : "other", this.#words.silent);
     }
-    if (stream === this.#stream) this.#say(this.#phase, this.#status);
+    if (stream === this.#stream) this.say(this.said.phase, this.said.status);
   }
 
   /** @param {MediaStreamTrack} track A device can be unplugged, or its permission withdrawn. */
@@ -198,13 +268,14 @@ export class Publisher {
       if (!this.#stream?.getTracks().includes(track)) return;
       if (track.kind === "video") {
         this.hangup("the camera was taken away");
-        this.#say("ended", this.#status, "The camera is gone: it was unplugged, or its permission was withdrawn. What it sent is kept.");
+        const gone = "The camera is gone: it was unplugged, or its permission was withdrawn.";
+        this.say("ended", this.said.status, `${gone} ${this.#words.cameraGone}`);
         return;
       }
       this.#stream.removeTrack(track);
-      this.#note = "The microphone is gone: from here on the recording has no sound.";
+      this.#note = `The microphone is gone: from here on ${this.#words.silent} has no sound.`;
       this.#applyOff();
-      this.#say(this.#phase, this.#status);
+      this.say(this.said.phase, this.said.status);
     };
   }
 
@@ -229,68 +300,13 @@ export class Publisher {
   #noCamera(error) {
     this.#asking = false;
     const problem = error instanceof CameraError ? cameraProblem(error.failure, error.message) : String(error);
-    this.#say("ended", "There is no camera to record.", problem);
-  }
-
-  /**
-   * @param {Phase} phase
-   * @param {string} status
-   * @param {string} [problem]
-   */
-  #say(phase, status, problem = this.#note) {
-    this.#phase = phase;
-    this.#status = status;
-    this.#problem = problem;
-    this.#options.onPhase(phase, status, problem);
-  }
-
-  /** @param {RecordingState} recording */
-  #record(recording) {
-    this.#recording = recording;
-    this.#options.onRecording(recording);
-  }
-
-  /** @param {CallState} state */
-  #progress(state) {
-    if (state === "calling") this.#record({ name: "waiting" });
-    else if (state === "negotiating") this.#say("connecting", "Connecting…");
-    else if (state === "recovering") this.#say("recovering", "The connection was interrupted. Repairing it…");
-    else if (state === "active" && this.#recording.name === "running") this.#say("playing", "Recording.");
-    else if (state === "active") this.#say("connecting", "Connected. Waiting for the recording to begin…");
-  }
-
-  #started() {
-    if (!this.#dialer.call) return;
-    this.#dialer.succeeded();
-    // A long call may go into several files; the time is the call's.
-    if (this.#recording.name !== "running") this.#record({ name: "running", since: performance.now() });
-    this.#say("playing", "Recording.");
-  }
-
-  /** @param {any} data */
-  #finished(data) {
-    this.#options.onFinished();
-    if (this.wanted || typeof data?.file !== "string") return;
-    this.#say(this.#phase, `Saved ${data.file}, ${clock(Number(data.seconds) || 0)}.`, this.#problem);
-  }
-
-  /**
-   * @param {string} status
-   * @param {string} problem
-   */
-  #interrupted(status, problem) {
-    this.#record({ name: "waiting" });
-    this.#say("recovering", status, problem);
+    this.say("ended", this.#words.noCamera, problem);
   }
 
   /** @param {CallEnd} end */
   #ended(end) {
-    const recorded = this.#recording.name === "running";
-    const { status, problem } = ended(end);
-    this.#record({ name: "off" });
     this.#release();
-    this.#say(end.kind === "local" ? "idle" : "ended", recorded ? `${status} Saving what was recorded…` : status, problem);
-    this.#options.onFinished();
+    this.over(end);
   }
 }
 

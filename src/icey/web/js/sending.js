@@ -1,11 +1,23 @@
 /**
- * How a track is sent, so that the server can write it down as it comes.
+ * How a track is sent, so that the server can use it as it comes: it decodes nothing.
  *
  * @module sending
  */
 
 /**
- * Send a track of this stream.
+ * The sizes that a broadcast is sent in, of which the server picks one for each viewer. Lowest
+ * first: browsers give the first ones up last.
+ *
+ * @type {RTCRtpEncodingParameters[]}
+ */
+const LAYERS = [
+  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: "f", scaleResolutionDownBy: 1, maxBitrate: 2_000_000 },
+];
+
+/**
+ * Send a track of this stream, in its full size whatever it costs.
  *
  * @param {RTCPeerConnection} pc
  * @param {MediaStreamTrack} track
@@ -19,8 +31,59 @@ export async function sendTrack(pc, track, stream) {
 }
 
 /**
- * H.264 first: the server copies it into the file. What else the browser knows stays in the
- * offer, for servers that can take it.
+ * Send a track of this stream; a picture in several sizes at once where the browser can do that.
+ *
+ * @param {RTCPeerConnection} pc
+ * @param {MediaStreamTrack} track
+ * @param {MediaStream} stream
+ */
+export async function sendTrackInLayers(pc, track, stream) {
+  /** @type {RTCRtpTransceiverInit} */
+  const init = { direction: "sendonly", streams: [stream] };
+  if (track.kind !== "video") return void pc.addTransceiver(track, init);
+  preferH264(addInLayers(pc, track, init));
+}
+
+/**
+ * @param {RTCPeerConnection} pc
+ * @param {MediaStreamTrack} track
+ * @param {RTCRtpTransceiverInit} init
+ * @returns {RTCRtpTransceiver}
+ */
+function addInLayers(pc, track, init) {
+  try {
+    return pc.addTransceiver(track, { ...init, sendEncodings: LAYERS.map((layer) => ({ ...layer })) });
+  } catch (error) {
+    console.warn("icey: the browser sends one size only", error);
+    return pc.addTransceiver(track, init);
+  }
+}
+
+/**
+ * Where the server took one size only, make it the full one: the browser keeps the first that was
+ * offered, which is the smallest (RFC 8829 §5.10, WebRTC §4.4.1.6).
+ *
+ * @param {RTCPeerConnection} pc
+ */
+export async function settleLayers(pc) {
+  for (const sender of pc.getSenders()) {
+    const parameters = sender.getParameters();
+    const [only, another] = parameters.encodings;
+    const full = LAYERS.at(-1);
+    if (!only || another || !full || (only.scaleResolutionDownBy ?? 1) <= 1) continue;
+    only.scaleResolutionDownBy = full.scaleResolutionDownBy;
+    only.maxBitrate = full.maxBitrate;
+    try {
+      await sender.setParameters(parameters);
+    } catch (error) {
+      console.warn("icey: the picture stays small", error);
+    }
+  }
+}
+
+/**
+ * H.264 first: the server copies it as it is. What else the browser knows stays in the offer, for
+ * servers that can take it.
  *
  * @param {RTCRtpTransceiver} transceiver
  */

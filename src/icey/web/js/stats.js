@@ -7,6 +7,8 @@
 /** @typedef {{at: number, bytes: number, frames: number, width: number, height: number}} Sample */
 
 /**
+ * Of a picture that is sent in several sizes, the largest counts.
+ *
  * @param {RTCPeerConnection} pc
  * @param {"inbound-rtp" | "outbound-rtp"} direction
  * @returns {Promise<Sample | null>} Null before the first picture.
@@ -19,7 +21,7 @@ export async function sample(pc, direction) {
     if (report.type !== direction) return;
     bytes += report.bytesReceived ?? report.bytesSent ?? 0;
     const frames = report.framesDecoded ?? report.framesSent ?? 0;
-    if (report.kind === "video" && frames > 0) {
+    if (report.kind === "video" && frames > 0 && report.frameWidth > (found?.width ?? -1)) {
       found = { at: report.timestamp, bytes: 0, frames, width: report.frameWidth, height: report.frameHeight };
     }
   });

@@ -64,10 +64,24 @@
  */
 
 /**
- * What the player area shows. `asking`: the browser asks the person for the camera. `playing`:
- * media flow, in whichever direction.
+ * What the player area shows. `asking`: the browser asks the person for the camera. `waiting`: the
+ * call stands, and nobody broadcasts. `playing`: media flow, in whichever direction.
  *
- * @typedef {"idle" | "asking" | "calling" | "connecting" | "playing" | "recovering" | "ended"} Phase
+ * @typedef {"idle" | "asking" | "calling" | "connecting" | "waiting" | "playing" | "recovering" | "ended"} Phase
+ */
+
+/**
+ * Whose part this browser has in a call: it is seen and heard, or it sees and hears.
+ *
+ * @typedef {"send" | "watch"} Part
+ */
+
+/**
+ * `GET /api/status` of a relay, as far as this page reads it.
+ *
+ * @typedef {object} RelayStatus
+ * @property {string} source The user who is live; empty: nobody.
+ * @property {number} viewers Those that are connected.
  */
 
 /**

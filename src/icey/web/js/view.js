@@ -4,18 +4,20 @@
  * @module view
  */
 
-/** @import {Connection, Mode, Peer, Phase} from "./types.js" */
+/** @import {Connection, Mode, Part, Peer, Phase} from "./types.js" */
 /** @import {Sound} from "./player.js" */
-/** @import {DeviceState, RecordingState} from "./publisher.js" */
+/** @import {DeviceState} from "./publisher.js" */
+/** @import {RecordingState} from "./recorder.js" */
 
 import { element, setText } from "./elements.js";
 import { addressOf } from "./symple.js";
-import { clock, connectionLabel, modeText, recordable, watchable } from "./words.js";
+import { broadcastable, clock, connectionLabel, modeText, recordable, watchable } from "./words.js";
 
 /**
  * @typedef {object} Actions
  * @property {(address: string) => void} watch
  * @property {(address: string) => void} call
+ * @property {(address: string) => void} broadcast
  * @property {() => void} hangup
  * @property {() => void} toggleSound
  * @property {() => void} toggleMicrophone
@@ -29,6 +31,7 @@ const CURTAIN = /** @type {Record<Phase, string>} */ ({
   asking: "",
   calling: "Calling…",
   connecting: "Connecting…",
+  waiting: "Waiting for a broadcast",
   playing: "",
   recovering: "Reconnecting…",
   ended: "Click Watch to start again",
@@ -39,6 +42,13 @@ const RECORD_CURTAIN = {
   asking: "Allow the camera and the microphone",
   ended: "Click Call to be recorded again",
 };
+const RELAY_CURTAIN = {
+  ...CURTAIN,
+  idle: "Click Watch, or Broadcast to be seen",
+  asking: "Allow the camera and the microphone",
+  ended: "Click Watch, or Broadcast to be seen",
+};
+const CURTAINS = { stream: CURTAIN, record: RECORD_CURTAIN, relay: RELAY_CURTAIN };
 const TIME_SHOWN_EVERY_MS = 200;
 
 export class View {
@@ -51,8 +61,10 @@ export class View {
   #servers = element("servers", HTMLUListElement);
   #noServers = element("no-servers", HTMLElement);
   #live = element("live", HTMLElement);
+  #slow = element("slow", HTMLElement);
   #watch = element("watch", HTMLButtonElement);
   #call = element("call", HTMLButtonElement);
+  #broadcast = element("broadcast", HTMLButtonElement);
   #hangup = element("hangup", HTMLButtonElement);
   #mute = element("mute", HTMLButtonElement);
   #unmute = element("unmute", HTMLButtonElement);
@@ -68,6 +80,7 @@ export class View {
   #selected = "";
   #isLive = true;
   /** @type {Mode} */ #mode = "stream";
+  /** @type {Part} */ #part = "watch";
   /** @type {Phase} */ #phase = "idle";
   /** @type {ReturnType<typeof setInterval> | undefined} */ #ticking;
 
@@ -77,9 +90,10 @@ export class View {
   constructor(actions) {
     this.#watch.onclick = () => this.#selected && actions.watch(this.#selected);
     this.#call.onclick = () => this.#selected && actions.call(this.#selected);
+    this.#broadcast.onclick = () => this.#selected && actions.broadcast(this.#selected);
     this.#hangup.onclick = () => actions.hangup();
     // The big mark on the picture looks like a button, so it is one for the mouse; keys have the button itself.
-    element("curtain", HTMLElement).onclick = () => this.#start.hidden || this.#start.click();
+    element("curtain", HTMLElement).onclick = () => this.#invited.hidden || this.#invited.click();
     this.#microphone.onclick = () => actions.toggleMicrophone();
     this.#camera.onclick = () => actions.toggleCamera();
     this.#mute.onclick = this.#unmute.onclick = () => actions.toggleSound();
@@ -100,21 +114,42 @@ export class View {
     setText(this.#connection, connectionLabel(connection));
   }
 
-  /** The button that begins a call in the server's mode. */
+  /** The button that begins a call of this part in the server's mode. */
   get #start() {
+    if (this.#mode === "relay" && this.#part === "send") return this.#broadcast;
+    return this.#invited;
+  }
+
+  /** The button that the curtain stands for: nobody goes live by a click on a picture. */
+  get #invited() {
     return this.#mode === "record" ? this.#call : this.#watch;
   }
 
   /** @param {Mode} mode What the server is for, and so what there is to click. */
   mode(mode) {
     this.#mode = mode;
-    const record = mode === "record";
-    this.#stage.dataset.mode = mode;
-    this.#recordings.hidden = !record;
-    this.video.hidden = record;
-    this.#preview.hidden = !record;
-    element("player", HTMLElement).setAttribute("aria-label", record ? "Camera" : "Player");
+    this.#recordings.hidden = mode !== "record";
+  }
+
+  /** @param {Part} part */
+  part(part) {
+    const sends = part === "send";
+    this.#part = part;
+    this.#stage.dataset.part = part;
+    this.video.hidden = sends;
+    this.#preview.hidden = !sends;
+    element("player", HTMLElement).setAttribute("aria-label", sends ? "Camera" : "Player");
     this.phase(this.#phase);
+  }
+
+  /** @param {number | null} count How many watch what is sent; null: nothing is known of it. */
+  viewers(count) {
+    setText(this.#live, count === null ? "Live" : `Live · ${count} watching`);
+  }
+
+  /** @param {boolean} slow Whether the network carries less than what is watched needs. */
+  slow(slow) {
+    this.#slow.hidden = !slow;
   }
 
   /** @param {boolean} live Whether what is watched happens now; a file does not. */
@@ -143,21 +178,24 @@ export class View {
   phase(phase) {
     const busy = phase !== "idle" && phase !== "ended";
     const record = this.#mode === "record";
+    const relay = this.#mode === "relay";
+    const sends = this.#part === "send";
     const focused = document.activeElement === this.#start || document.activeElement === this.#hangup;
     this.#phase = phase;
     this.#stage.dataset.phase = phase;
-    setText(this.#curtain, (record ? RECORD_CURTAIN : CURTAIN)[phase]);
+    setText(this.#curtain, CURTAINS[this.#mode][phase]);
     this.#watch.hidden = busy || record;
     this.#call.hidden = busy || !record;
+    this.#broadcast.hidden = busy || !relay;
     this.#hangup.hidden = !busy;
-    this.#curtain.hidden = !busy && this.#start.disabled;
-    this.#mute.hidden = this.#fullscreen.hidden = !busy || record;
+    this.#curtain.hidden = !busy && this.#invited.disabled;
+    this.#mute.hidden = this.#fullscreen.hidden = !busy || sends;
     this.#live.hidden = phase !== "playing" || !this.#isLive || record;
     // Whoever pressed one of the two stays on the one that took its place.
     if (focused) (busy ? this.#hangup : this.#start).focus();
     if (!busy) {
       this.quality("");
-      this.#unmute.hidden = true;
+      this.#unmute.hidden = this.#slow.hidden = true;
     }
   }
 
@@ -229,6 +267,7 @@ export class View {
     const usable = selected !== undefined && this.#usable(selected);
     this.#watch.disabled = !selected || !watchable(selected);
     this.#call.disabled = !selected || !recordable(selected);
+    this.#broadcast.disabled = !selected || !broadcastable(selected);
     // No invitation to click what cannot be clicked.
     this.#curtain.hidden = !usable && this.#hangup.hidden;
     this.#watch.title = selected && !watchable(selected) ? "This server has nothing to watch in its present mode." : "";
@@ -277,7 +316,7 @@ export class View {
   #key(event, actions) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
     if (this.#hangup.hidden) return;
-    if (this.#mode === "record") {
+    if (this.#part === "send") {
       if (event.key === "m" && !this.#microphone.hidden) actions.toggleMicrophone();
       else if (event.key === "v" && !this.#camera.hidden) actions.toggleCamera();
     } else if (event.key === "m") actions.toggleSound();

@@ -1,6 +1,9 @@
 /**
  * Being in a call to watch: receives a server's media, and says how that goes.
  *
+ * A relay may have nothing to show for now. Its viewers then wait in their call, and the picture
+ * comes by itself when somebody broadcasts.
+ *
  * @module watcher
  */
 
@@ -16,12 +19,23 @@ import { ended, inSeconds, SERVER_AWAY } from "./words.js";
  * @property {() => Promise<RTCIceServer[]>} iceServers
  * @property {(track: MediaStreamTrack) => void} onTrack
  * @property {(phase: Phase, status: string, problem: string) => void} onPhase
+ * @property {() => void} onLive Somebody broadcasts from now on: the next picture is to be reported.
+ * @property {(slow: boolean) => void} onSlow The path carries less than what is sent; or it does again.
  */
+
+/** What a viewer of a relay waits for; empty: for nothing. */
+const WAITING = {
+  "": "",
+  somebody: "Waiting for somebody to broadcast.",
+  next: "The broadcast has ended; waiting for the next.",
+};
 
 export class Watcher {
   /** @type {WatcherOptions} */ #options;
   /** @type {Dialer} */ #dialer;
+  /** Whether there was a picture since Watch was clicked. */
   #shown = false;
+  /** @type {keyof typeof WAITING} */ #waiting = "";
 
   /** @param {WatcherOptions} options */
   constructor(options) {
@@ -72,11 +86,24 @@ export class Watcher {
   /** @param {Message} message */
   receive(message) {
     this.#dialer.receive(message);
+    const { call } = this.#dialer;
+    if (message.type !== "event" || !call || message.from !== call.to) return;
+    switch (message.name) {
+      case "relay:waiting":
+        return this.#wait("somebody");
+      case "relay:ended":
+        return this.#wait("next");
+      case "relay:live":
+        return this.#live();
+      case "relay:congested":
+        return this.#options.onSlow(/** @type {any} */ (message.data)?.congested === true);
+    }
   }
 
   /** The picture is on the screen. */
   pictureShown() {
-    if (!this.#dialer.call) return;
+    // The last ones of a broadcast may come after the news of its end.
+    if (!this.#dialer.call || this.#waiting) return;
     this.#shown = true;
     this.#dialer.succeeded();
     this.#options.onPhase("playing", "Playing.", "");
@@ -84,7 +111,7 @@ export class Watcher {
 
   /** @param {boolean} stalled */
   stalled(stalled) {
-    if (this.#dialer.call?.state !== "active") return;
+    if (this.#dialer.call?.state !== "active" || this.#waiting) return;
     if (stalled) this.#options.onPhase("recovering", "No pictures are arriving. Waiting for the server…", "");
     else this.#options.onPhase("playing", "Playing.", "");
   }
@@ -99,10 +126,31 @@ export class Watcher {
     this.#dialer.serverSeen(address);
   }
 
+  /** @param {"somebody" | "next"} what */
+  #wait(what) {
+    this.#waiting = what;
+    this.#dialer.succeeded();
+    this.#options.onSlow(false);
+    this.#options.onPhase("waiting", WAITING[what], "");
+  }
+
+  #live() {
+    this.#waiting = "";
+    this.#options.onLive();
+    // Where the call is still being made, that goes on as ever.
+    if (this.#dialer.call?.state === "active") {
+      this.#options.onPhase("waiting", "Somebody broadcasts. Waiting for the first picture…", "");
+    }
+  }
+
   /** @param {CallState} state */
   #progress(state) {
     const phase = this.#shown ? "recovering" : "connecting";
-    if (state === "negotiating") this.#options.onPhase(phase, "Connecting…", "");
+    if (state === "calling") {
+      this.#waiting = ""; // what an earlier call was told
+      this.#options.onSlow(false);
+    } else if (state === "negotiating") this.#options.onPhase(phase, "Connecting…", "");
+    else if (state === "active" && this.#waiting) this.#options.onPhase("waiting", WAITING[this.#waiting], "");
     else if (state === "active" && !this.#shown) this.#options.onPhase(phase, "Connected. Waiting for the first picture…", "");
     else if (state === "active") this.#options.onPhase("playing", "Playing.", "");
     else if (state === "recovering") this.#options.onPhase("recovering", "The connection was interrupted. Repairing it…", "");

@@ -66,12 +66,20 @@ export function recordable(server) {
   return server.mode === "record" && (server.capabilities?.includes("publish") ?? false);
 }
 
+/**
+ * @param {Peer} server
+ * @returns {boolean}
+ */
+export function broadcastable(server) {
+  return server.mode === "relay" && (server.capabilities?.includes("publish") ?? false);
+}
+
 /** @type {Record<CameraFailure, string>} */
 const CAMERA = {
   insecure: "Browsers open the camera on https pages and on localhost only. Whoever runs the server can set tls.cert and tls.key.",
-  refused: "The camera was refused. Allow camera and microphone for this page, beside its address or in the system's privacy settings, then call again.",
-  missing: "No camera was found. Connect one, then call again.",
-  busy: "The camera does not start: another program may be using it. Close that program, then call again.",
+  refused: "The camera was refused. Allow camera and microphone for this page, beside its address or in the system's privacy settings, then try again.",
+  missing: "No camera was found. Connect one, then try again.",
+  busy: "The camera does not start: another program may be using it. Close that program, then try again.",
   other: "The camera cannot be opened",
 };
 
@@ -86,14 +94,23 @@ export function cameraProblem(failure, said) {
 
 /**
  * @param {CameraFailure} failure
+ * @param {string} silent What has no sound now, as in `the recording`.
  * @returns {string}
  */
-export function silenceNote(failure) {
+export function silenceNote(failure, silent) {
+  return `${microphoneProblem(failure)}: ${silent} has no sound.`;
+}
+
+/**
+ * @param {CameraFailure} failure
+ * @returns {string}
+ */
+function microphoneProblem(failure) {
   switch (failure) {
-    case "missing": return "No microphone was found: the recording has no sound.";
-    case "busy": return "The microphone does not start; another program may be using it. The recording has no sound.";
-    case "refused": return "The microphone was refused: the recording has no sound.";
-    default: return "The microphone cannot be opened: the recording has no sound.";
+    case "missing": return "No microphone was found";
+    case "busy": return "The microphone does not start, as another program may be using it";
+    case "refused": return "The microphone was refused";
+    default: return "The microphone cannot be opened";
   }
 }
 
@@ -103,7 +120,8 @@ const ADVICE = [
   [/no H\.?264/i, "Use a browser with H.264: Chrome, Edge, Safari, or Firefox with its OpenH264 plugin on."],
   [/source unavailable|no such file|not found/i, "Check media.source on the server, then watch again."],
   [/not available yet/i, "This version of the server cannot do that yet."],
-  [/no free|too many|limit/i, "Try again when someone has left."],
+  [/already has a source/i, "Somebody else is live: watch, or broadcast when they have stopped."],
+  [/no free|is full|too many|limit/i, "Try again when someone has left."],
 ];
 
 /**

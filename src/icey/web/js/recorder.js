@@ -1,0 +1,107 @@
+/**
+ * Being in a call to be recorded: since when, and what came of it.
+ *
+ * @module recorder
+ */
+
+/** @import {CallState} from "./call.js" */
+/** @import {PublisherOptions} from "./publisher.js" */
+/** @import {CallEnd, Message} from "./types.js" */
+
+import { Publisher } from "./publisher.js";
+import { clock, ended } from "./words.js";
+
+/**
+ * `since`: by `performance.now()`.
+ *
+ * @typedef {{name: "off"} | {name: "waiting"} | {name: "running", since: number}} RecordingState
+ */
+
+/**
+ * @typedef {object} RecorderHandlers
+ * @property {(recording: RecordingState) => void} onRecording
+ * @property {() => void} onFinished There is a new file.
+ */
+
+export class Recorder extends Publisher {
+  /** @type {RecorderHandlers} */ #handlers;
+  /** @type {RecordingState} */ #recording = { name: "off" };
+
+  /** @param {PublisherOptions & RecorderHandlers} options */
+  constructor(options) {
+    super(options, {
+      noCamera: "There is no camera to record.",
+      cameraGone: "What it sent is kept.",
+      silent: "the recording",
+    });
+    this.#handlers = options;
+  }
+
+  /**
+   * @protected
+   * @override
+   * @param {CallState} state
+   */
+  progressed(state) {
+    if (state === "calling") this.#record({ name: "waiting" });
+    else if (state === "negotiating") this.say("connecting", "Connecting…");
+    else if (state === "recovering") this.say("recovering", "The connection was interrupted. Repairing it…");
+    else if (state === "active" && this.#recording.name === "running") this.say("playing", "Recording.");
+    else if (state === "active") this.say("connecting", "Connected. Waiting for the recording to begin…");
+  }
+
+  /**
+   * @protected
+   * @override
+   * @param {Message} event
+   */
+  told(event) {
+    if (event.name === "record:started") this.#started();
+    else if (event.name === "record:finished") this.#finished(event.data);
+  }
+
+  /**
+   * @protected
+   * @override
+   * @param {string} status
+   * @param {string} problem
+   */
+  interrupted(status, problem) {
+    this.#record({ name: "waiting" });
+    super.interrupted(status, problem);
+  }
+
+  /**
+   * @protected
+   * @override
+   * @param {CallEnd} end
+   */
+  over(end) {
+    const recorded = this.#recording.name === "running";
+    const { status, problem } = ended(end);
+    this.#record({ name: "off" });
+    this.say(end.kind === "local" ? "idle" : "ended", recorded ? `${status} Saving what was recorded…` : status, problem);
+    this.#handlers.onFinished();
+  }
+
+  /** @param {RecordingState} recording */
+  #record(recording) {
+    this.#recording = recording;
+    this.#handlers.onRecording(recording);
+  }
+
+  #started() {
+    if (!this.dialer.call) return;
+    this.dialer.succeeded();
+    // A long call may go into several files; the time is the call's.
+    if (this.#recording.name !== "running") this.#record({ name: "running", since: performance.now() });
+    this.say("playing", "Recording.");
+  }
+
+  /** @param {any} data */
+  #finished(data) {
+    this.#handlers.onFinished();
+    if (this.wanted || typeof data?.file !== "string") return;
+    this.say(this.said.phase, `Saved ${data.file}, ${clock(Number(data.seconds) || 0)}.`, this.said.problem);
+  }
+}
