@@ -42,6 +42,28 @@ enum State {
     Returning,
 }
 
+/// What a viewer was sent so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sent {
+    pub bytes: u64,
+    pub packets: u64,
+    /// Its newest sequence number. Where there are less packets, they were missing at the source,
+    /// and are no loss of the viewer's path.
+    pub sequence: u64,
+}
+
+impl Sent {
+    /// The part of the numbers since `before` that had no packet, 0..1.
+    fn missing_since(&self, before: &Self) -> f32 {
+        let numbers = self.sequence.saturating_sub(before.sequence);
+        let packets = self.packets.saturating_sub(before.packets);
+        match numbers.checked_sub(packets) {
+            Some(missing) if missing > 0 => missing as f32 / numbers as f32,
+            _ => 0.0,
+        }
+    }
+}
+
 /// One viewer's video.
 #[derive(Debug)]
 pub struct Congestion {
@@ -49,7 +71,7 @@ pub struct Congestion {
     pause: Duration,
     resumed: Option<Instant>,
     strikes: u32,
-    last: Option<(Instant, u64)>,
+    last: Option<(Instant, Sent)>,
     requested: Option<Instant>,
     /// Its packets come from a source that other viewers share.
     pub is_relayed: bool,
@@ -107,22 +129,23 @@ impl Congestion {
         is_first
     }
 
-    /// Judges the path by a receiver report: loss 0..1, bytes sent so far, and the estimate in bit/s.
-    /// How long to drop, if it is too narrow.
+    /// Judges the path by a receiver report: loss 0..1, what was sent so far, and the estimate in
+    /// bit/s. How long to drop, if it is too narrow.
     pub fn judge(
         &mut self,
         now: Instant,
         loss: Option<f32>,
-        bytes: u64,
+        sent: Sent,
         estimate: Option<u64>,
     ) -> Option<Duration> {
-        let before = self.last.replace((now, bytes));
-        let ((at, sent), loss) = (before?, loss?);
+        let last = self.last.replace((now, sent));
+        let ((at, before), loss) = (last?, loss?);
         let elapsed = now.saturating_duration_since(at).as_secs_f64();
         if self.state != State::Free || elapsed < 0.1 {
             return None;
         }
-        let rate = (bytes.saturating_sub(sent) * 8) as f64 / elapsed;
+        let rate = (sent.bytes.saturating_sub(before.bytes) * 8) as f64 / elapsed;
+        let loss = loss - sent.missing_since(&before);
         let is_narrow = match estimate {
             Some(estimate) => loss >= TOO_MUCH_LOSS && (estimate as f64) < rate * ENOUGH,
             None => loss >= TOO_MUCH_LOSS_ALONE,
@@ -161,8 +184,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The pauses, in seconds, of a path with so much loss and such an estimate, sent 2 Mb/s.
-    fn pauses(loss: f32, estimate: Option<u64>) -> Vec<u64> {
+    /// The pauses, in seconds, of a path with so much loss and such an estimate, sent 2 Mb/s, of
+    /// which the source misses so many per cent.
+    fn pauses(loss: f32, estimate: Option<u64>, missing: u64) -> Vec<u64> {
         let start = Instant::now();
         let (mut congestion, mut found) = (Congestion::default(), vec![]);
         for n in 0..60 {
@@ -171,7 +195,12 @@ mod tests {
                 continue;
             }
             congestion.sent(now);
-            let pause = congestion.judge(now, Some(loss), u64::from(n) * 250_000, estimate);
+            let sent = Sent {
+                bytes: u64::from(n) * 250_000,
+                packets: u64::from(n) * 200,
+                sequence: u64::from(n) * 200 * 100 / (100 - missing),
+            };
+            let pause = congestion.judge(now, Some(loss), sent, estimate);
             if let Some(pause) = pause {
                 found.push(pause.as_secs());
                 assert!(congestion.begin(Some(now + pause)));
@@ -182,16 +211,17 @@ mod tests {
 
     #[test]
     fn a_narrow_path_pauses_longer_each_time() {
-        let found = pauses(0.3, Some(400_000));
+        let found = pauses(0.3, Some(400_000), 0);
         assert_eq!(found[..5], [1, 2, 4, 8, 8]);
-        assert_eq!(pauses(0.4, None)[..2], [1, 2]);
+        assert_eq!(pauses(0.4, None, 0)[..2], [1, 2]);
     }
 
     #[test]
     fn loss_alone_or_a_low_estimate_alone_is_no_congestion() {
-        assert!(pauses(0.25, Some(2_500_000)).is_empty());
-        assert!(pauses(0.25, None).is_empty());
-        assert!(pauses(0.02, Some(300_000)).is_empty());
+        assert!(pauses(0.25, Some(2_500_000), 0).is_empty());
+        assert!(pauses(0.25, None, 0).is_empty());
+        assert!(pauses(0.02, Some(300_000), 0).is_empty());
+        assert!(pauses(0.5, None, 40).is_empty(), "the source's loss");
     }
 
     #[test]

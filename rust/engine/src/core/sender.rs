@@ -64,6 +64,8 @@ pub struct Sender {
     sequence: u64,
     timeline: Option<Timeline>,
     followed: Option<Followed>,
+    /// Packets that were given a place.
+    placed: u64,
 }
 
 impl Sender {
@@ -83,6 +85,7 @@ impl Sender {
             sequence: u64::from(fastrand::u16(..0x8000)),
             timeline: None,
             followed: None,
+            placed: 0,
         }
     }
 
@@ -218,6 +221,7 @@ impl Sender {
         self.followed = Some(run);
         let sequence = packet.sequence.wrapping_add(run.offset);
         self.sequence = self.sequence.max(sequence + 1);
+        self.placed += 1;
         Some(Place {
             sequence,
             timestamp,
@@ -233,6 +237,12 @@ impl Sender {
         let elapsed = captured.saturating_duration_since(line.captured).as_nanos();
         let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
         line.rtp.wrapping_add((units as u32).max(1))
+    }
+
+    /// How far the numbers of forwarded packets have come, and how many packets that were. What is
+    /// missing was missing at the source.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.sequence, self.placed)
     }
 
     /// The next extended sequence number.

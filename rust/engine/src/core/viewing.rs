@@ -6,7 +6,7 @@ use str0m::Rtc;
 use str0m::rtp::RtpWrite;
 use str0m::stats::MediaEgressStats;
 
-use super::congestion::Flow;
+use super::congestion::{Flow, Sent};
 use super::peer::{Peer, advance};
 use super::relay::Arrived;
 use super::sender::{Place, Sender, Verdict};
@@ -234,13 +234,20 @@ impl Peer {
         context: &mut Context<'_>,
     ) {
         let is_video = |s: &Sender| s.mid == stats.mid && s.kind == MediaKind::Video;
-        if !self.congestion.is_relayed || !self.senders.iter().any(is_video) {
+        let Some(sender) = self.senders.iter().find(|sender| is_video(sender)) else {
+            return;
+        };
+        if !self.congestion.is_relayed {
             return;
         }
+        let (sequence, packets) = sender.progress();
+        let sent = Sent {
+            bytes: stats.bytes,
+            packets,
+            sequence,
+        };
         let estimate = self.estimate.current();
-        let pause = self
-            .congestion
-            .judge(now, stats.loss, stats.bytes, estimate);
+        let pause = self.congestion.judge(now, stats.loss, sent, estimate);
         if let Some(pause) = pause {
             self.congest(Some(now + pause), context);
         }

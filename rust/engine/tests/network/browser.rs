@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::media::{MediaData, Mid, SenderFeedback};
+use str0m::media::{MediaData, Mid, Rid, SenderFeedback};
 use str0m::rtp::RtpPacket;
 use str0m::{Rtc, RtcConfig};
 
@@ -43,6 +43,10 @@ pub struct Browser {
     pub keyframe_requests: Vec<Instant>,
     /// What it believes the path to the server carries.
     pub estimates: Vec<(Instant, u64)>,
+    /// What it was told that it may send.
+    pub limits: Vec<(Instant, u64)>,
+    /// Of which layers, with each keyframe request.
+    pub layers_asked: Vec<Option<Rid>>,
     pub connected: bool,
     pub closed: bool,
     pub deadline: Instant,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use icey_engine::ReceivedFrame;
 use icey_engine::core::h264::{MAX_PAYLOAD, packetize};
 use str0m::format::Codec;
-use str0m::media::{Direction, Mid, Pt};
+use str0m::media::{Direction, Mid, Pt, Rid};
 use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Rtc, RtcConfig};
 
@@ -75,12 +75,17 @@ impl Network {
         let (offer, pending) = self.offer_to(browser, Direction::SendOnly);
         self.exchange(browser, &change(offer), pending);
         self.come_up(browser);
+        self.camera_of(browser, None)
+    }
+
+    /// The camera of a connected browser, or one layer of it.
+    pub fn camera_of(&mut self, browser: usize, layer: Option<Rid>) -> Camera {
         let (video, audio) = (self.browsers[browser].video, self.browsers[browser].audio);
         let rtc = &mut self.browsers[browser].rtc;
         Camera {
             browser,
-            video: outgoing(rtc, video, &[Codec::H264, Codec::Vp8]),
-            audio: outgoing(rtc, audio, &[Codec::Opus]),
+            video: outgoing(rtc, video, layer, &[Codec::H264, Codec::Vp8]),
+            audio: outgoing(rtc, audio, None, &[Codec::Opus]),
             markers: true,
             parameter_sets: true,
             obeys: true,
@@ -152,7 +157,7 @@ impl Network {
         self.settle();
     }
 
-    fn record_sound(&mut self, camera: &mut Camera) {
+    pub fn record_sound(&mut self, camera: &mut Camera) {
         let packet: Vec<u8> = (0..160).map(|_| self.random.u8(..)).collect();
         self.write(
             camera.browser,
@@ -171,7 +176,7 @@ impl Network {
         self.settle();
     }
 
-    fn write(
+    pub fn write(
         &mut self,
         browser: usize,
         stream: &mut Outgoing,
@@ -224,7 +229,7 @@ impl Network {
     }
 }
 
-fn outgoing(rtc: &mut Rtc, mid: Mid, codecs: &[Codec]) -> Outgoing {
+fn outgoing(rtc: &mut Rtc, mid: Mid, layer: Option<Rid>, codecs: &[Codec]) -> Outgoing {
     let media = rtc.media(mid).expect("negotiated");
     let params = rtc.codec_config().params().iter();
     let pt = params
@@ -233,7 +238,7 @@ fn outgoing(rtc: &mut Rtc, mid: Mid, codecs: &[Codec]) -> Outgoing {
         .find(|pt| media.remote_pts().contains(pt))
         .expect("a codec in common");
     let mut api = rtc.direct_api();
-    let stream = api.stream_tx_by_mid(mid, None).expect("it sends");
+    let stream = api.stream_tx_by_mid(mid, layer).expect("it sends");
     stream.set_rtx_cache(2000, Duration::from_secs(3), None);
     let ssrc = stream.ssrc();
     Outgoing {

@@ -28,6 +28,11 @@ impl Network {
         self.settle();
     }
 
+    pub fn push_frame(&mut self, frame: &Frame) {
+        self.core.push(frame, self.now, &mut self.outbox);
+        self.settle();
+    }
+
     /// Plays both tracks in real (simulated) time: 30 frames and 50 Opus packets a second, a
     /// keyframe at first and whenever one is asked for.
     pub fn play(&mut self, duration: Duration, bitrate: usize) {

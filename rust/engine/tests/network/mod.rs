@@ -6,6 +6,8 @@
 mod browser;
 pub mod camera;
 mod media;
+pub mod relay;
+pub mod watch;
 
 pub use browser::{Browser, CLEAN, Link, access_unit, receiving, rtp_browser};
 pub use camera::{Camera, Sent};
@@ -167,6 +169,8 @@ impl Network {
             reports: vec![],
             keyframe_requests: vec![],
             estimates: vec![],
+            limits: vec![],
+            layers_asked: vec![],
             connected: false,
             closed: false,
             deadline: self.now,
@@ -332,6 +336,7 @@ impl Network {
 
     /// Takes what core and browsers have to send and to tell.
     pub fn settle(&mut self) {
+        self.core.forward(self.now, &mut self.outbox);
         for i in 0..self.browsers.len() {
             self.poll_browser(i);
         }
@@ -388,7 +393,13 @@ impl Network {
                     RtcEvent::MediaData(data) => browser.media.push(data),
                     RtcEvent::RtpPacket(packet) => browser.packets.push(packet),
                     RtcEvent::SenderFeedback(report) => browser.reports.push(report),
-                    RtcEvent::KeyframeRequest(_) => browser.keyframe_requests.push(self.now),
+                    RtcEvent::KeyframeRequest(request) => {
+                        browser.keyframe_requests.push(self.now);
+                        browser.layers_asked.push(request.rid);
+                    }
+                    RtcEvent::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
+                        browser.limits.push((self.now, estimate.as_u64()));
+                    }
                     RtcEvent::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
                         browser.estimates.push((self.now, estimate.as_u64()));
                     }
@@ -470,11 +481,6 @@ impl Network {
     /// Datagrams that a peer on the server has sent while recording.
     pub fn sent_by(&self, peer: u64) -> usize {
         self.sent.get(&peer).copied().unwrap_or_default()
-    }
-
-    pub fn push_frame(&mut self, frame: &Frame) {
-        self.core.push(frame, self.now, &mut self.outbox);
-        self.settle();
     }
 
     pub fn request_keyframe(&mut self, peer: u64) {
