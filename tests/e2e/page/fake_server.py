@@ -42,6 +42,8 @@ class FakeServer:
         self.number = 0
         self.mode = "stream"
         self.recordings: list[dict[str, Any]] = []
+        self.viewers = 0
+        """How many watch the tab, where it is live."""
         self.files: dict[str, Path] = {}
         """What lies below /artifacts, by path and query."""
         self.socket: WebSocketRoute | None = None
@@ -90,6 +92,11 @@ class FakeServer:
         """Be a server in record mode; call before the page is opened."""
         self.mode = "record"
         self.server_peer.update(mode="record", capabilities=["publish"])
+
+    def relay(self) -> None:
+        """Be a server in relay mode; call before the page is opened."""
+        self.mode = "relay"
+        self.server_peer.update(mode="relay", capabilities=["publish", "view"])
 
     @property
     def address(self) -> str:
@@ -145,6 +152,12 @@ class FakeServer:
             await route.fulfill(status=401, json={"status": "error", "error": "unauthorized"})
         elif path == "/api/recordings":
             await route.fulfill(json={"status": "ok", "recordings": self.recordings})
+        elif path == "/api/status":
+            user = next(frame["user"] for frame in self.frames if frame["type"] == "auth")
+            viewers = [{"peer": f"viewer-{at}", "connected": True} for at in range(self.viewers)]
+            viewers.append({"peer": "still calling", "connected": False})
+            relay = {"source": {"peer": user}, "viewers": viewers}
+            await route.fulfill(json={"status": "ok", "relay": relay})
         else:
             await route.fulfill(
                 json={

@@ -76,6 +76,8 @@ export class Player {
       if (old.kind === track.kind) this.#stream.removeTrack(old);
     }
     this.#stream.addTrack(track);
+    // The last call's last picture may have come after its end, and been taken for the first.
+    if (track.kind === "video") this.expectPicture();
     if (this.#video.srcObject !== this.#stream) this.#video.srcObject = this.#stream; // cleared meanwhile
     if (this.#video.paused) this.#play();
   }
