@@ -14,6 +14,8 @@ from bench.server import Server
 SETTLE_S = 4.0
 MEASURE_S = 10.0
 GONE_WITHIN_S = 30.0
+REST_S = 20.0
+"""Timers of what is gone run out in that time, and memory is given back."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def churn(joins: int, at_once: int = 50) -> Churn:
                     done += at_once
                 _wait_until_gone(server)
                 if done == 2 * at_once:
+                    time.sleep(REST_S)
                     before = server.memory_bytes, server.descriptors
+            time.sleep(REST_S)
             return Churn(joins, before[0], server.memory_bytes, before[1], server.descriptors)
 
 

@@ -17,6 +17,7 @@ from icey.errors import AddressInUseError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import h11
     from starlette.types import ASGIApp
 
     from icey.config.model import TlsSettings
@@ -52,6 +53,12 @@ class BoundedHttpProtocol(H11Protocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Stop it: the connection's end will be told to the WebSocket alone."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().handle_websocket_upgrade(event)
 
     def _head_overdue(self) -> None:
         # After an upgrade the transport belongs to another protocol.
