@@ -6,7 +6,8 @@
 //! 30 frames a second and one Opus track go to all of them. The floor is AES-256-GCM of as many
 //! payloads, and sendmmsg of as many datagrams, with and without segmentation.
 
-use std::error::Error;
+mod floor;
+
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ use str0m::media::{Direction, MediaKind as RtcKind};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Input, Output, Rtc};
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+use floor::{Result, engine_cpu};
 
 struct Client {
     rtc: Rtc,
@@ -124,12 +125,12 @@ fn main() -> Result<()> {
     let count = 200_000;
     println!(
         "floor, AES-256-GCM: {:.2} µs",
-        each(encrypt(count, mean)?, count)
+        each(floor::encrypt(count, mean)?, count)
     );
     println!(
         "floor, sendmmsg: {:.2} µs, with segmentation {:.2} µs",
-        each(send(count, mean, false)?, count),
-        each(send(count, mean, true)?, count)
+        each(floor::send(count, mean, viewers, 1)?, count),
+        each(floor::send(count, mean, viewers, 8)?, count)
     );
     Ok(())
 }
@@ -183,96 +184,4 @@ fn drain(client: &mut Client) -> Result<()> {
             Output::Event(_) => {}
         }
     }
-}
-
-/// CPU time of the engine's thread so far (proc(5), schedstat).
-fn engine_cpu() -> Result<Duration> {
-    for task in std::fs::read_dir("/proc/self/task")? {
-        let path = task?.path();
-        if std::fs::read_to_string(path.join("comm"))?.trim() == "icey-engine" {
-            let stat = std::fs::read_to_string(path.join("schedstat"))?;
-            let ns = stat
-                .split(' ')
-                .next()
-                .ok_or("no time in schedstat")?
-                .parse()?;
-            return Ok(Duration::from_nanos(ns));
-        }
-    }
-    Err("no engine thread".into())
-}
-
-fn thread_cpu() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a valid out-pointer; this clock always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-fn encrypt(count: u64, size: usize) -> Result<Duration> {
-    use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32])?);
-    let mut payload = vec![0; size];
-    let start = thread_cpu();
-    for n in 0..count {
-        let mut nonce = [0; 12];
-        nonce[..8].copy_from_slice(&n.to_ne_bytes());
-        let tag = key.seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from([0; 12]),
-            &mut payload,
-        )?;
-
-        let _ = std::hint::black_box(tag);
-    }
-    Ok(thread_cpu() - start)
-}
-
-fn send(count: u64, size: usize, segmented: bool) -> Result<Duration> {
-    let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    sender.connect(receiver.local_addr()?)?;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&sender);
-    let each = if segmented { 8 } else { 1 };
-    if segmented {
-        let segment = size as libc::c_int;
-        // SAFETY: the option's value is valid for its size.
-        let set = unsafe {
-            libc::setsockopt(
-                fd,
-                libc::SOL_UDP,
-                libc::UDP_SEGMENT,
-                (&raw const segment).cast(),
-                4,
-            )
-        };
-        if set != 0 {
-            return Err(std::io::Error::last_os_error().into());
-        }
-    }
-    let mut payload = vec![0_u8; size * each];
-    let mut vectors = [libc::iovec {
-        iov_base: payload.as_mut_ptr().cast(),
-        iov_len: payload.len(),
-    }; 64];
-    let mut messages: Vec<libc::mmsghdr> = vectors
-        .iter_mut()
-        .map(|vector| {
-            // SAFETY: all-zero bytes are a valid mmsghdr.
-            let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
-            message.msg_hdr.msg_iov = vector;
-            message.msg_hdr.msg_iovlen = 1;
-            message
-        })
-        .collect();
-    let (start, mut sent) = (thread_cpu(), 0);
-    while sent < count {
-        // SAFETY: all messages lead to `payload`, which outlives the call.
-        let done = unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), 64 / each as u32, 0) };
-        sent += u64::try_from(done)? * each as u64;
-    }
-    Ok(thread_cpu() - start)
 }

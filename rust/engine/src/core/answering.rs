@@ -81,7 +81,7 @@ impl Peer {
             return Err(EngineError::Closed("peer"));
         };
         for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
-            negotiation::declare(rtc, sender);
+            negotiation::declare(rtc, sender, false);
         }
         let mut answer = negotiation::accept(rtc, &prepared.text)?;
         let mut renumbered = false;

@@ -21,6 +21,10 @@ const RESEND_RATIO: f32 = 0.5;
 const RESEND_PACKETS: usize = 1000;
 const RESEND_AGE: Duration = Duration::from_secs(3);
 
+/// The same of what is forwarded to many: an entry takes some 500 bytes of each viewer's, and what
+/// does not fit the processor's caches costs time with every packet.
+const FORWARDED_AGE: Duration = Duration::from_secs(1);
+
 /// The least bitrate that video is worth sending at, in bit/s.
 const MIN_BITRATE: u64 = 150_000;
 
@@ -161,11 +165,16 @@ pub fn renumber(rtc: &mut Rtc, mid: Mid) -> (Ssrc, Option<Ssrc>) {
 }
 
 /// Makes the stream known to str0m, which then sends reports of it.
-pub fn declare(rtc: &mut Rtc, sender: &mut Sender) {
+pub fn declare(rtc: &mut Rtc, sender: &mut Sender, is_forwarded: bool) {
     let mut api = rtc.direct_api();
     let stream = api.declare_stream_tx(sender.ssrc, sender.rtx, sender.mid, None);
     if sender.kind == MediaKind::Video {
-        stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_RATIO));
+        let age = if is_forwarded {
+            FORWARDED_AGE
+        } else {
+            RESEND_AGE
+        };
+        stream.set_rtx_cache(RESEND_PACKETS, age, Some(RESEND_RATIO));
     }
     sender.declared = true;
 }

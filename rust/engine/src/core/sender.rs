@@ -345,4 +345,61 @@ mod tests {
             assert!(sender(MediaKind::Video).next_sequence() < 0x8000);
         }
     }
+
+    fn packet(epoch: u64, sequence: u64, timestamp: i64, at: Instant, start: Start) -> Arrived {
+        use crate::core::relay::Origin;
+        Arrived {
+            origin: Origin {
+                source: 1,
+                kind: MediaKind::Video,
+                layer: None,
+                is_default: true,
+            },
+            epoch: Epoch {
+                source: 1,
+                number: epoch,
+            },
+            sequence,
+            timestamp,
+            captured: at,
+            marker: true,
+            start,
+            payload: [0].into(),
+        }
+    }
+
+    #[test]
+    fn forwarded_numbers_keep_their_distances_and_late_ones_their_place() {
+        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
+        sender.attach(7);
+        let mut place = |epoch, sequence, timestamp, what| {
+            sender.place(7, &packet(epoch, sequence, timestamp, start, what))
+        };
+        assert_eq!(place(1, 500, 0, Start::None), None);
+        assert_eq!(
+            place(1, 501, 0, Start::Picture),
+            None,
+            "without parameter sets"
+        );
+        let first = place(1, 510, 3000, Start::ParameterSets).expect("a start");
+        assert_eq!(place(1, 509, 0, Start::None), None, "from before the start");
+        let next = place(1, 513, 9000, Start::None).expect("follows");
+        assert_eq!(next.sequence - first.sequence, 3, "a hole stays one");
+        let late = place(1, 512, 6000, Start::None).expect("late");
+        assert_eq!(late.sequence - first.sequence, 2);
+        assert_eq!(next.timestamp.wrapping_sub(late.timestamp), 3000);
+        assert_eq!(
+            place(2, 9, 9500, Start::None),
+            None,
+            "another run needs a start"
+        );
+        let other = place(2, 20, 9600, Start::ParameterSets).expect("a start");
+        assert_eq!(other.sequence - next.sequence, 1, "no hole between the two");
+        assert_eq!(other.timestamp.wrapping_sub(next.timestamp), 1);
+        assert_eq!(
+            place(1, 514, 12_000, Start::None),
+            None,
+            "the run before is over"
+        );
+    }
 }

@@ -7,9 +7,9 @@ use str0m::rtp::RtpWrite;
 use str0m::stats::MediaEgressStats;
 
 use super::congestion::{Flow, Sent};
-use super::peer::{Peer, advance};
+use super::peer::{Estimation, Peer, advance};
 use super::relay::Arrived;
-use super::sender::{Place, Sender, Verdict};
+use super::sender::{Sender, Verdict};
 use super::track::{Frame, MediaKind};
 use super::{Context, TrackId, negotiation};
 use crate::event::Event;
@@ -82,7 +82,7 @@ impl Peer {
             return false;
         };
         if !sender.declared {
-            negotiation::declare(rtc, sender);
+            negotiation::declare(rtc, sender, false);
         }
         let captured = frame.captured.min(now);
         let mut api = rtc.direct_api();
@@ -125,28 +125,32 @@ impl Peer {
             return false;
         };
         let before = sender.current();
-        let mut places = packets.iter().filter_map(|packet| {
-            let place = sender.place(track, packet)?;
-            Some((*packet, place))
-        });
-        let Some(first) = places.next() else {
-            return false;
-        };
-        let rest: Vec<(&Arrived, Place)> = places.collect();
-        if !sender.declared {
-            negotiation::declare(rtc, sender);
-        }
+        let ssrc = sender.ssrc;
         let mut api = rtc.direct_api();
-        let Some(stream) = api.stream_tx(&sender.ssrc) else {
-            return false;
-        };
-        for (packet, place) in std::iter::once(first).chain(rest) {
+        let mut stream = api.stream_tx(&ssrc).filter(|_| sender.declared);
+        let mut has_sent = false;
+        for packet in packets {
+            let Some(place) = sender.place(track, packet) else {
+                continue;
+            };
+            if stream.is_none() {
+                negotiation::declare(rtc, sender, true);
+                api = rtc.direct_api();
+                stream = api.stream_tx(&ssrc);
+            }
+            let Some(stream) = &mut stream else {
+                return false;
+            };
             let (sequence, captured) = (place.sequence.into(), packet.captured.min(now));
             let payload = packet.payload.clone();
             let write = RtpWrite::new(sender.pt, sequence, place.timestamp, captured, payload)
                 .marker(packet.marker)
                 .nackable(sender.kind == MediaKind::Video);
             stream.write_rtp(write);
+            has_sent = true;
+        }
+        if !has_sent {
+            return false;
         }
         let (switched, kind) = (sender.current() != before, sender.kind);
         advance(rtc, now, &mut self.errors);
@@ -174,7 +178,9 @@ impl Peer {
             return true;
         }
         let is_behind = |rtc| is_congested(rtc, sender, now);
-        if self.rtc.as_mut().is_some_and(is_behind) {
+        // Without a pacer nothing waits.
+        let is_paced = self.options.estimation == Estimation::Twcc;
+        if is_paced && self.rtc.as_mut().is_some_and(is_behind) {
             self.congest(None, context);
             return false;
         }

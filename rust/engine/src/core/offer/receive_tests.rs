@@ -163,3 +163,69 @@ fn chromiums_camera_is_received_in_h264_and_opus() {
     );
     assert!(names.len() > 10);
 }
+
+const SIMULCAST: &str = include_str!("../../../tests/offers/chromium-simulcast.sdp");
+const LAYERED: Wanted = Wanted::Packets { simulcast: true };
+
+#[test]
+fn layers_are_kept_where_they_are_wanted_and_only_codecs_that_all_viewers_take() {
+    let prepared = prepare(SIMULCAST, true, LAYERED).expect("an offer");
+    assert_eq!(prepared.layers, ["q", "h", "f"]);
+    let text = prepared.text;
+    assert!(text.contains("a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\n"));
+    assert!(text.contains("a=simulcast:send q;h;f\r\n"));
+    let profiles = text
+        .lines()
+        .filter(|line| line.contains("profile-level-id="));
+    let (mut count, taken) = (0, ["42001f", "42e01f"]);
+    for line in profiles {
+        assert!(line.contains("packetization-mode=1"), "{line}");
+        assert!(taken.iter().any(|profile| line.contains(profile)), "{line}");
+        count += 1;
+    }
+    assert!(count > 0);
+    for wanted in [Wanted::Frames, Wanted::Packets { simulcast: false }] {
+        let prepared = prepare(SIMULCAST, true, wanted).expect("an offer");
+        assert!(prepared.layers.is_empty());
+        assert!(!prepared.text.contains("a=rid:") && !prepared.text.contains("a=simulcast:"));
+    }
+}
+
+#[test]
+fn layers_that_make_no_sense_are_left_out() {
+    let offer = |simulcast: &str, rids: &[&str]| {
+        let mut lines = vec![
+            "a=sendonly",
+            "a=rtpmap:102 H264/90000",
+            "a=fmtp:102 packetization-mode=1;profile-level-id=42e01f",
+            simulcast,
+        ];
+        lines.extend(rids);
+        let sdp = format!("{SESSION}{}", section("video", 0, "102", &lines));
+        prepare(&sdp, true, LAYERED).expect("an offer").layers
+    };
+    let rids = [
+        "a=rid:a send",
+        "a=rid:b send pt=102",
+        "a=rid:c send",
+        "a=rid:d send",
+    ];
+    assert_eq!(offer("a=simulcast:send a;~b,c;c;d", &rids), ["a", "b", "c"]);
+    assert_eq!(offer("a=simulcast:recv x send a;a;b", &rids), ["a", "b"]);
+    assert_eq!(
+        offer("a=simulcast:send a;z;b", &rids),
+        ["a", "b"],
+        "z is not declared"
+    );
+    for broken in [
+        "send a",
+        "send ;;;",
+        "send",
+        "",
+        "send waytoolongname;x-y;d",
+    ] {
+        let line = format!("a=simulcast:{broken}");
+        assert!(offer(&line, &rids).is_empty(), "{broken}");
+    }
+    assert!(offer("a=simulcast:send a;b", &["a=rid:a recv", "a=rid:b send"]).is_empty());
+}
