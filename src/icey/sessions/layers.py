@@ -4,8 +4,9 @@ A source may send its picture in several sizes at once. A viewer gets the best o
 carries: down at once when the path says so, up only after it has said so for a while.
 
 A browser's own estimate (REMB) hardly grows beyond what it is sent, so it cannot say that the next
-layer would fit. Where it has been at ease for `EASE_SECONDS`, the next layer is tried; a try that
-fails is paid for with a pause that doubles each time.
+layer would fit. Where it has been at ease for `EASE_SECONDS`, the next layer is tried. The estimate
+then needs its time (Chromium's grows by 8 % a second), so the try goes on for as long as it grows.
+A try that fails is paid for with a pause that doubles each time.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ CLIMB_SECONDS = 5.0
 EASE_SECONDS = 10.0
 """For so long a viewer must have been at ease before the next layer is tried."""
 
+PATIENCE_SECONDS = 3.0
+"""After a climb, an estimate that is too low for the layer must have grown within so long."""
+
+GROWTH, FALL = 1.03, 0.9
+"""Of the estimate in that time, by its highest so far: what counts as more, and as a full path."""
+
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 120.0
 """How long no layer is tried after one that was too much: doubled each time, up to the longest."""
 
@@ -47,6 +54,8 @@ class LayerChoice:
     _ease_since: float | None = None
     _pause: float = FIRST_PAUSE_SECONDS
     _not_before: float = 0.0
+    _grew_at: float | None = None
+    _highest: int = 0
 
     def choose(self, rates: Sequence[int], path: int | None, now: float) -> int:
         """Choose a layer.
@@ -66,7 +75,7 @@ class LayerChoice:
             self._move(below[-1] if below else there[0])
         if path is None:
             return self.layer
-        if path < rates[self.layer] * MARGIN:
+        if path < rates[self.layer] * MARGIN and not self._grows(path, now):
             fitting = [i for i in there if i < self.layer and rates[i] * MARGIN <= path]
             lowest = there[0]
             if self.layer != lowest:
@@ -85,6 +94,16 @@ class LayerChoice:
             self._move(self.layer - 1)
             self._fail(now)
 
+    def _grows(self, path: int, now: float) -> bool:
+        """Whether the estimate has grown ever since the last climb."""
+        if self._grew_at is None:
+            return False
+        if path >= self._highest * GROWTH:
+            self._grew_at, self._highest = now, path
+        if path < self._highest * FALL or now - self._grew_at >= PATIENCE_SECONDS:
+            self._grew_at = None
+        return self._grew_at is not None
+
     def _climb(self, next_layer: int, rates: Sequence[int], path: int, now: float) -> None:
         if path >= rates[next_layer] * MARGIN:
             self._reach_since = now if self._reach_since is None else self._reach_since
@@ -100,9 +119,11 @@ class LayerChoice:
         at_ease = self._ease_since is not None and now - self._ease_since >= EASE_SECONDS
         if in_reach or at_ease:
             self._move(next_layer)
+            self._grew_at, self._highest = now, path
 
     def _move(self, layer: int) -> None:
         self.layer = layer
+        self._grew_at = None
         self._reach_since = self._ease_since = None
 
     def _fail(self, now: float) -> None:

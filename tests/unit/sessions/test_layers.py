@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icey.sessions.layers import CLIMB_SECONDS, EASE_SECONDS, LayerChoice
+from icey.sessions.layers import CLIMB_SECONDS, EASE_SECONDS, PATIENCE_SECONDS, LayerChoice
 
 RATES = [150_000, 500_000, 1_500_000]
 
@@ -42,6 +42,46 @@ def test_an_estimate_that_only_follows_still_climbs():
     layers = play(LayerChoice(), lambda rate: rate * 1.5, 30)
     assert layers.index(1) == EASE_SECONDS * 4
     assert layers[-1] == 2
+
+
+class Growing:
+    """An estimate as Chromium's: 8 % more a second, up to 1.5 times what comes, or to `most`."""
+
+    def __init__(self, most=10**9):
+        self.most = most
+        self.estimate = 1.0
+
+    def __call__(self, rate):
+        """Tell what it is a quarter of a second later."""
+        if rate > self.most:
+            self.estimate = 0.85 * self.most  # packets wait longer and longer: the path is full
+        else:
+            self.estimate = min(max(self.estimate * 1.08**0.25, rate), rate * 1.5)
+        return round(self.estimate)
+
+
+def test_an_estimate_that_grows_slowly_climbs_to_the_top():
+    """A try is not given up because the estimate, a moment later, has not grown yet."""
+    layers = play(LayerChoice(), Growing(), 60)
+    assert layers[-1] == 2
+    assert layers == sorted(layers), "no layer was left again"
+
+
+def test_a_full_path_ends_a_try():
+    """Where the estimate stops growing, the tried layer is left, and rarely tried again."""
+    layers = play(LayerChoice(), Growing(most=300_000), 400)
+    tries = sum(1 for a, b in pairwise(layers) if a < b)
+    assert 3 <= tries <= 6
+    assert layers.count(1) <= tries * (PATIENCE_SECONDS * 4 + 2)
+    assert layers.count(2) == 0
+
+
+def test_an_estimate_that_falls_ends_a_try_at_once():
+    """The layer that was tried is left in the same step."""
+    choice = LayerChoice()
+    assert play(choice, 200_000, EASE_SECONDS + 0.25)[-1] == 1
+    assert choice.choose(RATES, 200_000, 11.0) == 1
+    assert choice.choose(RATES, 170_000, 11.25) == 0
 
 
 def test_tries_that_fail_become_rare():
