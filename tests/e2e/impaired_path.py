@@ -1,4 +1,4 @@
-"""A UDP path that loses, delays and reorders datagrams, between a client and the server."""
+"""A UDP path that loses, delays, reorders and throttles, between a client and the server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from playwright.async_api import BrowserContext
+
+HEADERS = 28
+"""Bytes of IPv4 and UDP headers."""
 
 CANDIDATE = re.compile(r"a=candidate:(\S+) 1 (?:udp|UDP) (\d+) (\S+) (\d+) typ host[^\r\n]*\r\n")
 
@@ -34,15 +39,20 @@ class ImpairedPath:
     Attributes:
         loss: the share that vanishes, 0..1.
         jitter_s: each is held up for a random time of up to this, and so overtaken by others.
+        rate: bit/s that the way to the client carries, IP and UDP headers counted; 0 is no limit.
+            What does not fit waits in a queue of `queue_s`, and is dropped where that is full.
         dropped, passed: how many.
     """
 
     loss: float = 0.0
     jitter_s: float = 0.0
+    rate: float = 0.0
+    queue_s: float = 0.3
     seed: int = 1
     dropped: int = 0
     passed: int = 0
     port: int = 0
+    _free_at: float = 0.0
     _server: tuple[str, int] | None = None
     _ways: dict[tuple[str, int], _Port] = field(default_factory=dict)
 
@@ -67,6 +77,17 @@ class ImpairedPath:
             .replace("a=mid:", f"{ours}a=mid:")
         )
 
+    async def lead(self, context: BrowserContext) -> None:
+        """Let the calls of a browser's profile go this way, one at a time."""
+        await context.expose_function("throughPath", self.through)
+        await context.add_init_script("""
+            const set = RTCPeerConnection.prototype.setRemoteDescription;
+            RTCPeerConnection.prototype.setRemoteDescription = async function ({ type, sdp }) {
+                return set.call(this, { type, sdp: await throughPath(sdp) });
+            };
+            RTCPeerConnection.prototype.addIceCandidate = async () => {}; // there is one way only
+        """)
+
     def _from_client(self, data: bytes, client: tuple[str, int]) -> None:
         if client in self._ways:
             self._forward(self._ways[client], data, self._server)
@@ -78,14 +99,31 @@ class ImpairedPath:
             task.add_done_callback(lambda done: done.result())
 
     def _back(self, data: bytes, client: tuple[str, int]) -> None:
-        self._forward(self._front, data, client)
+        wait = self._queue(len(data))
+        if wait is None:
+            self.dropped += 1
+        else:
+            self._forward(self._front, data, client, wait)
 
-    def _forward(self, port: _Port, data: bytes, to: tuple[str, int] | None) -> None:
+    def _queue(self, size: int) -> float | None:
+        """Seconds until so many bytes are through the bottleneck; None where its queue is full."""
+        if not self.rate:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        begins = max(now, self._free_at)
+        if begins - now > self.queue_s:
+            return None
+        self._free_at = begins + (size + HEADERS) * 8 / self.rate
+        return self._free_at - now
+
+    def _forward(
+        self, port: _Port, data: bytes, to: tuple[str, int] | None, wait: float = 0.0
+    ) -> None:
         if port.transport is None or self._random.random() < self.loss:
             self.dropped += 1
             return
         self.passed += 1
-        delay = self._random.random() * self.jitter_s
+        delay = wait + self._random.random() * self.jitter_s
         asyncio.get_running_loop().call_later(delay, port.transport.sendto, data, to)
 
     def close(self) -> None:
@@ -96,9 +134,11 @@ class ImpairedPath:
 
 
 @asynccontextmanager
-async def impaired_path(*, loss: float = 0.0, jitter_s: float = 0.0) -> AsyncIterator[ImpairedPath]:
+async def impaired_path(
+    *, loss: float = 0.0, jitter_s: float = 0.0, rate: float = 0.0
+) -> AsyncIterator[ImpairedPath]:
     """Open a path for one client; it ends with the block."""
-    path = ImpairedPath(loss=loss, jitter_s=jitter_s)
+    path = ImpairedPath(loss=loss, jitter_s=jitter_s, rate=rate)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(
         lambda: path._front, local_addr=("127.0.0.1", 0)

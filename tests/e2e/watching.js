@@ -30,7 +30,7 @@
   window.watching = {
     /** Counters of the current call, both kinds together in one flat object. */
     async stats() {
-      const found = { framesDecoded: 0, keyFramesDecoded: 0, freezeCount: 0, width: 0, height: 0,
+      const found = { framesDecoded: 0, keyFramesDecoded: 0, freezeCount: 0, freezeSeconds: 0, width: 0, height: 0,
         audioEnergy: 0, audioSamples: 0, audioLevel: 0, bytes: 0, at: performance.now() };
       const reports = (await icey.peerConnection?.getStats()) ?? [];
       reports.forEach((report) => {
@@ -40,6 +40,7 @@
           found.framesDecoded = report.framesDecoded ?? 0;
           found.keyFramesDecoded = report.keyFramesDecoded ?? 0;
           found.freezeCount = report.freezeCount ?? 0;
+          found.freezeSeconds = report.totalFreezesDuration ?? 0;
           found.width = report.frameWidth ?? 0;
           found.height = report.frameHeight ?? 0;
         } else {
@@ -56,6 +57,24 @@
       if (!draw(1)) return null;
       return points.map(([x, y]) =>
         [...pen.getImageData(Math.floor(x * canvas.width), Math.floor(y * canvas.height), 1, 1).data].slice(0, 3));
+    },
+
+    /** What is on the screen now, as `width` × `height` grey values. */
+    glimpse(width, height) {
+      canvas.width = width;
+      canvas.height = height;
+      pen.drawImage(video, 0, 0, width, height);
+      const { data } = pen.getImageData(0, 0, width, height);
+      return Array.from({ length: width * height }, (_, at) =>
+        Math.round(0.2126 * data[4 * at] + 0.7152 * data[4 * at + 1] + 0.0722 * data[4 * at + 2]));
+    },
+
+    /** What the page says from now on, with the time in ms since 1970. */
+    listen() {
+      const status = document.getElementById("status");
+      this.said = [];
+      new MutationObserver(() => this.said.push([Date.now(), status.textContent]))
+        .observe(status, { childList: true, characterData: true, subtree: true });
     },
 
     /** The wall clock, ms since 1970, that the demo drew into the picture on screen; null: none. */
