@@ -10,7 +10,7 @@ use icey_engine::core::peer::Local;
 use icey_engine::core::receive::inbox::Writer;
 use icey_engine::core::{Core, Datagram, Outbound};
 use icey_engine::stats::Counters;
-use icey_engine::{EngineError, Estimation, PeerOptions};
+use icey_engine::{Delivery, EngineError, Estimation, PeerOptions, ReceiverOptions};
 use libfuzzer_sys::fuzz_target;
 
 struct Nowhere;
@@ -40,6 +40,11 @@ fuzz_target!(|data: &[u8]| {
     let (now, counters) = (Instant::now(), Arc::<Counters>::default());
     let mut core = Core::new(local(), counters.clone());
     core.create_receiver(2, Writer::new(Arc::default()), now);
+    let forwarding = ReceiverOptions {
+        delivery: Delivery::Packets { simulcast: true },
+        max_bitrate: 1,
+    };
+    core.create_receiver_with(3, Writer::new(Arc::default()), forwarding, now);
     core.create_peer(
         1,
         PeerOptions {
@@ -48,9 +53,9 @@ fuzz_target!(|data: &[u8]| {
         },
         now,
     );
-    // A peer that sends and one that receives, and twice each: the second is a renegotiation if
+    // A peer that sends, one that receives and one that forwards, and twice each: the second is a renegotiation if
     // the first was accepted.
-    for peer in [1, 1, 2, 2] {
+    for peer in [1, 1, 2, 2, 3, 3] {
         match core.accept_offer(peer, sdp, now, &mut Nowhere) {
             Ok(_) | Err(EngineError::Offer { .. }) => {}
             Err(other) => panic!("{other}"),

@@ -8,7 +8,8 @@
 //! once: the dearest case. The floor encrypts as many payloads by AES-256-GCM and gives as many
 //! datagrams to sendmmsg, for as many sockets, which are read as the viewers' are.
 //!
-//! The delay is from the source's send to the kernel's timestamp on the viewer's datagram.
+//! The delay is from the source's send to the kernel's timestamp on the viewer's datagram; of a
+//! packet that was lost and resent, on the resend's.
 
 mod floor;
 
@@ -62,7 +63,7 @@ fn main() -> Result<()> {
         engine.create_track(MediaKind::Video)?,
         engine.create_track(MediaKind::Audio)?,
     ];
-    let (viewers, _peers) = connect_viewers(&engine, &tracks, count)?;
+    let (viewers, peers) = connect_viewers(&engine, &tracks, count)?;
     let (stop, connected) = (Arc::new(AtomicBool::new(false)), count);
     let stopped = stop.clone();
     let receiving = std::thread::spawn(move || watch(viewers, &stopped));
@@ -101,7 +102,18 @@ fn main() -> Result<()> {
     );
     let received: u64 = viewers.iter().map(|viewer| viewer.packets).sum();
     let expected = publisher.sent * count as u64;
-    println!("viewers have {received} of {expected} packets of media");
+    let (mut resent, mut skipped) = (0, 0);
+    for peer in &peers {
+        let stats = peer.stats()?;
+        resent += stats.packets_resent;
+        skipped += stats.frames_dropped;
+    }
+    let source = source.stats()?;
+    println!(
+        "viewers have {received} of {expected} packets of media; {resent} resent, {skipped} pictures \
+         skipped for viewers that do not keep up; {} packets of the source's missing",
+        source.packets_lost
+    );
     print_delays(&viewers);
     engine.close();
 
@@ -188,6 +200,7 @@ fn client(direction: Direction) -> Result<(Client, String, SdpPendingOffer)> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.set_nonblocking(true)?;
     floor::stamp(&socket)?;
+    floor::widen(&socket)?;
     let address = socket.local_addr()?;
     let mut rtc = Rtc::builder()
         .clear_codecs()

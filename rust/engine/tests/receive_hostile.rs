@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use icey_engine::core::receive::inbox::{MAX_BYTES, MAX_FRAMES, Writer};
-use icey_engine::{Codec, EngineError, MediaKind};
+use icey_engine::{Codec, Delivery, EngineError, MediaKind, ReceiverOptions};
 use network::camera::{matched, sending};
 use network::{CLEAN, Camera, Network, access_unit};
 use str0m::RtcConfig;
 
 const SECOND: Duration = Duration::from_secs(1);
 const CAMERA: &str = include_str!("offers/chromium-camera.sdp");
+const SIMULCAST: &str = include_str!("offers/chromium-simulcast.sdp");
 const VIEWERS: [&str; 2] = [
     include_str!("offers/chromium.sdp"),
     include_str!("offers/firefox.sdp"),
@@ -216,7 +217,15 @@ fn broken_offers_of_senders_are_answered_or_refused() {
         network
             .core
             .create_receiver(1, Writer::new(Arc::default()), network.now);
-        let mut text = CAMERA.as_bytes().to_vec();
+        let forwarding = ReceiverOptions {
+            delivery: Delivery::Packets { simulcast: true },
+            max_bitrate: 1_000_000,
+        };
+        let writer = Writer::new(Arc::default());
+        let core = &mut network.core;
+        core.create_receiver_with(2, writer, forwarding, network.now);
+        let offer = [CAMERA, SIMULCAST][random.usize(..2)];
+        let mut text = offer.as_bytes().to_vec();
         for _ in 0..random.usize(..6) {
             let at = random.usize(..text.len());
             match random.u8(..3) {
@@ -230,8 +239,8 @@ fn broken_offers_of_senders_are_answered_or_refused() {
             }
         }
         let sdp = String::from_utf8_lossy(&text);
-        for _ in 0..2 {
-            match network.accept_offer(1, &sdp) {
+        for peer in [1, 1, 2, 2] {
+            match network.accept_offer(peer, &sdp) {
                 Ok(_) | Err(EngineError::Offer { .. }) => {}
                 Err(other) => panic!("{other}"),
             }

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// Bytes of a socket's queue.
+const ROOM: libc::c_int = 4 << 20;
+
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// CPU time of the engine's thread so far (proc(5), schedstat).
@@ -57,6 +60,7 @@ pub fn send(count: u64, size: usize, sockets: usize, at_once: usize) -> Result<D
     for _ in 0..sockets {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
+        widen(&socket)?;
         names.push(name_of(socket.local_addr()?)?);
         readers.push(socket);
     }
@@ -131,6 +135,13 @@ fn set_option(fd: RawFd, level: i32, option: i32, value: libc::c_int) -> Result<
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error().into()),
     }
+}
+
+/// Gives a socket room for what comes while its thread does not run, as far as that is allowed.
+pub fn widen(socket: &UdpSocket) -> Result<()> {
+    let fd = socket.as_raw_fd();
+    let forced = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, ROOM);
+    forced.or_else(|_| set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, ROOM))
 }
 
 /// Lets the kernel tell when datagrams come (socket(7), SO_TIMESTAMPNS).
