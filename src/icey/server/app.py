@@ -26,7 +26,11 @@ from icey.server.gateway import Gateway
 from icey.server.hardening import Hardening
 from icey.server.listener import HttpServer, bind
 from icey.server.page import Page
-from icey.server.process import raise_descriptor_limit, refuse_huge_pages
+from icey.server.process import (
+    give_back_large_buffers,
+    raise_descriptor_limit,
+    refuse_huge_pages,
+)
 from icey.server.readiness import Readiness
 from icey.server.signals import stop_requests
 from icey.server.websocket import socket_class
@@ -107,6 +111,7 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
     settings = loaded.settings
     raise_descriptor_limit()
     refuse_huge_pages()
+    give_back_large_buffers()
     with contextlib.ExitStack() as bound:
         listeners = bind(settings.http.host, settings.http.port)
         for listener in listeners:

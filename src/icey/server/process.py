@@ -1,4 +1,4 @@
-"""What the server asks of the system for its own process: descriptors and memory pages."""
+"""What the server asks of the system for its own process: descriptors and memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 
-__all__ = ["raise_descriptor_limit", "refuse_huge_pages"]
+__all__ = ["give_back_large_buffers", "raise_descriptor_limit", "refuse_huge_pages"]
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +16,10 @@ DESCRIPTORS = 16_384
 """Open files wanted: each signalling client is one, and the usual soft limit is 1024."""
 
 PR_SET_THP_DISABLE = 41  # linux/prctl.h
+M_MMAP_THRESHOLD = -3  # malloc.h
+
+LARGE_BYTES = 256 * 1024
+"""Pictures and the buffers of encoders are larger, packets and objects of Python smaller."""
 
 
 def raise_descriptor_limit() -> None:
@@ -37,3 +41,17 @@ def refuse_huge_pages() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0:
         log.debug("huge pages stay: %s", os.strerror(ctypes.get_errno()))
+
+
+def give_back_large_buffers() -> None:
+    """Let what an encoder held go back to the system when the encoder is closed (glibc).
+
+    By itself glibc learns from each large buffer that is freed to take the next ones from its heap,
+    where they leave holes: measured with viewers of 720p that come and go, 20 MiB that stay.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    # Another C library may have no mallopt, or one that does nothing.
+    if not hasattr(libc, "mallopt") or libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES) != 1:
+        log.debug("large buffers are kept as this C library likes")

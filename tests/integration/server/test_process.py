@@ -1,5 +1,6 @@
 """What the process asks of the system."""
 
+import ctypes
 import subprocess
 import sys
 
@@ -35,3 +36,38 @@ def test_descriptor_limit(told):
 def test_huge_pages(told):
     """Memory comes in small pages."""
     assert "THP_enabled:\t0" in told
+
+
+KEEP = """
+import ctypes, gc, sys
+import psutil
+if sys.argv[1] == "given back":
+    from icey.server.process import give_back_large_buffers
+    give_back_large_buffers()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+libc.free(libc.malloc(24 << 20))  # from this, glibc learns
+before = psutil.Process().memory_info().rss
+large, pins = [], []
+for _ in range(20):
+    large.append(libc.malloc(2 << 20))
+    ctypes.memset(large[-1], 1, 2 << 20)
+    pins.append(libc.malloc(2000))  # what stays, between what goes
+for buffer in large:
+    libc.free(buffer)
+print(psutil.Process().memory_info().rss - before)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallopt"), reason="this C library has no mallopt"
+)
+def test_large_buffers_are_given_back():
+    """What was freed does not stay, as it does where nothing was asked."""
+    stays, given_back = (
+        int(subprocess.check_output([sys.executable, "-c", KEEP, how], text=True, timeout=30))
+        for how in ("stays", "given back")
+    )
+    assert given_back < 4 << 20
+    assert stays > 8 << 20, "this C library needs no asking: the setting can go"
