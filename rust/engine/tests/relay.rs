@@ -442,3 +442,17 @@ fn what_a_source_sends_harms_no_viewer() {
     let indices = pictures(&network, late, &camera);
     assert!(indices.len() >= 55 && indices[0] >= from, "{indices:?}");
 }
+
+#[test]
+fn a_codec_that_was_not_agreed_on_is_not_forwarded() {
+    let mut network = Network::new(1);
+    let viewer = network.connect_with(CLEAN, Estimation::Remb, rtp_browser());
+    let mut camera = network.connect_source(CLEAN);
+    network.film(&mut camera, SECOND);
+    let video = network.browsers[viewer].video;
+    let before = packets(&network, viewer, video).len();
+    assert!(before > 30);
+    camera.video.pt = 96.into(); // VP8, which the browser could send
+    network.film(&mut camera, SECOND);
+    assert_eq!(packets(&network, viewer, video).len(), before);
+}

@@ -25,7 +25,7 @@ impl Receiving {
         stats: &mut PeerStats,
     ) -> Result<String, EngineError> {
         let answer = negotiation::accept(rtc, &prepared.text)?;
-        let codecs = accepted(rtc);
+        let codecs = accepted(rtc, [prepared.video, prepared.audio]);
         let wanted = [
             (MediaKind::Video, prepared.video),
             (MediaKind::Audio, prepared.audio),
@@ -39,14 +39,7 @@ impl Receiving {
             names.extend(codec);
             self.settle(now, kind, section.zip(codec), stats);
         }
-        // What was not agreed on is not received.
-        let sections = [prepared.video, prepared.audio].into_iter().flatten();
-        let agreed: Vec<Pt> = sections
-            .filter_map(|mid| rtc.media(mid))
-            .flat_map(|media| media.remote_pts().to_vec())
-            .collect();
         self.codecs = codecs;
-        self.codecs.retain(|(pt, _)| agreed.contains(pt));
         self.inbox.set_codecs(names);
         Ok(answer)
     }
@@ -83,10 +76,19 @@ impl Receiving {
     }
 }
 
-/// The payload types in use, and what each means here.
-pub fn accepted(rtc: &Rtc) -> Vec<(Pt, Codec)> {
+/// The payload types that were agreed on for these sections, and what each means here. str0m knows
+/// others too.
+pub fn accepted(rtc: &Rtc, sections: [Option<Mid>; 2]) -> Vec<(Pt, Codec)> {
+    let media = sections
+        .into_iter()
+        .flatten()
+        .filter_map(|mid| rtc.media(mid));
+    let agreed: Vec<Pt> = media
+        .flat_map(|media| media.remote_pts().to_vec())
+        .collect();
     let params = rtc.codec_config().params().iter();
     params
+        .filter(|params| agreed.contains(&params.pt()))
         .filter_map(|params| {
             let codec = match params.spec().codec {
                 Format::H264 => Codec::H264,

@@ -14,9 +14,9 @@ impl Source {
     /// Answers a prepared offer.
     pub fn negotiate(&mut self, rtc: &mut Rtc, prepared: &Prepared) -> Result<String, EngineError> {
         let answer = negotiation::accept(rtc, &prepared.text)?;
-        let codecs = accepted(rtc);
-        let mut names = Vec::new();
         let sections = [prepared.video, prepared.audio];
+        let codecs = accepted(rtc, sections);
+        let mut names = Vec::new();
         for (kind, section) in [MediaKind::Video, MediaKind::Audio]
             .into_iter()
             .zip(sections)
