@@ -123,7 +123,7 @@ class RelaySessions(Switchboard[_Member]):
             )
         most = self._settings.max_viewers
         if most and len(self._viewers()) >= most:
-            raise OfferError(f"relay is full: {most} viewers (media.relay.maxViewers)")
+            raise OfferError(f"relay has no free viewer slot: {most} are taken (media.relay.maxViewers)")
         viewer = _Member(call, caller, self._engine.create_peer(direction="send"), "viewer")
         self._engine.attach(viewer.peer, self._audio)
         self._engine.attach(viewer.peer, self._video[0])
