@@ -119,6 +119,11 @@ class RelaySessions(Switchboard[_Member]):
             return _Member(call, caller, peer, "candidate")
         if not wanted.receives:
             raise OfferError(
+                TAKEN if wanted.sends else "media: the offer neither sends nor receives"
+            )
+        most = self._settings.max_viewers
+        if most and len(self._viewers()) >= most:
+            raise OfferError(
                 f"relay has no free viewer slot: {most} taken (media.relay.maxViewers)"
             )
         viewer = _Member(call, caller, self._engine.create_peer(direction="send"), "viewer")
