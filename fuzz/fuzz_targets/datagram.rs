@@ -47,7 +47,6 @@ fuzz_target!(|data: &[u8]| {
         PeerOptions {
             estimation: Estimation::Twcc,
             max_bitrate: 1 << 20,
-            start_bitrate: 1 << 20,
         },
         now,
     );

@@ -50,7 +50,6 @@ fuzz_target!(|data: &[u8]| {
         PeerOptions {
             estimation: Estimation::Remb,
             max_bitrate: 1,
-            start_bitrate: 1,
         },
         now,
     );

@@ -51,7 +51,6 @@ fn main() -> Result<()> {
         let peer = engine.create_peer(PeerOptions {
             estimation,
             max_bitrate: 5_000_000,
-            start_bitrate: 5_000_000,
         })?;
         engine.attach(&peer, &video)?;
         engine.attach(&peer, &audio)?;

@@ -15,7 +15,6 @@ pub mod h264;
 pub mod inbound;
 mod negotiation;
 pub mod offer;
-mod pacing;
 pub mod peer;
 pub mod receive;
 pub mod relay;
@@ -31,7 +30,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::Candidate;
 use str0m::ice::StunMessage;
@@ -354,17 +353,14 @@ impl Core {
         // context leads to is changed by single calls that do not panic half-way.
         let done = catch_unwind(AssertUnwindSafe(|| {
             let result = f(peer, &mut context);
-            (result, peer.drive(now, &mut context), peer.backlog(now))
+            (result, peer.drive(now, &mut context))
         }));
         match done {
-            Ok((result, Driven::Until(deadline), backlog)) => {
-                if let Some((track, age)) = backlog {
-                    self.publish_backlog(track, age);
-                }
+            Ok((result, Driven::Until(deadline))) => {
                 self.timers.arm(id, deadline);
                 Some(result)
             }
-            Ok((result, Driven::Gone(reason), _)) => {
+            Ok((result, Driven::Gone(reason))) => {
                 self.disconnect(id, reason.to_owned(), now);
                 Some(result)
             }
@@ -374,16 +370,6 @@ impl Core {
                 self.disconnect(id, reason, now);
                 None
             }
-        }
-    }
-
-    /// Lets the track's owner see that its only viewer cannot keep up. One viewer of several must
-    /// not slow the others down, so nothing is shown of him.
-    fn publish_backlog(&self, track: TrackId, age: Duration) {
-        if let Some(track) = self.tracks.get(&track) {
-            let alone = track.state.viewers.load(Ordering::Relaxed) == 1;
-            let shown = if alone { age.as_millis() as u32 } else { 0 };
-            track.state.backlog_ms.store(shown, Ordering::Relaxed);
         }
     }
 

@@ -131,7 +131,6 @@ impl Network {
             PeerOptions {
                 estimation,
                 max_bitrate: 2_500_000,
-                start_bitrate: 2_500_000,
             },
             self.now,
         );
