@@ -47,6 +47,7 @@ fuzz_target!(|data: &[u8]| {
         PeerOptions {
             estimation: Estimation::Twcc,
             max_bitrate: 1 << 20,
+            start_bitrate: 1 << 20,
         },
         now,
     );

@@ -50,6 +50,7 @@ fuzz_target!(|data: &[u8]| {
         PeerOptions {
             estimation: Estimation::Remb,
             max_bitrate: 1,
+            start_bitrate: 1,
         },
         now,
     );

@@ -69,7 +69,8 @@ class KeyframeRequested:
 class BitrateEstimated:
     """What the path to this peer carries, in bit/s, all its tracks together.
 
-    The smaller one of the peer's REMB and the send-side estimate (TWCC), where there are both.
+    The smaller one of the peer's REMB and the send-side estimate (TWCC), where there are both, and
+    less where receiver reports tell of losses (not of a relay's viewers).
     Sent when it changes by more than 3 %, at most ten times a second for a peer.
     """
 
@@ -283,6 +284,7 @@ class Engine:
         simulcast: bool = False,
         estimation: Literal["remb", "twcc"] = "remb",
         max_bitrate: int | None = None,
+        start_bitrate: int | None = None,
     ) -> Peer:
         """Make a peer that waits for an offer.
 
@@ -296,10 +298,12 @@ class Engine:
             estimation: ``remb`` leaves the estimate to the browser, and is the cheapest;
                 ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
             max_bitrate: of a peer that sends, with ``twcc`` only: bit/s that its tracks may reach
-                together, None for 2 500 000. The estimate starts there, and probes no further.
+                together, None for 2 500 000. The estimate probes no further.
                 Of a peer that receives: what the browser may send of video, in bit/s; None or 0
                 leaves it to the path. Told in the answer (``b=TIAS``) and by REMB, see
                 `Peer.limit_bitrate`.
+            start_bitrate: with ``twcc`` only: bit/s that its path is taken to carry at first, None
+                for ``max_bitrate``. Probes for three and six times as much follow at once.
         """
     def attach(self, peer: Peer, track: Track) -> None:
         """Send this track to this peer, in place of its earlier track of that kind.
@@ -436,6 +440,12 @@ class Track:
         """
     @property
     def viewers(self) -> int: ...
+    @property
+    def backlog_ms(self) -> int:
+        """How long video waits to be sent to its only viewer, in ms; 0 with several, or ``remb``.
+
+        Beyond 600 ms what waits is thrown away, and a keyframe asked for.
+        """
     @property
     def bitrate(self) -> int:
         """What came in over the last second, in bit/s: pushed, or from a source."""

@@ -51,6 +51,7 @@ fn main() -> Result<()> {
         let peer = engine.create_peer(PeerOptions {
             estimation,
             max_bitrate: 5_000_000,
+            start_bitrate: 5_000_000,
         })?;
         engine.attach(&peer, &video)?;
         engine.attach(&peer, &audio)?;

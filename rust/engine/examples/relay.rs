@@ -147,6 +147,7 @@ fn connect_viewers(
         let peer = engine.create_peer(PeerOptions {
             estimation: Estimation::Remb,
             max_bitrate: 0,
+            start_bitrate: 0,
         })?;
         for track in tracks {
             engine.attach(&peer, track)?;

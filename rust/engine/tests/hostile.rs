@@ -19,6 +19,7 @@ const OFFERS: [&str; 3] = [
 const OPTIONS: PeerOptions = PeerOptions {
     estimation: Estimation::Remb,
     max_bitrate: 2_000_000,
+    start_bitrate: 2_000_000,
 };
 
 fn bytes(random: &mut fastrand::Rng, first: u8, length: usize) -> Vec<u8> {

@@ -61,8 +61,10 @@ impl Engine {
     }
 
     #[pyo3(signature = (
-        *, direction="send", deliver="frames", simulcast=false, estimation="remb", max_bitrate=None
+        *, direction="send", deliver="frames", simulcast=false, estimation="remb",
+        max_bitrate=None, start_bitrate=None
     ))]
+    #[expect(clippy::too_many_arguments, reason = "Python gives them by name")]
     fn create_peer(
         &self,
         py: Python<'_>,
@@ -71,6 +73,7 @@ impl Engine {
         simulcast: bool,
         estimation: &str,
         max_bitrate: Option<u64>,
+        start_bitrate: Option<u64>,
     ) -> PyResult<Peer> {
         let estimation = match estimation {
             "remb" => Estimation::Remb,
@@ -92,9 +95,11 @@ impl Engine {
         };
         match direction {
             "send" => {
+                let max_bitrate = max_bitrate.unwrap_or(DEFAULT_MAX_BITRATE);
                 let options = PeerOptions {
                     estimation,
-                    max_bitrate: max_bitrate.unwrap_or(DEFAULT_MAX_BITRATE),
+                    max_bitrate,
+                    start_bitrate: start_bitrate.unwrap_or(max_bitrate),
                 };
                 detached(py, || self.0.create_peer(options)).map(Peer)
             }

@@ -40,6 +40,11 @@ impl Track {
         self.0.frames()
     }
 
+    #[getter]
+    fn backlog_ms(&self) -> u32 {
+        self.0.backlog_ms()
+    }
+
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
     }

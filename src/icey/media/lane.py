@@ -21,6 +21,11 @@ __all__ = ["Lane", "Sink"]
 log = logging.getLogger(__name__)
 
 
+BACKLOG_MS = 200
+"""How old what waits for the pacer may be before no more is encoded, ms: a keyframe of the full
+bitrate passes in 120."""
+
+
 class Sink(Protocol):
     """What takes encoded media; `icey._core.Track` is one."""
 
@@ -42,8 +47,11 @@ class Lane:
         bitrate: int,
         limit: int,
         encoder: VideoEncoder | None,
+        *,
+        backlog_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._video, self._audio = video, audio
+        self._backlog_ms = backlog_ms
         self._limit = limit
         self._bitrate = self._clamp(bitrate)
         self._encoder = encoder
@@ -52,6 +60,7 @@ class Lane:
         self._passing = False  # the last picture was a passed-through one
         self.closed = False
         self.encoded = 0
+        self.withheld = 0
         self.sound_bytes = 0
 
     @property
@@ -85,7 +94,10 @@ class Lane:
         captured_ns: int,
         make: Callable[[int], VideoEncoder],
     ) -> None:
-        """Encode a picture and push it.
+        """Encode a picture and push it; none while earlier ones still wait to be sent.
+
+        A picture that is left out before it is encoded costs a thirtieth of a second. One that is
+        thrown away after it costs a keyframe, on a path that is too narrow already.
 
         Args:
             picture: what to send.
@@ -93,12 +105,18 @@ class Lane:
             captured_ns: the moment of the picture, `time.monotonic_ns`'s clock.
             make: opens an encoder of a bitrate, where the lane has none yet.
         """
+        if self._backlog_ms() > BACKLOG_MS:
+            self.withheld += 1
+            return
         if self._encoder is None:
             self._encoder = make(self._bitrate)
         if self._encoder.bitrate != self._bitrate:
             self._encoder.set_bitrate(self._bitrate)
         # Between pictures of the source and ours there is no other way over than a keyframe.
         wanted = self._passing or self._gate.due(captured_ns)
+        if wanted and not self._encoder.fits:
+            # It starts with a keyframe anyway, and 40 kB of one are a second of a slow path.
+            self._encoder = make(self._bitrate)
         self._passing, self._waiting = False, True
         data, keyframe = self._encoder.encode(picture, timestamp, keyframe=wanted)
         if not data:

@@ -110,14 +110,21 @@ class Pipeline:
         source: what to play.
         settings: ``media``.
         on_event: told what happens to the source, from a media thread; must not block.
+        start_bitrate: of the first lane, bit/s, so that its encoder can be opened beforehand.
     """
 
     def __init__(
-        self, source: Source, settings: MediaSettings, *, on_event: Callable[[PipelineEvent], None]
+        self,
+        source: Source,
+        settings: MediaSettings,
+        *,
+        on_event: Callable[[PipelineEvent], None],
+        start_bitrate: int | None = None,
     ) -> None:
         self._source = source
         self._settings = settings
         self._on_event = on_event
+        self._start_bitrate = start_bitrate or settings.video.bitrate
         self._buffer = MediaBuffer(settings.audio.sample_rate, settings.audio.channels)
         self._reader = _open_reader(source, settings, self._buffer)
         self._lock = threading.Lock()  # guards the five below
@@ -169,7 +176,7 @@ class Pipeline:
                 self._buffer.epoch_ns = time.monotonic_ns()
             reader.open()
             if not reader.passthrough:
-                spare = self._make_encoder(self._settings.video.bitrate)
+                spare = self._make_encoder(self._start_bitrate)
             self._opus = AudioEncoder(self._settings.audio)
         except BaseException:
             self._state = "broken"
@@ -199,17 +206,28 @@ class Pipeline:
             self._state = "playing"
             self._sender = self._launch(self._send, "icey-send")
 
-    def add_lane(self, *, video: Sink, audio: Sink | None, bitrate: int) -> Lane:
+    def add_lane(
+        self,
+        *,
+        video: Sink,
+        audio: Sink | None,
+        bitrate: int,
+        backlog_ms: Callable[[], int] = lambda: 0,
+    ) -> Lane:
         """Add an encoder. Its first frame is a keyframe.
 
         Args:
             video: takes access units.
             audio: takes Opus packets; nothing is pushed where the source has no sound.
             bitrate: bit/s to start with, clamped as in `Lane.set_bitrate`.
+            backlog_ms: how long the oldest picture waits to be sent; too long, and no more are
+                encoded. Asked before each picture.
         """
         with self._lock:
             spare, self._spare = self._spare, None
-            lane = Lane(video, audio, bitrate, self._settings.video.bitrate, spare)
+            lane = Lane(
+                video, audio, bitrate, self._settings.video.bitrate, spare, backlog_ms=backlog_ms
+            )
             lane.closed = self._buffer.stopping
             self._lanes = (*(old for old in self._lanes if not old.closed), lane)
         return lane

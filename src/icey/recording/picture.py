@@ -115,7 +115,9 @@ class Transcoded:
         if self._encoder is None:
             self._matrix = matrix_of(picture)
             rate = Fraction(self._video.fps)
-            self._encoder = VideoEncoder(self._video, rate, self._video.bitrate, self._matrix)
+            self._encoder = VideoEncoder(
+                self._video, rate, self._video.bitrate, self._matrix, buffer_s=0.5
+            )
         fitted = self._scaler.scale(picture, None, self._matrix)
         keyframe = self._key_due or at_ns - self._key_ns >= KEYFRAME_NS
         timestamp = at_ns * VIDEO_CLOCK // SECOND_NS

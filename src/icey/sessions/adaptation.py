@@ -24,6 +24,8 @@ MINIMUM_BITRATE = 150_000
 
 _SHARE_FOR_MEDIA = 0.85  # of an estimate; the rest is headers (5 %), resends, and keyframes
 _RISE_PER_SECOND = 1.08
+_RETURN_PER_SECOND = 1.3  # below half of what the path carries there is nothing to probe
+_NO_FALL = 0.9  # an estimate that wavers has found nothing out
 _SETTLE_SECONDS = 1.0  # no rise so soon after a fall: the queue in the path must drain first
 _DWELL_SECONDS = 2.0  # a viewer stays that long in a lane: an encoder a second is no adaptation
 _CLIMB_SECONDS = 5.0  # the faster lane must have been in reach that long
@@ -49,7 +51,7 @@ class _Viewer:
 class _Lane:
     rate: int
     changed: float
-    fell: float
+    fell: float | None = None  # since when its rate was too high for somebody
     viewers: set[int] = field(default_factory=set)
 
 
@@ -61,15 +63,22 @@ class LanePlan:
         audio: bit/s that the audio takes out of each viewer's estimate, until `audio` is set to
             what it really takes.
         lanes: how many encoders may run at once, at least 1.
+        start: what a path is taken to carry before its first estimate, bit/s; None: everything.
     """
 
-    def __init__(self, *, maximum: int, audio: int, lanes: int) -> None:
+    def __init__(self, *, maximum: int, audio: int, lanes: int, start: int | None = None) -> None:
         self._maximum = max(maximum, MINIMUM_BITRATE)
         self.audio = audio
+        self._start = self._maximum if start is None else self._video_of(start)
         self._limit = max(lanes, 1)
         self._viewers: dict[int, _Viewer] = {}
         self._lanes: dict[int, _Lane] = {}
         self._next_lane = 0
+
+    @property
+    def start_rate(self) -> int:
+        """The video bitrate of a lane before its viewers' first estimates, bit/s."""
+        return self._start
 
     @property
     def lanes(self) -> frozenset[int]:
@@ -87,7 +96,7 @@ class LanePlan:
         if self._lanes:
             lane = max(self._lanes, key=lambda number: self._lanes[number].rate)
         else:
-            lane = self._open(self._maximum, now)
+            lane = self._open(self._start, now)
         self._lanes[lane].viewers.add(viewer)
         self._viewers[viewer] = _Viewer(lane=lane, since=now)
         return lane
@@ -122,10 +131,10 @@ class LanePlan:
             self._step(lane, now)
         return {number: lane.rate for number, lane in self._lanes.items()}
 
-    def _open(self, rate: int, now: float) -> int:
+    def _open(self, rate: int, now: float, *, fell: float | None = None) -> int:
         number = self._next_lane
         self._next_lane += 1
-        self._lanes[number] = _Lane(rate=rate, changed=now, fell=now)
+        self._lanes[number] = _Lane(rate=rate, changed=now, fell=fell)
         return number
 
     def _take_out(self, viewer: int, number: int) -> None:
@@ -136,25 +145,31 @@ class LanePlan:
 
     def _carries(self, entry: _Viewer) -> int:
         """What a viewer's path carries of video, bit/s; everything before the first estimate."""
-        if entry.path is None:
-            return self._maximum
-        video = int(entry.path * _SHARE_FOR_MEDIA) - self.audio
+        return self._start if entry.path is None else self._video_of(entry.path)
+
+    def _video_of(self, path: int) -> int:
+        video = int(path * _SHARE_FOR_MEDIA) - self.audio
         return min(max(video, MINIMUM_BITRATE), self._maximum)
 
     def _carried(self, lane: _Lane) -> list[int]:
-        entries = (self._viewers[viewer] for viewer in lane.viewers)
-        return [self._carries(entry) for entry in entries if entry.path is not None]
+        # Those without an estimate too: browsers give none (REMB) while nothing is wrong.
+        return [self._carries(self._viewers[viewer]) for viewer in lane.viewers]
 
     def _step(self, lane: _Lane, now: float) -> None:
         carried = self._carried(lane)
         fastest = max(carried, default=self._maximum)
-        goal = min((rate for rate in carried if rate * 2 >= fastest), default=self._maximum)
+        goal = min((rate for rate in carried if rate * 2 >= fastest), default=self._start)
         elapsed = max(now - lane.changed, 0.0)
         lane.changed = now
         if goal < lane.rate:
-            lane.rate, lane.fell = goal, now
+            if goal < lane.rate * _NO_FALL:
+                lane.fell = now
+            lane.rate = goal
+        elif lane.fell is None:
+            lane.rate = goal
         elif now - lane.fell >= _SETTLE_SECONDS:
-            lane.rate = min(goal, round(lane.rate * _RISE_PER_SECOND**elapsed) + 1)
+            rise = _RISE_PER_SECOND if lane.rate * 2 > goal else _RETURN_PER_SECOND
+            lane.rate = min(goal, round(lane.rate * rise**elapsed) + 1)
 
     def _better_lane(self, entry: _Viewer, now: float) -> int | None:
         if entry.path is None or now - entry.since < _DWELL_SECONDS:
@@ -170,13 +185,18 @@ class LanePlan:
         if fitting:
             return max(fitting, key=lambda number: self._lanes[number].rate)
         if len(self._lanes) < self._limit:
-            return self._open(carries, now)
+            return self._open(carries, now, fell=now)
         slowest = min(self._lanes, key=lambda number: self._lanes[number].rate)
         return slowest if slowest != entry.lane else None
 
     def _faster_lane(self, entry: _Viewer, current: _Lane, now: float) -> int | None:
         carries = self._carries(entry)
-        faster = [n for n, lane in self._lanes.items() if current.rate < lane.rate <= carries]
+        # Of two lanes that have come to the same rate, the older one takes all.
+        faster = [
+            number
+            for number, lane in self._lanes.items()
+            if (current.rate, -entry.lane) < (lane.rate, -number) and lane.rate <= carries
+        ]
         if not faster:
             entry.climbs_since = None
             return None

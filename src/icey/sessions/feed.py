@@ -78,6 +78,8 @@ class Feed:
         media: size, rate and bitrate to encode at.
         shared: whether viewers may hang on different lanes.
         on_event: told what happens to the source, from a media thread.
+        start_bitrate: what a viewer's path is taken to carry before its first estimate, bit/s;
+            None: everything.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Feed:
         *,
         shared: bool,
         on_event: FeedOwner,
+        start_bitrate: int | None = None,
     ) -> None:
         self.shared = shared
         self._engine = engine
@@ -101,12 +104,13 @@ class Feed:
             if feed is not None:
                 on_event(feed, event)
 
-        self._pipeline = Pipeline(source, media, on_event=tell)
         self._plan = LanePlan(
             maximum=media.video.bitrate,
             audio=media.audio.bitrate,
             lanes=SHARED_LANES if shared else 1,
+            start=start_bitrate,
         )
+        self._pipeline = Pipeline(source, media, on_event=tell, start_bitrate=self._plan.start_rate)
         self._encoders: dict[int, _Encoder] = {}
         self._viewers: dict[int, Peer] = {}
         self._heard_lane: Lane | None = None
@@ -223,8 +227,12 @@ class Feed:
         encoder = self._encoders[number]
         if encoder.lane is None:
             rate = self._plan.rates(time.monotonic())[number]
+            video = encoder.video  # alone: a lane that leads back to itself outlives its feed
             encoder.lane = self._pipeline.add_lane(
-                video=encoder.video, audio=encoder.audio, bitrate=rate
+                video=video,
+                audio=encoder.audio,
+                bitrate=rate,
+                backlog_ms=lambda: video.backlog_ms,
             )
 
     def _close_idle_encoders(self) -> None:

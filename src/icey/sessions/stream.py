@@ -27,6 +27,14 @@ __all__ = ["StreamSessions"]
 
 log = logging.getLogger(__name__)
 
+START_BITRATE = 800_000
+"""What a path is taken to carry before the first probes have come back, bit/s.
+
+They ask for three and six times as much and take 0.1 s; until then a viewer on a fast path sees a
+slightly soft picture. At the full bitrate a path of 0.5 Mb/s showed its first picture after 4 s,
+at this after 1.
+"""
+
 LINGER_SECONDS = 5.0
 """A shared source stays open that long after its last viewer, so that a reload is instant."""
 
@@ -63,6 +71,8 @@ class StreamSessions(Switchboard[_Viewer]):
         self._estimation: Literal["remb", "twcc"] = (
             "remb" if self._shared or settings.media.passthrough_video else "twcc"
         )
+        # A shared encoder does not begin anew with every viewer.
+        self._start = None if self._shared else START_BITRATE
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._notes: dict[Feed, str] = {}
         super().__init__(settings)
@@ -97,7 +107,11 @@ class StreamSessions(Switchboard[_Viewer]):
         """Make a viewer; its source begins to open."""
         # A quarter more than the media: headers, resends, and room to see that the path has it.
         most = (self._media.video.bitrate + self._media.audio.bitrate) * 5 // 4
-        peer = self._engine.create_peer(estimation=self._estimation, max_bitrate=most)
+        peer = self._engine.create_peer(
+            estimation=self._estimation,
+            max_bitrate=most,
+            start_bitrate=most if self._start is None else self._start,
+        )
         feed = self._feed()
         feed.add(peer)
         return _Viewer(call, caller, peer, feed, self._feeds[feed])
@@ -151,6 +165,7 @@ class StreamSessions(Switchboard[_Viewer]):
             self._source,
             self._media,
             shared=self._shared,
+            start_bitrate=self._start,
             on_event=self._feed_event_from_thread,
         )
         self._feeds[feed] = asyncio.ensure_future(self._in_thread(feed.prepare_blocking))

@@ -64,16 +64,18 @@ class PlayedEngine:
         simulcast=False,
         estimation="remb",
         max_bitrate=0,
+        start_bitrate=None,
     ):
         peer = PlayedPeer(len(self.peers) + 1)
         peer.deliver, peer.simulcast, peer.max_bitrate = deliver, simulcast, max_bitrate
+        peer.start_bitrate = start_bitrate
         peer.direction, peer.estimation, peer.refusal = direction, estimation, self.refusal
         self.peers.append(peer)
         return peer
 
     def create_track(self, kind):
         track = SimpleNamespace(
-            id=len(self.tracks) + 100, kind=kind, closed=False, bitrate=0, frames=0
+            id=len(self.tracks) + 100, kind=kind, closed=False, bitrate=0, frames=0, backlog_ms=0
         )
         track.close = lambda: setattr(track, "closed", True)
         self.tracks.append(track)

@@ -44,13 +44,53 @@ def test_rises_gently():
     lane = lanes.join(1, 0.0)
     lanes.estimate(1, 500_000)
     low = lanes.rates(0.1)[lane]
-    lanes.estimate(1, 5_000_000)
+    lanes.estimate(1, 800_000)
     assert lanes.rates(0.5)[lane] == low
     run(lanes, 1.1, 5.0)
     after = lanes.rates(6.1)[lane]
     assert low * 1.3 < after < low * 1.55
     run(lanes, 6.2, 60.0)
-    assert lanes.rates(67.0)[lane] == MAXIMUM
+    assert lanes.rates(67.0)[lane] == int(800_000 * 0.85) - AUDIO
+
+
+def test_returns_faster_below_half_of_what_is_carried():
+    """A path that is wide again has its rate back in 15 s, in steps that the estimate watches."""
+    lanes = plan()
+    lane = lanes.join(1, 0.0)
+    lanes.estimate(1, 300_000)
+    low = lanes.rates(0.1)[lane]
+    lanes.estimate(1, 5_000_000)
+    run(lanes, 0.2, 4.0)
+    assert low * 2 < lanes.rates(4.1)[lane] < low * 3
+    run(lanes, 4.1, 13.0)
+    assert lanes.rates(17.2)[lane] == MAXIMUM
+
+
+def test_a_start_on_trust_ends_with_the_first_estimates():
+    """A new viewer begins low, and has what its path carries at once; later rises are gentle."""
+    lanes = LanePlan(maximum=MAXIMUM, audio=AUDIO, lanes=1, start=800_000)
+    lane = lanes.join(1, 0.0)
+    begin = int(800_000 * 0.85) - AUDIO
+    assert lanes.start_rate == begin
+    assert lanes.rates(0.1) == {lane: begin}
+    lanes.estimate(1, 800_000)
+    assert lanes.rates(0.2) == {lane: begin}
+    lanes.estimate(1, 2_600_000)
+    assert lanes.rates(0.3) == {lane: MAXIMUM}
+    lanes.estimate(1, 1_000_000)
+    low = lanes.rates(0.4)[lane]
+    lanes.estimate(1, 2_600_000)
+    assert lanes.rates(0.5) == {lane: low}
+
+
+def test_an_estimate_that_wavers_is_no_fall():
+    """A dip of a twentieth in the first second does not cost the quick start."""
+    lanes = LanePlan(maximum=MAXIMUM, audio=AUDIO, lanes=1, start=800_000)
+    lane = lanes.join(1, 0.0)
+    lanes.estimate(1, 770_000)
+    assert lanes.rates(0.1)[lane] < lanes.start_rate
+    lanes.estimate(1, 2_600_000)
+    assert lanes.rates(0.2) == {lane: MAXIMUM}
 
 
 def test_the_floor_is_no_trap():
@@ -90,6 +130,19 @@ def test_slow_viewer_gets_a_lane_of_its_own():
     slow = lanes.lane_of(3)
     assert slow != fast
     assert lanes.rates(3.3) == {fast: MAXIMUM, slow: int(400_000 * 0.85) - AUDIO}
+
+
+def test_a_viewer_without_an_estimate_is_not_slowed_down():
+    """Chromium sends no REMB while all is well: such a viewer keeps its rate beside a slow one."""
+    lanes = plan()
+    lanes.join(1, 0.0)
+    lanes.join(2, 0.0)
+    fast = lanes.lane_of(1)
+    lanes.estimate(2, 400_000)
+    assert lanes.rates(0.1) == {fast: MAXIMUM}
+    moves = run(lanes, 0.2, 3.0)
+    assert [move.viewer for move in moves] == [2]
+    assert lanes.rates(3.3)[fast] == MAXIMUM
 
 
 def test_slow_viewer_climbs_back():

@@ -34,7 +34,7 @@ class PlayedPipeline:
     gate = threading.Event()
     failure: Exception | None = None
 
-    def __init__(self, source, settings, *, on_event):
+    def __init__(self, source, settings, *, on_event, start_bitrate=None):
         self.on_event, self.started, self.stopped, self.lanes = on_event, 0, 0, []
         self.all.append(self)
 
@@ -46,7 +46,7 @@ class PlayedPipeline:
     def start(self):
         self.started += 1
 
-    def add_lane(self, *, video, audio, bitrate):
+    def add_lane(self, *, video, audio, bitrate, backlog_ms):
         lane = SimpleNamespace(keyframes=0, bitrates=[bitrate], closed=False, sound_bytes=0)
         lane.request_keyframe = lambda: setattr(lane, "keyframes", lane.keyframes + 1)
         lane.set_bitrate = lane.bitrates.append
@@ -212,6 +212,7 @@ async def test_live_sources_are_shared_and_files_are_not(tmp_path):
         await house.watch(BOB)
         assert len(PlayedPipeline.all) == 2
         assert {peer.estimation for peer in house.engine.peers} == {"twcc"}
+        assert {peer.start_bitrate for peer in house.engine.peers} == {stream.START_BITRATE}
 
 
 async def test_a_shared_source_outlives_its_last_viewer_a_little(monkeypatch):

@@ -69,6 +69,9 @@ impl Peer {
                 return Driven::Gone("connection failed");
             }
         }
+        if self.mend_pacing(now, context) {
+            until = now;
+        }
         if let Some(bitrate) = self.estimate.take(now) {
             context.events.push(Event::BitrateEstimated {
                 peer: self.id,
@@ -184,6 +187,7 @@ impl Peer {
             }
             RtcEvent::MediaEgressStats(stats) => {
                 self.count_feedback(&stats);
+                self.watch_losses(&stats);
                 self.judge_path(now, &stats, context);
             }
             RtcEvent::MediaIngressStats(stats) => {

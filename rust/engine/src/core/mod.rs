@@ -15,6 +15,7 @@ pub mod h264;
 pub mod inbound;
 mod negotiation;
 pub mod offer;
+mod pacing;
 pub mod peer;
 pub mod receive;
 pub mod relay;
@@ -30,7 +31,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::Candidate;
 use str0m::ice::StunMessage;
@@ -353,14 +354,17 @@ impl Core {
         // context leads to is changed by single calls that do not panic half-way.
         let done = catch_unwind(AssertUnwindSafe(|| {
             let result = f(peer, &mut context);
-            (result, peer.drive(now, &mut context))
+            (result, peer.drive(now, &mut context), peer.backlog(now))
         }));
         match done {
-            Ok((result, Driven::Until(deadline))) => {
+            Ok((result, Driven::Until(deadline), backlog)) => {
+                if let Some((track, age)) = backlog {
+                    self.publish_backlog(track, age);
+                }
                 self.timers.arm(id, deadline);
                 Some(result)
             }
-            Ok((result, Driven::Gone(reason))) => {
+            Ok((result, Driven::Gone(reason), _)) => {
                 self.disconnect(id, reason.to_owned(), now);
                 Some(result)
             }
@@ -370,6 +374,16 @@ impl Core {
                 self.disconnect(id, reason, now);
                 None
             }
+        }
+    }
+
+    /// Lets the track's owner see that its only viewer cannot keep up. One viewer of several must
+    /// not slow the others down, so nothing is shown of him.
+    fn publish_backlog(&self, track: TrackId, age: Duration) {
+        if let Some(track) = self.tracks.get(&track) {
+            let alone = track.state.viewers.load(Ordering::Relaxed) == 1;
+            let shown = if alone { age.as_millis() as u32 } else { 0 };
+            track.state.backlog_ms.store(shown, Ordering::Relaxed);
         }
     }
 

@@ -25,6 +25,9 @@ const RESEND_AGE: Duration = Duration::from_secs(3);
 /// does not fit the processor's caches costs time with every packet.
 const FORWARDED_AGE: Duration = Duration::from_secs(1);
 
+/// How late a receiver report may be noticed where the bitrate follows it.
+const REPORTS_SEEN_WITHIN: Duration = Duration::from_millis(250);
+
 /// The least bitrate that video is worth sending at, in bit/s.
 const MIN_BITRATE: u64 = 150_000;
 
@@ -76,9 +79,10 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
         .set_rtcp_report_interval_video(Duration::from_secs(1))
         .set_send_buffer_video(RESEND_PACKETS);
     if twcc {
-        // Full quality from the first picture: a path that does not carry it says so within a
-        // second, and most do.
-        config = config.enable_bwe(Some(max_bitrate.into()));
+        let start = options.start_bitrate.clamp(MIN_BITRATE, max_bitrate);
+        config = config
+            .enable_bwe(Some(start.into()))
+            .set_stats_interval(Some(REPORTS_SEEN_WITHIN));
     }
     let codecs = config.codec_config();
     for (pt, rtx, profile) in PROFILES {

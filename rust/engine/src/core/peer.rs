@@ -27,6 +27,7 @@ use super::congestion::Congestion;
 use super::demux::{Class, Path};
 use super::estimate::Estimate;
 use super::inbound::{Inbound, ReceiverOptions};
+use super::pacing::Pacing;
 use super::receive::Sources;
 use super::receive::inbox::Writer;
 use super::sender::Sender;
@@ -59,6 +60,10 @@ pub struct PeerOptions {
     pub estimation: Estimation,
     /// What its tracks may reach together, in bit/s. Only matters for [`Estimation::Twcc`].
     pub max_bitrate: u64,
+    /// What its path is taken to carry before anything is known of it, in bit/s: the first packets
+    /// are paced at that, and probes ask for three and six times as much. Only matters for
+    /// [`Estimation::Twcc`].
+    pub start_bitrate: u64,
 }
 
 /// What all peers share.
@@ -90,6 +95,7 @@ pub struct Peer {
     pub(super) connected: bool,
     pub(super) congestion: Congestion,
     pub(super) estimate: Estimate,
+    pub(super) pacing: Pacing,
     pub(super) stats: PeerStats,
     pub(super) feedback: Vec<(Mid, u64, u64)>,
     pub(super) errors: u32,
@@ -112,6 +118,7 @@ impl Peer {
             connected: false,
             congestion: Congestion::default(),
             estimate: Estimate::default(),
+            pacing: Pacing::default(),
             stats: PeerStats::default(),
             feedback: Vec::new(),
             errors: 0,
@@ -123,6 +130,7 @@ impl Peer {
         let options = PeerOptions {
             estimation: Estimation::Remb,
             max_bitrate: 0,
+            start_bitrate: 0,
         };
         Self {
             inbound: Some(Inbound::new(id, inbox, received, now)),

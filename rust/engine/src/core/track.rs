@@ -1,7 +1,7 @@
 //! A stream of encoded access units that any number of peers receive.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -98,6 +98,8 @@ pub struct TrackState {
     pub gap: AtomicBool,
     pub closed: AtomicBool,
     pub viewers: AtomicUsize,
+    /// How long the oldest packet to the only viewer waits for its turn, in ms.
+    pub backlog_ms: AtomicU32,
     meter: Mutex<Meter>,
 }
 
@@ -110,6 +112,7 @@ impl TrackState {
             gap: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             viewers: AtomicUsize::new(0),
+            backlog_ms: AtomicU32::new(0),
             meter: Mutex::default(),
         })
     }

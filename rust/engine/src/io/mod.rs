@@ -312,6 +312,11 @@ impl Track {
         self.state.viewers.load(Ordering::Relaxed)
     }
 
+    /// How long packets to its only viewer wait for their turn, in ms; 0 with several viewers.
+    pub fn backlog_ms(&self) -> u32 {
+        self.state.backlog_ms.load(Ordering::Relaxed)
+    }
+
     /// Ends the track. Closing twice is harmless.
     pub fn close(&self) {
         if !self.state.closed.swap(true, Ordering::Relaxed) {

@@ -131,6 +131,7 @@ impl Network {
             PeerOptions {
                 estimation,
                 max_bitrate: 2_500_000,
+                start_bitrate: 2_500_000,
             },
             self.now,
         );
