@@ -1,8 +1,9 @@
 # ruff: noqa: PYI021, S104 - this stub is the documentation of a binary without docstrings
-"""The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port. And SRT.
+"""The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port. TURN and SRT.
 
 Written in Rust (``rust/engine``); this file is its documentation and is checked
-against the binary. Every call releases the GIL, and none but `SrtReceiver`'s waits for the network.
+against the binary. Every call releases the GIL, and none but `SrtReceiver`'s and `probe_turn` waits
+for the network.
 Packets never cross this border: encoded access units go in or come out, and events come out.
 """
 
@@ -24,7 +25,11 @@ __all__ = [
     "ReceivedFrame",
     "SrtReceiver",
     "Track",
+    "TurnProbe",
+    "TurnServer",
+    "TurnStats",
     "__version__",
+    "probe_turn",
 ]
 
 __version__: str
@@ -50,6 +55,15 @@ class PeerDisconnected:
     def peer(self) -> int: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def pairs(self) -> list[str]:
+        """Of ``"connection failed"``: what was tried, one line a remote candidate, for people.
+
+        ``"browser host 192.168.1.7:50022 to 192.0.2.1:4501: 9 checks sent, none answered"``. Each
+        line has the candidate's type and address, this server's address and what was seen. The
+        first line says so where the browser sent no candidate that can be used, or nothing was
+        heard of it at all. At most 32 lines; [] for every other reason.
+        """
 
 @final
 class KeyframeRequested:
@@ -500,3 +514,155 @@ class SrtReceiver:
         """Why the stream ended; None while it runs, and where `close` ended it."""
     def close(self) -> None:
         """Say goodbye to the sender and end the pipe: its reader gets EOF. Twice is harmless."""
+
+@final
+class TurnStats:
+    """Counters of a TURN server since its start; all but the first two only grow."""
+
+    @property
+    def allocations(self) -> int:
+        """Allocations that live now."""
+    @property
+    def connections(self) -> int:
+        """Open TCP and TLS connections of clients."""
+    @property
+    def allocations_total(self) -> int: ...
+    @property
+    def connections_total(self) -> int:
+        """TCP and TLS connections that were accepted."""
+    @property
+    def packets_to_peers(self) -> int:
+        """Datagrams relayed from clients to peers, those of the short cut too."""
+    @property
+    def bytes_to_peers(self) -> int:
+        """Their payloads, without any header."""
+    @property
+    def packets_from_peers(self) -> int: ...
+    @property
+    def bytes_from_peers(self) -> int: ...
+    @property
+    def packets_dropped(self) -> int:
+        """Datagrams thrown away because a socket's or a connection's queue was full."""
+    @property
+    def connections_refused(self) -> int:
+        """TCP connections closed at once: too many in all or of one address."""
+    @property
+    def connections_dropped(self) -> int:
+        """Connections ended by the server.
+
+        For broken framing, a failed or slow TLS handshake, no allocation for too long, or a
+        reader so slow that its queue stayed full.
+        """
+    @property
+    def refusals(self) -> dict[str, int]:
+        """Requests and datagrams that were refused, by reason; every reason is there, with 0 too."""
+
+@final
+class TurnServer:
+    """A TURN server (RFC 8656) on UDP, TCP and, where asked for, TLS, in a thread of its own.
+
+    Media between an allocation and the engine's own addresses pass inside the process. One that is
+    garbage collected is closed.
+    """
+
+    def __new__(
+        cls,
+        engine: Engine,
+        *,
+        host: str = "0.0.0.0",
+        port: int = 3478,
+        tls_port: int | None = None,
+        certificate: str = "",
+        key: str = "",
+        realm: str,
+        secret: bytes,
+        external_ip: str = "",
+        allow_local_relay: bool = False,
+        refused_ports: Sequence[int] = (),
+        max_allocations: int,
+        user_quota: int,
+        max_bitrate: int,
+        relay_ports: tuple[int, int],
+    ) -> TurnServer:
+        """Bind the ports and start the thread.
+
+        Args:
+            engine: whose advertised addresses may be relayed to although they are local.
+            host: the IP address to bind, for clients and for relayed addresses.
+            port: UDP and TCP port; 0 takes one that is free for both.
+            tls_port: TCP port for TLS (``turns:``); None for no TLS, 0 takes a free one.
+            certificate: path of the PEM file with the server's certificate chain, for TLS.
+            key: path of the PEM file with its private key.
+            realm: the authentication realm (RFC 8489 §14.9).
+            secret: signs credentials: user ``<unix expiry>[:…]``, password
+                ``base64(HMAC-SHA1(secret, user))``.
+            external_ip: told to clients as the relayed address, in place of the bound one of its
+                family; "" where this machine's own addresses are the reachable ones.
+            allow_local_relay: relay to private addresses too.
+            refused_ports: ports of this machine that are never relayed to (its HTTP port); the
+                TURN server's own are always among them.
+            max_allocations: how many may live in all.
+            user_quota: how many of one user name may live.
+            max_bitrate: bit/s of one allocation in each direction, 0 for no limit.
+            relay_ports: first and last UDP port of relayed addresses.
+
+        Raises:
+            AddressInUseError: the port or the TLS port is taken, for UDP or for TCP.
+            EngineError: an address is not one of this machine, or not an IP address; or the
+                certificate or key cannot be used (the text names the path, and says why).
+            ValueError: an empty secret or realm, or an empty range of ports.
+        """
+    @property
+    def port(self) -> int: ...
+    @property
+    def tls_port(self) -> int | None: ...
+    def stats(self) -> TurnStats: ...
+    def close(self) -> None:
+        """End every allocation, free the ports and end the thread. Twice is harmless."""
+
+@final
+class TurnProbe:
+    """What `probe_turn` saw."""
+
+    @property
+    def relayed_address(self) -> str:
+        """``ip:port`` that the server gave (XOR-RELAYED-ADDRESS)."""
+    @property
+    def mapped_address(self) -> str:
+        """``ip:port`` under which the server sees this client (XOR-MAPPED-ADDRESS)."""
+    @property
+    def round_trip_ms(self) -> float:
+        """How long the datagram took through the server, both ways."""
+
+def probe_turn(
+    host: str,
+    port: int,
+    *,
+    transport: Literal["udp", "tcp", "tls"] = "udp",
+    username: str,
+    credential: str,
+    certificate: str = "",
+    echo: str = "",
+    timeout: float = 5.0,
+) -> TurnProbe:
+    """Be a client of a TURN server: allocate, pass a datagram through and back, free.
+
+    Waits for all of it, at most ``timeout``.
+
+    Args:
+        host: IP address or name of the server.
+        port: its port for that transport.
+        transport: how to reach the server; what is relayed is UDP always.
+        username: long-term credential (RFC 8489 §9.2); the realm is the server's.
+        credential: its password.
+        certificate: for ``tls``: path of the PEM file with the certificate that the server must
+            show, no other is accepted.
+        echo: ``ip:port`` of something that sends every datagram back; "" makes a second
+            allocation the peer of the first.
+        timeout: of all steps together, in s.
+
+    Raises:
+        TurnProbeError: a step failed; which one, and what the server said, are its attributes.
+        ValueError: ``timeout`` is out of range, ``echo`` is no address, or the transport is
+            unknown, or ``tls`` without a certificate.
+    """

@@ -14,6 +14,7 @@
         ├── AddressInUseError                   host, port
         ├── OfferError                          reason
         ├── CandidateError                      candidate
+        ├── TurnProbeError                      step, said, code
         └── ClosedError                         the peer, track or engine was closed before
 
 The message is for a person and says what to do next; the attributes are the
@@ -40,6 +41,7 @@ __all__ = [
     "RecordingError",
     "SignallingError",
     "SourceError",
+    "TurnProbeError",
     "UnavailableError",
     "UsageError",
 ]
@@ -158,6 +160,24 @@ class CandidateError(EngineError):
     def __init__(self, message: str, *, candidate: str = "") -> None:
         super().__init__(message)
         self.candidate = candidate
+
+
+class TurnProbeError(EngineError):
+    """The self-test of a TURN server failed.
+
+    Attributes:
+        step: where: ``connect``, ``allocate``, ``permit``, ``relay`` or ``free``.
+        said: what the server or the system said, in its own words; empty where nothing came.
+        code: the STUN error code of the answer (RFC 8489 §14.8), None without one.
+    """
+
+    def __init__(
+        self, message: str, *, step: str = "", said: str = "", code: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.said = said
+        self.code = code
 
 
 class ClosedError(EngineError):
