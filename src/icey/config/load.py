@@ -165,6 +165,8 @@ def _from_file(key: Key, value: object, layer: _Layer, file: Path) -> object:
         return resolve_path(key, value, file.parent)
     if isinstance(value, str) and key.kind == "source":
         return resolve_source(value, file.parent)
+    if key.members and isinstance(value, list):
+        return [_object_from_file(key, index, one, layer, file) for index, one in enumerate(value)]
     if key.path == _TTL and type(value) is int and value > MAX_CREDENTIAL_TTL_SECONDS:
         layer.warnings.append(
             f"{file.name}: '{key.name}' is {shown(value)}, more than a day: "
@@ -172,6 +174,25 @@ def _from_file(key: Key, value: object, layer: _Layer, file: Path) -> object:
         )
         return MAX_CREDENTIAL_TTL_SECONDS
     return value
+
+
+def _object_from_file(key: Key, index: int, value: object, layer: _Layer, file: Path) -> object:
+    """Take what is known out of an object of a list; the file of a detector is made absolute."""
+    if not isinstance(value, dict):
+        return value
+    known = {}
+    for name, member in value.items():
+        if name not in key.members:
+            guess = nearest(str(name), key.members)
+            layer.warnings.append(
+                f"{file.name}: unknown key '{key.name}[{index}].{printable(str(name))}'"
+                + (f", did you mean '{guess}'?" if guess else "")
+            )
+        elif name == "use" and isinstance(member, str) and ".py:" in member:
+            known[name] = str(file.parent / member)
+        else:
+            known[name] = member
+    return known
 
 
 def _unknown(path: KeyPath, file: Path) -> str:
@@ -245,12 +266,8 @@ def _refusals(faults: Iterable[tuple[int | str, ...]], layer: _Layer) -> ConfigE
         if key.path in found:
             continue
         value = layer.values[key.path]
-        index = location[len(path)] if len(location) > len(path) else None
-        name = key.name
-        if isinstance(index, int) and isinstance(value, (list, tuple)):
-            value, name = value[index], f"{name}[{index}]"
+        name, value, allowed = _at_fault(key, value, location[len(path) :])
         place = layer.places[key.path]
-        allowed = key.allowed
         if key.kind == "boolean" and place.startswith("environment "):
             allowed = f"one of {', '.join(BOOLEAN_WORDS)}"
         text = f"this {type_name(value).split()[-1]} (not shown)" if key.secret else shown(value)
@@ -265,6 +282,17 @@ def _refusals(faults: Iterable[tuple[int | str, ...]], layer: _Layer) -> ConfigE
         value=first.value,
         allowed=first.allowed,
     )
+
+
+def _at_fault(key: Key, value: object, within: tuple[int | str, ...]) -> tuple[str, object, str]:
+    """Find the part of a list that is at fault: its name, what it is, and what it may be."""
+    if not (within and isinstance(within[0], int) and isinstance(value, (list, tuple))):
+        return key.name, value, key.allowed
+    name, value = f"{key.name}[{within[0]}]", value[within[0]]
+    if len(within) > 1 and isinstance(value, dict) and within[1] in key.members:
+        member = str(within[1])
+        return f"{name}.{member}", value.get(member), key.members[member]
+    return name, value, key.allowed
 
 
 def _refusal(place: str, key: str, value: str, allowed: str) -> ConfigError:
@@ -290,6 +318,7 @@ def _refuse_contradictions(settings: Settings, layer: _Layer) -> None:
             key=f"tls.{missing}",
             allowed="both tls.cert and tls.key, or neither",
         )
+    _refuse_turn_contradictions(settings, layer)
     speech = settings.media.intelligence.speech
     if speech.stop_threshold > speech.start_threshold:
         path = ("media", "intelligence", "speech", "stopThreshold")
@@ -300,6 +329,25 @@ def _refuse_contradictions(settings: Settings, layer: _Layer) -> None:
             shown(speech.stop_threshold),
             f"at most the startThreshold of {speech.start_threshold}",
         )
+
+
+def _refuse_turn_contradictions(settings: Settings, layer: _Layer) -> None:
+    turn = settings.turn
+    if turn.enabled and turn.tls_port and not settings.tls_active:
+        place = layer.places[("turn", "tlsPort")]
+        raise ConfigError(
+            f"{place}: 'turn.tlsPort' is {turn.tls_port}, but there is no certificate: set "
+            "'tls.cert' and 'tls.key', or 'turn.tlsPort' to 0",
+            file=place,
+            key="turn.tlsPort",
+            value=str(turn.tls_port),
+            allowed="0 without tls.cert and tls.key",
+        )
+    if turn.relay_port_max < turn.relay_port_min:
+        path = ("turn", "relayPortMax")
+        place = layer.places.get(path) or layer.places[("turn", "relayPortMin")]
+        allowed = f"at least the relayPortMin of {turn.relay_port_min}"
+        raise _refusal(place, ".".join(path), shown(turn.relay_port_max), allowed)
 
 
 def _refuse_unavailable(layer: _Layer) -> None:

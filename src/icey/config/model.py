@@ -62,6 +62,7 @@ Port: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
 Unit: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 PictureSide: TypeAlias = Annotated[
     int, Field(ge=32, le=3840, multiple_of=2), Says("an even integer from 32 to 3840")
+RelayPort: TypeAlias = Annotated[int, Field(ge=1024, le=65_535)]
 ]
 Microseconds: TypeAlias = Annotated[int, Field(ge=0, le=60_000_000)]
 
@@ -117,11 +118,13 @@ class TurnSettings(SettingsModel):
     """``turn``: the built-in TURN server (RFC 8656) for browsers behind strict networks."""
 
     enabled: bool = True
-    """Whether to run it. While a version has no TURN server the default counts as off, and
-    ``true`` is refused."""
+    """Whether to run it."""
 
     port: Port = 3478
-    """UDP and TCP port; 0 takes any free one."""
+    """UDP and TCP port; 0 takes one that is free for both."""
+
+    tls_port: Port = 0
+    """TCP port of TURN over TLS (``turns:``), with the certificate of ``tls.cert``; 0 is off."""
 
     realm: Realm = "icey"
     """The authentication realm (RFC 8489 §14.9)."""
@@ -141,8 +144,27 @@ class TurnSettings(SettingsModel):
     """Seconds for which a credential is valid; more than 86400 (a day) is clamped to that."""
 
     allow_local_relay: bool = False
-    """Whether TURN may relay to loopback, link-local and private addresses. Off, so that a
-    credential is no door into the network behind the server."""
+    """Whether TURN may relay to private addresses. Off, so that a credential is no door into the
+    network behind the server; the server's own media can be reached in any case."""
+
+    max_allocations: Annotated[int, Field(ge=1, le=16_384)] = 4096
+    """Allocations (RFC 8656 §2) that may live at a time. A browser makes several for a call: one
+    for each of its networks over UDP, TCP and TLS."""
+
+    user_quota: Annotated[int, Field(ge=1, le=16_384)] = 64
+    """Allocations that one user name may have at a time. Each page gets a name of its own, save
+    where very many ask in the same minute."""
+
+    max_bitrate: Annotated[int, Field(ge=0, le=1_000_000_000)] = 20_000_000
+    """Bit/s of one allocation in each direction, beyond which its datagrams are dropped; 0 is no
+    limit."""
+
+    relay_port_min: RelayPort = 49_152
+    """First UDP port of relayed addresses. Nobody needs to reach these ports to see the server's
+    own media."""
+
+    relay_port_max: RelayPort = 65_535
+    """Last UDP port of relayed addresses."""
 
 
 class WebrtcSettings(SettingsModel):
@@ -342,6 +364,31 @@ class SpeechSettings(SettingsModel):
 
 class IntelligenceSettings(SettingsModel):
     """``media.intelligence``: side branches on decoded media, active in stream mode only."""
+
+class DetectorSettings(SettingsModel):
+    """One of ``media.intelligence.detectors``: a detector of the user's own."""
+
+    use: DetectorUse
+    """``module:Class`` that Python can import, ``file.py:Class``, or the name of an installed one
+    (entry point group ``icey.detectors``)."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$"), Says("at most 64 of A-Z a-z 0-9 _ . -")
+    ] = ""
+    """What its events call it; empty is the installed one's name, or that of the class."""
+
+    enabled: bool = True
+    """Whether to run it; ``false`` also turns off one that is installed."""
+
+    options: Annotated[dict[str, JsonValue], Says("an object")] = {}
+    """Keyword arguments of the class."""
+
+    every_nth_frame: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Sample one frame of so many; left out: as ``vision.everyNthFrame``."""
+
+    min_interval_usec: Microseconds | None = None
+    """Microseconds between two samples, at least; left out: as ``vision.minIntervalUsec``."""
+
 
     vision: VisionSettings = VisionSettings()
     speech: SpeechSettings = SpeechSettings()

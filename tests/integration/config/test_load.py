@@ -75,6 +75,11 @@ FILE_ONLY = [
     ("turn.username", "", "suffix"),
     ("turn.credentialTtlSeconds", 3600, 60),
     ("turn.allowLocalRelay", False, True),
+    ("turn.maxAllocations", 4096, 1),
+    ("turn.userQuota", 64, 16_384),
+    ("turn.maxBitrate", 20_000_000, 0),
+    ("turn.relayPortMin", 49_152, 1024),
+    ("turn.relayPortMax", 65_535, 49_152),
     ("webrtc.port", 4501, 5000),
     ("webrtc.additionalHosts", [], ["192.0.2.1", "2001:db8::1"]),
     ("media.pipeline", "auto", "shared"),
@@ -168,6 +173,7 @@ def test_the_tables_here_name_every_setting():
     elsewhere = {
         "tls.cert",
         "tls.key",
+        "turn.tlsPort",
         "media.intelligence.vision.snapshots.dir",
         "media.intelligence.vision.clips.dir",
     }

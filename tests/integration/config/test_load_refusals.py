@@ -45,6 +45,11 @@ WRONG = [
     ("turn.externalIp", "example.org", '"example.org"'),
     ("turn.credentialTtlSeconds", 0, "0"),
     ("turn.username", "a b", '"a b"'),
+    ("turn.maxAllocations", 0, "0"),
+    ("turn.userQuota", 20_000, "20000"),
+    ("turn.maxBitrate", -1, "-1"),
+    ("turn.relayPortMin", 1023, "1023"),
+    ("turn.relayPortMax", 65_536, "65536"),
     ("media.mode", "broadcast", '"broadcast"'),
     ("media.mode", "STREAM", '"STREAM"'),
     ("media.source", 5, "5"),
@@ -336,6 +341,28 @@ def test_feature_turned_off_again(tmp_path):
     write(tmp_path, {"turn": {"enabled": True}, "media": {"mode": "relay"}})
     loaded = load({"turn.enabled": False}, {}, tmp_path)
     assert loaded.settings.media.mode == "relay"
+
+
+def test_turn_over_tls_needs_a_certificate(tmp_path):
+    """`turn.tlsPort` without `tls.cert` is refused, with what to set; not where TURN is off."""
+    write(tmp_path, {"turn": {"tlsPort": 5349}})
+    with pytest.raises(ConfigError, match=r"set 'tls\.cert' and 'tls\.key'") as caught:
+        load({}, {}, tmp_path)
+    assert (caught.value.key, caught.value.value) == ("turn.tlsPort", "5349")
+    assert load({"turn.enabled": False}, {}, tmp_path).settings.turn.tls_port == 5349
+    both = {"ICEY_TLS_CERT": "c.pem", "ICEY_TLS_KEY": "k.pem"}
+    assert load({}, both, tmp_path).settings.turn.tls_port == 5349
+
+
+@pytest.mark.parametrize(
+    "ports", [{"relayPortMin": 50_000, "relayPortMax": 49_999}, {"relayPortMax": 2000}]
+)
+def test_range_of_relayed_ports(tmp_path, ports):
+    """A range whose end lies before its beginning is refused."""
+    write(tmp_path, {"turn": ports})
+    with pytest.raises(ConfigError, match="at least the relayPortMin of") as caught:
+        load({}, {}, tmp_path)
+    assert caught.value.key == "turn.relayPortMax"
 
 
 def test_directory_as_file(tmp_path):
