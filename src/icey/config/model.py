@@ -59,10 +59,10 @@ MAX_CREDENTIAL_TTL_SECONDS = 86_400
 Mode: TypeAlias = Literal["stream", "record", "relay"]
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error"]
 Port: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
+RelayPort: TypeAlias = Annotated[int, Field(ge=1024, le=65_535)]
 Unit: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 PictureSide: TypeAlias = Annotated[
     int, Field(ge=32, le=3840, multiple_of=2), Says("an even integer from 32 to 3840")
-RelayPort: TypeAlias = Annotated[int, Field(ge=1024, le=65_535)]
 ]
 Microseconds: TypeAlias = Annotated[int, Field(ge=0, le=60_000_000)]
 
