@@ -247,7 +247,8 @@ def _complain(message: str) -> None:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    return [settings.auth.token.get_secret_value(), settings.turn.secret.get_secret_value()]
+    secrets = settings.auth.token, settings.turn.secret, settings.media.intelligence.webhook
+    return [secret.get_secret_value() for secret in secrets]
 
 
 def _load(flags: Mapping[str, str | bool]) -> Loaded:

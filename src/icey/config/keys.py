@@ -19,7 +19,7 @@ from icey.config.model import Settings, SettingsModel
 from icey.config.values import Says
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["FLAG_ONLY", "SOURCE", "Key", "KeyPath", "Kind", "keys", "nearest", "sections"]
 
@@ -44,6 +44,7 @@ class Key:
         kind: how a text for it is read, from the environment or a flag.
         nullable: an empty text or path means "not set".
         secret: its value is shown to nobody.
+        members: of a list of objects, what each member accepts, by its name; else empty.
     """
 
     path: KeyPath
@@ -52,6 +53,7 @@ class Key:
     kind: Kind
     nullable: bool
     secret: bool
+    members: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -106,7 +108,19 @@ def _walk(model: type[SettingsModel], prefix: KeyPath) -> Iterator[Key]:
             kind="source" if path == SOURCE else _kind(field.annotation),
             nullable=nullable,
             secret=field.annotation is SecretStr,
+            members=_members(field.annotation),
         )
+
+
+def _members(annotation: object) -> dict[str, str]:
+    """Put into words what the objects of a list accept."""
+    of = get_args(annotation)[0] if get_origin(annotation) is tuple else None
+    if not (isinstance(of, type) and issubclass(of, SettingsModel)):
+        return {}
+    return {
+        field.alias or name: _allowed(field.annotation, field.metadata)
+        for name, field in of.model_fields.items()
+    }
 
 
 def _allowed(annotation: object, metadata: Iterable[object]) -> str:

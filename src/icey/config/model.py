@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 from pydantic.alias_generators import to_camel
 
 from icey.config.availability import available
 from icey.config.values import (
+    DetectorUse,
     FilePath,
     Host,
     IpAddress,
@@ -26,6 +27,7 @@ from icey.config.values import (
     Secret,
     Source,
     TokenText,
+    WebhookUrl,
 )
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "AudioSettings",
     "AuthSettings",
     "ClipSettings",
+    "DetectorSettings",
     "HttpSettings",
     "IntelligenceSettings",
     "LogLevel",
@@ -362,9 +365,6 @@ class SpeechSettings(SettingsModel):
     """Microseconds between two updates while speech goes on; 0 is one for every audio frame."""
 
 
-class IntelligenceSettings(SettingsModel):
-    """``media.intelligence``: side branches on decoded media, active in stream mode only."""
-
 class DetectorSettings(SettingsModel):
     """One of ``media.intelligence.detectors``: a detector of the user's own."""
 
@@ -390,8 +390,24 @@ class DetectorSettings(SettingsModel):
     """Microseconds between two samples, at least; left out: as ``vision.minIntervalUsec``."""
 
 
+class IntelligenceSettings(SettingsModel):
+    """``media.intelligence``: side branches on decoded media, active in stream mode only."""
+
     vision: VisionSettings = VisionSettings()
     speech: SpeechSettings = SpeechSettings()
+
+    detectors: Annotated[
+        tuple[DetectorSettings, ...],
+        Field(strict=False, max_length=16),
+        Says(
+            "a list of at most 16 objects with use, name, enabled, options, everyNthFrame, "
+            "minIntervalUsec"
+        ),
+    ] = ()
+    """Detectors of the user's own, beside those installed as packages; see detectors.md."""
+
+    webhook: WebhookUrl = SecretStr("")
+    """URL to which every event is posted as JSON; empty posts none."""
 
 
 class MediaSettings(SettingsModel):

@@ -11,10 +11,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
 __all__ = [
+    "DetectorUse",
     "FilePath",
     "Host",
     "IpAddress",
@@ -27,6 +29,7 @@ __all__ = [
     "Secret",
     "Source",
     "TokenText",
+    "WebhookUrl",
 ]
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
@@ -36,6 +39,11 @@ _ORIGIN = re.compile(
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VISIBLE_ASCII = re.compile(r"[!-~]*")
 _PIXEL_FORMAT = re.compile(r"[a-z0-9_]{0,32}")
+_DETECTOR_USE = re.compile(
+    r"(?P<where>[^:\0]*\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+    r"|[A-Za-z0-9][\w.-]*",
+    re.ASCII,
+)
 _OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716 §2.1.3
 _MAX_SECRET = 1024
 _MAX_SOURCE = 4096
@@ -123,6 +131,24 @@ def _check_pixel_format(text: str) -> str:
     return text
 
 
+def _check_detector_use(text: str) -> str:
+    if not text.isprintable() or not _DETECTOR_USE.fullmatch(text):
+        raise ValueError("names no detector")
+    return text
+
+
+def _check_webhook(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text:
+        return secret
+    _check_visible(text)
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError("not an http URL")
+    _check_host(parts.hostname)
+    return secret
+
+
 Host: TypeAlias = Annotated[str, AfterValidator(_check_host), Says("an IP address or a host name")]
 IpAddress: TypeAlias = Annotated[
     str, AfterValidator(_check_ip_or_empty), Says("an IPv4 or IPv6 address, or empty")
@@ -166,6 +192,18 @@ Source: TypeAlias = Annotated[
 ]
 OpusRate: TypeAlias = Annotated[
     int, AfterValidator(_check_opus_rate), Says(f"one of {', '.join(map(str, _OPUS_RATES))}")
+]
+WebhookUrl: TypeAlias = Annotated[
+    SecretStr,
+    AfterValidator(_check_webhook),
+    Says("an http or https URL, or empty"),
+]
+"""A secret, because such URLs hold one as a rule: as user and password, in path or query."""
+DetectorUse: TypeAlias = Annotated[
+    str,
+    Field(max_length=4096),
+    AfterValidator(_check_detector_use),
+    Says("module:Class, a file as detector.py:Class, or the name of an installed detector"),
 ]
 PixelFormat: TypeAlias = Annotated[
     str,

@@ -176,6 +176,9 @@ def test_the_tables_here_name_every_setting():
         "turn.tlsPort",
         "media.intelligence.vision.snapshots.dir",
         "media.intelligence.vision.clips.dir",
+        # in test_load_detectors.py
+        "media.intelligence.detectors",
+        "media.intelligence.webhook",
     }
     assert {row[0] for row in TABLE + FILE_ONLY} | elsewhere == {k.name for k in keys().values()}
 

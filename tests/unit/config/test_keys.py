@@ -33,8 +33,9 @@ def test_facts_of_a_setting(name, allowed, kind):
 
 
 def test_secrets():
-    """The two secrets are known as such."""
-    assert {k.name for k in keys().values() if k.secret} == {"auth.token", "turn.secret"}
+    """The secrets are known as such."""
+    secrets = {"auth.token", "turn.secret", "media.intelligence.webhook"}
+    assert {k.name for k in keys().values() if k.secret} == secrets
 
 
 def test_sections():
