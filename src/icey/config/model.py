@@ -156,7 +156,7 @@ class TurnSettings(SettingsModel):
 
     user_quota: Annotated[int, Field(ge=1, le=16_384)] = 64
     """Allocations that one user name may have at a time. Each page gets a name of its own, save
-    where very many ask in the same minute."""
+    where very many ask at once."""
 
     max_bitrate: Annotated[int, Field(ge=0, le=1_000_000_000)] = 20_000_000
     """Bit/s of one allocation in each direction, beyond which its datagrams are dropped; 0 is no
@@ -320,6 +320,14 @@ class MotionSettings(SettingsModel):
 
     cooldown_usec: Microseconds = 500_000
     """Microseconds between two reports of a stream, at least; 0 is no limit."""
+
+    ignore_global_change: bool = True
+    """Whether what lights or the exposure of the camera do to the whole picture is taken out of the
+    score."""
+
+    small_objects: bool = True
+    """Whether a single cell that changes by the threshold is motion too. Without it only the score
+    of the whole picture counts, which a person in the distance hardly moves."""
 
 
 class VisionSettings(SettingsModel):

@@ -1,0 +1,189 @@
+"""A branch: one thread beside a stream that looks at samples, and can never slow the stream.
+
+::
+
+    media thread: offer ─▶ sampler ─▶ queue (the oldest gives way) ─▶ branch thread: handle ─▶ emit
+
+Contract: `Branch.offer` is called from one media thread and costs it a comparison, an append and
+a lock that is never held while anything is worked on. A sample is a reference; nobody writes to
+what it refers to. What the handler raises is counted and logged; after `MAX_FAILURES` in a row
+the branch is off: it takes no samples any more, and says why in `BranchStatus.off`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from icey.intelligence.sampler import Sampler
+
+__all__ = ["MAX_FAILURES", "Branch", "BranchStatus"]
+
+log = logging.getLogger(__name__)
+
+MAX_FAILURES = 5
+"""Failures in a row after which a branch is switched off."""
+
+Sample = TypeVar("Sample")
+Output = TypeVar("Output")
+
+
+@dataclass(frozen=True, slots=True)
+class BranchStatus:
+    """How a branch fares. All but `waiting` and `off` only grow.
+
+    Attributes:
+        name: the detector.
+        seen: frames offered.
+        sampled: frames chosen by the sampler.
+        dropped: chosen ones thrown away because the queue was full.
+        processed: chosen ones that were looked at.
+        emitted: what came out.
+        failed: times the handler raised.
+        waiting: samples in the queue now.
+        busy_usec: time spent in the handler, all together.
+        off: why the branch is switched off; empty where it is not.
+    """
+
+    name: str
+    seen: int = 0
+    sampled: int = 0
+    dropped: int = 0
+    processed: int = 0
+    emitted: int = 0
+    failed: int = 0
+    waiting: int = 0
+    busy_usec: int = 0
+    off: str = ""
+
+
+class Branch(Generic[Sample, Output]):
+    """A queue and a thread around a handler.
+
+    Args:
+        name: of the detector, for the log, the status and the thread.
+        handle: looks at a sample, in the thread of the branch; it may be slow and may raise.
+        emit: takes what `handle` gave, from that thread too.
+        depth: samples that may wait.
+        sampler: chooses; None takes every one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[Sample], Iterable[Output]],
+        emit: Callable[[Output], None],
+        *,
+        depth: int,
+        sampler: Sampler | None = None,
+    ) -> None:
+        self.name = name
+        self._handle = handle
+        self._emit = emit
+        self._sampler = sampler
+        self._depth = depth
+        self._queue: deque[Sample] = deque()
+        self._changed = threading.Condition()  # guards the queue and `_stopping`
+        self._stopping = False
+        self._off = ""
+        self._in_a_row = 0
+        self._seen = self._sampled = self._dropped = 0
+        self._processed = self._emitted = self._failed = self._busy_ns = 0
+        self._thread = threading.Thread(target=self._run, name=f"icey-{name}"[:15], daemon=True)
+        self._thread.start()
+
+    @property
+    def status(self) -> BranchStatus:
+        """The counters as they are now."""
+        return BranchStatus(
+            self.name,
+            seen=self._seen,
+            sampled=self._sampled,
+            dropped=self._dropped,
+            processed=self._processed,
+            emitted=self._emitted,
+            failed=self._failed,
+            waiting=len(self._queue),
+            busy_usec=self._busy_ns // 1000,
+            off=self._off,
+        )
+
+    def offer(self, sample: Sample, media_usec: int) -> None:
+        """Take a frame, if it is to be looked at. Never blocks.
+
+        Args:
+            sample: what the handler gets.
+            media_usec: its media time, for the sampler.
+        """
+        self._seen += 1
+        if self._off or (self._sampler is not None and not self._sampler.accept(media_usec)):
+            return
+        self._sampled += 1
+        with self._changed:
+            if self._stopping:
+                return
+            if len(self._queue) >= self._depth:
+                self._queue.popleft()
+                self._dropped += 1
+            self._queue.append(sample)
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Look at nothing more. Returns at once; a handler that is at work is not interrupted."""
+        with self._changed:
+            self._stopping = True
+            self._queue.clear()
+            self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread after `stop`, at most so long; returns whether it ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (sample := self._next()) is not None:
+            self._work_on(sample)
+            del sample  # a picture is a megabyte, and the next one may be long in coming
+
+    def _next(self) -> Sample | None:
+        with self._changed:
+            while not self._queue and not self._stopping:
+                self._changed.wait()
+            return None if self._stopping else self._queue.popleft()
+
+    def _work_on(self, sample: Sample) -> None:
+        began = time.monotonic_ns()
+        try:
+            for output in self._handle(sample):
+                if self._stopping:
+                    return
+                self._emit(output)
+                self._emitted += 1
+        except BaseException as error:  # noqa: BLE001 - a user's detector may even call sys.exit
+            self._fail(error)
+        else:
+            self._processed += 1
+            self._in_a_row = 0
+        finally:
+            self._busy_ns += time.monotonic_ns() - began
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed += 1
+        self._in_a_row += 1
+        if self._in_a_row == 1:
+            log.warning("detector %s failed", self.name, exc_info=error)
+        if self._in_a_row < MAX_FAILURES:
+            return
+        what = str(error)
+        said = f"{type(error).__name__}: {what}" if what else type(error).__name__
+        self._off = f"switched off after {self._in_a_row} failures in a row, the last: {said}"
+        log.warning("detector %s is %s", self.name, self._off)
+        with self._changed:
+            self._queue.clear()
