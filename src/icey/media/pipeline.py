@@ -19,8 +19,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from icey.errors import SourceError
 from icey.media.buffer import MediaBuffer
@@ -28,7 +27,7 @@ from icey.media.caption import captioned
 from icey.media.capture import LiveReader, read_on
 from icey.media.demo_reader import DemoReader
 from icey.media.encode import AudioEncoder, VideoEncoder
-from icey.media.events import PipelineEvent, SourceBroken, SourceEnded
+from icey.media.events import PipelineEvent, PipelineStats, SourceBroken, SourceEnded
 from icey.media.input import source_error
 from icey.media.lane import Lane, Sink
 from icey.media.passthrough import AccessUnit, LastGroup
@@ -42,8 +41,10 @@ if TYPE_CHECKING:
     import av
 
     from icey.config.model import MediaSettings
+    from icey.media.events import State
     from icey.media.reader import Reader
     from icey.media.source import Source
+    from icey.media.tap import Tap
 
 __all__ = ["Lane", "Pipeline", "PipelineStats", "Sink"]
 
@@ -70,38 +71,6 @@ SILENCE_AFTER_NS = SECOND_NS // 4
 URGENT_NS = SECOND_NS // 15
 """After so long without a picture the last one serves whoever waits for a keyframe, ns."""
 
-State: TypeAlias = Literal["new", "opening", "ready", "playing", "ended", "broken", "stopped"]
-
-
-@dataclass(frozen=True)
-class PipelineStats:
-    """Counters of a pipeline; all but `bitrate`, `lanes` and `state` only grow.
-
-    Attributes:
-        state: what it is doing.
-        frames_decoded: pictures decoded or drawn.
-        frames_encoded: access units pushed, over all lanes.
-        frames_dropped: pictures not sent: the source is faster than ``media.video.fps``, a live
-            source's queue was full, or the machine too slow.
-        frames_repeated: pictures sent again because no new one came.
-        samples_dropped: samples of sound thrown away because too much waited.
-        slips: times a file fell so far behind that its clock was put back.
-        restarts: times a live source was opened again.
-        lanes: encoders now.
-        bitrate: what the encoders aim at now, bit/s, all together.
-    """
-
-    state: State
-    frames_decoded: int
-    frames_encoded: int
-    frames_dropped: int
-    frames_repeated: int
-    samples_dropped: int
-    slips: int
-    restarts: int
-    lanes: int
-    bitrate: int
-
 
 class Pipeline:
     """One source and its encoders. Methods may be called from any thread.
@@ -111,6 +80,7 @@ class Pipeline:
         settings: ``media``.
         on_event: told what happens to the source, from a media thread; must not block.
         start_bitrate: of the first lane, bit/s, so that its encoder can be opened beforehand.
+        tap: sees what is sent, if somebody wants to.
     """
 
     def __init__(
@@ -120,8 +90,10 @@ class Pipeline:
         *,
         on_event: Callable[[PipelineEvent], None],
         start_bitrate: int | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self._source = source
+        self._tap = tap
         self._settings = settings
         self._on_event = on_event
         self._start_bitrate = start_bitrate or settings.video.bitrate
@@ -355,6 +327,8 @@ class Pipeline:
             timestamp = to_timestamp(due, AUDIO_CLOCK)
             for lane in self._lanes:
                 lane.push_sound(data, timestamp, buffer.epoch_ns + due)
+            if self._tap is not None:
+                self._tap.sound(samples, line.rate, due, buffer.epoch_ns + due)
 
     def _fill_silence(self, now: int) -> None:
         """Let time go on where a live source gives no sound."""
@@ -388,6 +362,8 @@ class Pipeline:
                 self._skipped += 1
                 continue
             self._encode(picture, due)
+            if self._tap is not None:
+                self._tap.picture(picture, due, buffer.epoch_ns + due)
         return self._repeat(now)
 
     def _take_picture(self, now: int) -> tuple[av.VideoFrame | AccessUnit, int, int | None] | None:
@@ -456,6 +432,8 @@ class Pipeline:
                 self._forget(lane)
             else:
                 lane.pass_through(unit, to_timestamp(due, VIDEO_CLOCK), self._buffer.epoch_ns + due)
+        if self._tap is not None:
+            self._tap.unit(unit, due, self._buffer.epoch_ns + due)
 
     def _encode(self, picture: av.VideoFrame, due: int) -> None:
         due = max(due, self._last_ns + SECOND_NS // 1000)  # time never stands still
@@ -488,7 +466,7 @@ class Pipeline:
             self._encoded += sum(lane.encoded for lane in self._lanes)
             self._lanes = ()
             self._spare = None
-        self._last = self._opus = self._note = None
+        self._last = self._opus = self._note = self._tap = None
         self._buffer.pictures.clear()
 
 
