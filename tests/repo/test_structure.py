@@ -20,10 +20,12 @@ MAY_IMPORT = {
     "recording": {"_core", "media", "config", "errors"},
     "intelligence": {"recording", "media", "config", "errors"},
     "signalling": {"config", "errors"},
+    "turn": {"_core", "config", "errors"},
     "web": set(),
-    "preflight": {"intelligence", "media", "config", "errors"},
+    "preflight": {"_core", "intelligence", "media", "turn", "config", "errors"},
     "sessions": {
         "_core",
+        "turn",
         "intelligence",
         "media",
         "recording",
@@ -33,6 +35,7 @@ MAY_IMPORT = {
     },
     "server": {
         "sessions",
+        "turn",
         "intelligence",
         "recording",
         "preflight",
@@ -59,6 +62,7 @@ PURE = (
     "recording/paths.py",
     "recording/retention.py",
     "recording/timeline.py",
+    "turn/credentials.py",
 )
 IMPURE_MODULES = {"asyncio", "socket", "av", "threading", "time"}
 

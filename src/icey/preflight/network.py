@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.preflight.running import Running
 
-__all__ = ["check_ports", "check_turn"]
+__all__ = ["check_ports"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def check_ports(settings: Settings, running: Running | None) -> Finding:
     claims = [
         _claim("HTTP", socket.SOCK_STREAM, settings.http.port, http, "--port or http.port"),
         _claim("WebRTC", socket.SOCK_DGRAM, settings.webrtc.port, webrtc, "webrtc.port"),
+        *_turn_claims(settings, running),
     ]
     host = settings.http.host
     problems = [
@@ -49,6 +50,21 @@ def check_ports(settings: Settings, running: Running | None) -> Finding:
         return failed("; ".join(problems))
     words = [f"{claim} {'held by this server' if claim.held else 'free'}" for claim in claims]
     return passed(f"{host}: {', '.join(words)}")
+
+
+def _turn_claims(settings: Settings, running: Running | None) -> list[_Claim]:
+    if not settings.turn_active:
+        return []
+    held = running.turn if running else None
+    setting = "--turn-port or turn.port, or turn TURN off with --no-turn"
+    claims = [
+        _claim("TURN", kind, settings.turn.port, held.port if held else None, setting)
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+    ]
+    if settings.turn.tls_port:
+        port, held_port = settings.turn.tls_port, held.tls_port if held else None
+        claims.append(_claim("TURN over TLS", socket.SOCK_STREAM, port, held_port, "turn.tlsPort"))
+    return claims
 
 
 def _claim(
@@ -120,12 +136,3 @@ def _advice(error: OSError, claim: _Claim) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return "not an address of this machine: set --host or http.host to one, or 0.0.0.0"
     return f"{error.strerror}: set --host or http.host to an address of this machine"
-
-
-def check_turn(settings: Settings) -> Finding:
-    """Say whether viewers behind strict networks are served."""
-    if not settings.turn.enabled:
-        return passed("off")
-    # On by default, and refused where somebody asks for it by name: nothing that a warning at
-    # each start would help with.
-    return passed("off: the embedded TURN server is not available yet in this version")

@@ -10,10 +10,11 @@ from icey.config.model import Settings
 from icey.preflight.certificate import check_tls
 from icey.preflight.finding import Detail, Finding, failed, passed, warned
 from icey.preflight.folders import check_record_dir, check_web_root, web_root
-from icey.preflight.network import check_ports, check_turn
+from icey.preflight.network import check_ports
 from icey.preflight.report import ConfigFacts, Report
 from icey.preflight.software import check_ffmpeg, check_openssl
 from icey.preflight.source import check_intelligence, check_source, describe_source
+from icey.preflight.turn import check_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ CHECKS: dict[str, _Check] = {
     "source": check_source,
     "record_dir": check_record_dir,
     "tls": lambda settings, _running: check_tls(settings),
-    "turn": lambda settings, _running: check_turn(settings),
+    "turn": check_turn,
     "intelligence": lambda settings, _running: check_intelligence(settings),
 }
 """Every check in the order of the report; ``config`` comes before them."""
@@ -64,8 +65,12 @@ def run_preflight(loaded: Loaded, *, running: Running | None = None) -> Report:
         futures = {
             name: pool.submit(_guard, name, check, settings, running)
             for name, check in CHECKS.items()
+            if name != "turn"
         }
-        findings = {name: future.result() for name, future in futures.items()}
+        # Both bind the ports of TURN, so one after the other.
+        futures["ports"].result()
+        futures["turn"] = pool.submit(_guard, "turn", CHECKS["turn"], settings, running)
+        findings = {name: futures[name].result() for name in CHECKS}
     return _report(
         settings,
         ConfigFacts(loaded.path, loaded.exists),

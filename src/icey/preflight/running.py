@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from icey.turn.service import TurnTarget
 
 __all__ = ["Running", "SourceState"]
 
@@ -28,8 +32,10 @@ class Running:
         http_port: the TCP port that it really listens on; None is "not yet".
         webrtc_port: the UDP port of the peers; None is "not yet".
         source: the state of its live source; None where none is open.
+        turn: its TURN server; None where that is off.
     """
 
     http_port: int | None = None
     webrtc_port: int | None = None
     source: SourceState | None = None
+    turn: TurnTarget | None = None

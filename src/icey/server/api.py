@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response  # noqa: TC002 - FastAPI reads it from the signature
 
 from icey.server.auth import offered_tokens
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.server.artifacts import Artifacts
     from icey.server.auth import AccessToken
+    from icey.server.events import EventFeed
     from icey.server.readiness import Readiness
     from icey.sessions.session import SessionService
     from icey.signalling.peers import ServerPeer
@@ -31,7 +33,12 @@ SERVICE = "icey-server"
 READ = ["GET", "HEAD"]
 WRITE = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
-_ERRORS = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}
+_ERRORS = {
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    503: "too_many_connections",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class ApiContext:
         readiness: the preflight report.
         sessions: the calls.
         artifacts: the recordings.
+        events: what the detectors find.
         started: when the server began, on `time.monotonic`'s clock.
     """
 
@@ -58,6 +66,7 @@ class ApiContext:
     readiness: Readiness
     sessions: SessionService
     artifacts: Artifacts
+    events: EventFeed
     started: float = field(default_factory=time.monotonic)
 
     def identity(self) -> dict[str, Any]:
@@ -129,6 +138,10 @@ def _protected_routes(context: ApiContext) -> APIRouter:
     async def recordings() -> JSONResponse:
         return _json(await context.artifacts.list_json())
 
+    @router.get("/events")
+    async def events(request: Request) -> Response:
+        return context.events.open(request.headers.get("last-event-id"))
+
     # Every method, for otherwise the mount of the web UI would take what is not a GET.
     @router.api_route("/{rest:path}", methods=[*READ, *WRITE])
     async def unknown(request: Request) -> JSONResponse:
@@ -155,17 +168,42 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
         "record": {"dir": media.record_dir.name, **running.get("record", {})},
         "relay": running.get("relay", {}),
-        "turn": {
-            "enabled": settings.turn_active,
-            "port": settings.turn.port,
-            "externalIp": settings.turn.external_ip,
-        },
+        "turn": _turn_status(context),
         "intelligence": {
             "vision": {"enabled": media.intelligence.vision.enabled, "active": False},
             "speech": {"enabled": media.intelligence.speech.enabled, "active": False},
         },
         "checks": checked["checks"],
         "warnings": [*checked["warnings"], *running["warnings"]],
+    }
+
+
+def _turn_status(context: ApiContext) -> dict[str, Any]:
+    turn, running = context.settings.turn, context.sessions.turn
+    if running is None:
+        return {"enabled": False, "port": turn.port, "externalIp": turn.external_ip}
+    return {
+        "enabled": True,
+        "port": running.port,
+        "tlsPort": running.tls_port or 0,
+        "externalIp": turn.external_ip,
+        **running.status(),
+    }
+
+
+def _turn_for_browsers(context: ApiContext, hostname: str) -> dict[str, Any]:
+    turn, running = context.settings.turn, context.sessions.turn
+    where = {"enabled": running is not None, "host": turn.external_ip or hostname}
+    if running is None:
+        return {**where, "port": turn.port, "username": "", "credential": ""}
+    credential = running.credential()
+    return {
+        **where,
+        "port": running.port,
+        "tlsPort": running.tls_port or 0,
+        "username": credential.username,
+        "credential": credential.password,
+        "ttlSec": credential.ttl_seconds,
     }
 
 
@@ -184,13 +222,7 @@ def _browser_config(context: ApiContext, hostname: str) -> dict[str, Any]:
         "peer": context.peer_json(),
         "source": context.readiness.last.to_json()["source"],
         "http": {"host": hostname, "scheme": http["scheme"], "tls": http["tls"]},
-        "turn": {
-            "enabled": settings.turn_active,
-            "host": settings.turn.external_ip or hostname,
-            "port": settings.turn.port,
-            "username": "",
-            "credential": "",
-        },
+        "turn": _turn_for_browsers(context, hostname),
         "stun": {"urls": []},
     }
 

@@ -117,7 +117,7 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
         for listener in listeners:
             bound.enter_context(listener)
         port = listeners[0].getsockname()[1]
-        sessions = open_sessions(settings)
+        sessions = open_sessions(_as_bound(settings, port))
         now = asyncio.get_running_loop().time()
         await run(
             settings,
@@ -128,6 +128,11 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
             stop=stop,
             on_listening=lambda: _announce(settings, port),
         )
+
+
+def _as_bound(settings: Settings, port: int) -> Settings:
+    """The settings with the port that the system chose where 0 was set."""
+    return settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
 
 
 async def run(
@@ -198,6 +203,7 @@ def _recheck(
             http_port=port,
             webrtc_port=state.get("webrtcPort", loaded.settings.webrtc.port),
             source=None if source is None else SourceState(source["healthy"], source["detail"]),
+            turn=None if sessions.turn is None else sessions.turn.target(),
         )
         return lambda: run_preflight(loaded, running=running)
 

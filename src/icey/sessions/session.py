@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from icey.turn.service import TurnService
+
 __all__ = ["SendMessage", "SessionService"]
 
 SendMessage = "Callable[[str, dict[str, Any]], None]"
@@ -15,6 +17,10 @@ SendMessage = "Callable[[str, dict[str, Any]], None]"
 
 class SessionService(Protocol):
     """The calls of one mode. Every method is called on the event loop, and none blocks it."""
+
+    @property
+    def turn(self) -> TurnService | None:
+        """The TURN server through which the media of these calls may come; None where it is off."""
 
     async def start(self) -> None:
         """Begin work; called before the HTTP port opens."""

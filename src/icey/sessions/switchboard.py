@@ -28,9 +28,10 @@ from icey._core import (
     PeerConnected,
     PeerDisconnected,
 )
-from icey.errors import CandidateError, ClosedError, OfferError
+from icey.errors import CandidateError, ClosedError, EngineError, OfferError
 from icey.sessions.address import bind_address
 from icey.signalling.calls import CallTable, CandidateArrived, Ended, Incoming, Offered, Send
+from icey.turn.service import open_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from icey._core import Event, Peer
     from icey.config.model import Settings
     from icey.signalling.calls import CallAction
+    from icey.turn.service import TurnService
 
 __all__ = ["Party", "Switchboard"]
 
@@ -72,17 +74,26 @@ class Switchboard(ABC, Generic[SomeParty]):
     A mode says by the methods below "for the mode" what it does with a call.
 
     Raises:
-        AddressInUseError: ``webrtc.port`` is taken.
+        AddressInUseError: ``webrtc.port``, ``turn.port`` or ``turn.tlsPort`` is taken.
         EngineError: an address cannot be used.
     """
 
+    turn: TurnService | None
+    """The TURN server beside the engine; None where it is turned off."""
+
     def __init__(self, settings: Settings) -> None:
         external = [settings.turn.external_ip] if settings.turn.external_ip else []
+        host = bind_address(settings.http.host)
         self._engine = Engine(
-            host=bind_address(settings.http.host),
+            host=host,
             port=settings.webrtc.port,
             additional_hosts=[*external, *settings.webrtc.additional_hosts],
         )
+        try:
+            self.turn = open_turn(self._engine, settings, host=host)
+        except EngineError:
+            self._engine.close()
+            raise
         self._calls = CallTable()
         self._parties: dict[str, SomeParty] = {}
         self._by_peer: dict[int, SomeParty] = {}
@@ -181,6 +192,8 @@ class Switchboard(ABC, Generic[SomeParty]):
             await asyncio.wait(self._tasks, timeout=self.close_seconds)
         if self._loop is not None:
             self._loop.remove_reader(self._engine.event_fd)
+        if self.turn is not None:
+            self.turn.close()
         self._engine.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 

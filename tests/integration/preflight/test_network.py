@@ -1,12 +1,13 @@
 """Ports, really taken."""
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from icey.config.model import HttpSettings, Settings, TurnSettings, WebrtcSettings
 from icey.preflight.finding import render
-from icey.preflight.network import check_ports, check_turn
+from icey.preflight.network import check_ports
 from icey.preflight.running import Running
 
 
@@ -28,8 +29,13 @@ def holder():
         sock.close()
 
 
-def ports(http=0, webrtc=0, host="127.0.0.1", running=None):
-    settings = Settings(http=HttpSettings(host=host, port=http), webrtc=WebrtcSettings(port=webrtc))
+NO_TURN = TurnSettings(enabled=False)
+
+
+def ports(http=0, webrtc=0, host="127.0.0.1", running=None, turn=NO_TURN):
+    settings = Settings(
+        http=HttpSettings(host=host, port=http), webrtc=WebrtcSettings(port=webrtc), turn=turn
+    )
     finding = check_ports(settings, running)
     return finding.result, render(finding.detail, public=True)
 
@@ -162,7 +168,37 @@ def test_name_without_address():
     assert "'no-such-host.invalid' has no address" in detail
 
 
-def test_turn():
-    """TURN that nobody asked for is no obstacle, and the check says that it is not there yet."""
-    assert "not available yet" in "".join(check_turn(Settings()).detail)
-    assert check_turn(Settings(turn=TurnSettings(enabled=False))).result == "pass"
+@pytest.fixture
+def turn_there(monkeypatch):
+    """TURN can be turned on, also in a version without it."""
+    monkeypatch.setattr(Settings, "turn_active", property(lambda settings: settings.turn.enabled))
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_turn_port_taken(holder, turn_there, kind):
+    """A TURN port that is taken, in UDP or TCP, fails and names the settings that help."""
+    port = holder(kind)
+    result, detail = ports(turn=TurnSettings(port=port))
+    assert result == "fail"
+    protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+    assert detail.startswith(f"{port} ({protocol}, TURN) on 127.0.0.1: in use by another program")
+    assert "--turn-port or turn.port" in detail
+    assert "--no-turn" in detail
+
+
+def test_turn_ports_free(turn_there):
+    """TURN takes its port in UDP and TCP, and one more for TLS."""
+    settings = TurnSettings(port=0, tls_port=free_port(socket.SOCK_STREAM))
+    result, detail = ports(turn=settings)
+    assert result == "pass"
+    assert "any free port (UDP, TURN) free, any free port (TCP, TURN) free" in detail
+    assert f"{settings.tls_port} (TCP, TURN over TLS) free" in detail
+
+
+def test_own_turn_ports(holder, turn_there):
+    """The ports that the running TURN server holds are no failure."""
+    port = holder(socket.SOCK_DGRAM)
+    target = SimpleNamespace(port=port, tls_port=None)
+    result, detail = ports(turn=TurnSettings(port=port), running=Running(turn=target))
+    assert result == "pass"
+    assert f"{port} (UDP, TURN) held by this server" in detail

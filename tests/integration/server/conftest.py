@@ -29,6 +29,7 @@ class RecordingSessions:
         self.closed = []
         self.send = None
         self.hang_on_close = False
+        self.turn = None
 
     def connect(self, send):
         self.send = send

@@ -15,6 +15,7 @@ class Sessions:
     """Accepts nothing, and says on stdout when it is closed."""
 
     close_seconds = 4.0
+    turn = None
 
     def connect(self, send):
         """Take the way to speak, which is never used."""

@@ -137,6 +137,7 @@ class Congested(PlayedEvent):
 def play(monkeypatch):
     """Put the played engine in the place of the real one."""
     monkeypatch.setattr(switchboard, "Engine", PlayedEngine)
+    monkeypatch.setattr(switchboard, "open_turn", lambda *_, **__: None)
     monkeypatch.setattr(switchboard, "PeerConnected", Connected)
     monkeypatch.setattr(switchboard, "PeerDisconnected", Disconnected)
     monkeypatch.setattr(switchboard, "KeyframeRequested", Keyframe)

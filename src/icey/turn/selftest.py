@@ -1,0 +1,85 @@
+"""The self-test of the TURN server: a real client allocates, and passes a datagram through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from icey._core import probe_turn
+from icey.errors import TurnProbeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from icey.turn.service import TurnTarget
+
+__all__ = ["Trial", "try_from_outside", "try_here"]
+
+Transport: TypeAlias = Literal["udp", "tcp", "tls"]
+
+HERE_TIMEOUT_S = 4.0
+"""On this machine a datagram takes a millisecond; the rest is for one that is very busy."""
+
+OUTSIDE_TIMEOUT_S = 1.5
+"""To the router and back, or not at all."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way that was tried.
+
+    Attributes:
+        transport: ``udp``, ``tcp`` or ``tls``.
+        port: that was tried.
+        round_trip_ms: how long a datagram took through the server and back; None: it failed.
+        problem: why it failed, "" where it did not.
+    """
+
+    transport: Transport
+    port: int
+    round_trip_ms: float | None = None
+    problem: str = ""
+
+
+def try_here(target: TurnTarget) -> list[Trial]:
+    """Try every transport on this machine. Blocks, for at most `HERE_TIMEOUT_S` each."""
+    return [
+        _try(target, target.host, transport, port, HERE_TIMEOUT_S)
+        for transport, port in _ways(target)
+    ]
+
+
+def try_from_outside(target: TurnTarget) -> list[Trial]:
+    """Try every transport by the external address, which a router has to loop back.
+
+    Blocks, for at most `OUTSIDE_TIMEOUT_S` each. The list is empty where no such address is set.
+    """
+    if not target.external_ip:
+        return []
+    return [
+        _try(target, target.external_ip, transport, port, OUTSIDE_TIMEOUT_S)
+        for transport, port in _ways(target)
+    ]
+
+
+def _ways(target: TurnTarget) -> Iterator[tuple[Transport, int]]:
+    yield "udp", target.port
+    yield "tcp", target.port
+    if target.tls_port is not None:
+        yield "tls", target.tls_port
+
+
+def _try(target: TurnTarget, host: str, transport: Transport, port: int, timeout_s: float) -> Trial:
+    try:
+        probe = probe_turn(
+            host,
+            port,
+            transport=transport,
+            username=target.credential.username,
+            credential=target.credential.password,
+            certificate=target.certificate if transport == "tls" else "",
+            timeout=timeout_s,
+        )
+    except TurnProbeError as error:
+        return Trial(transport, port, problem=str(error))
+    return Trial(transport, port, probe.round_trip_ms)
