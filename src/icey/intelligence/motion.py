@@ -184,8 +184,8 @@ def _relit(previous: Cells, cells: Cells) -> Cells:
 
 def _detections(change: Cells, threshold: float) -> Iterable[Detection]:
     rows, columns = change.shape
-    found = clusters(change >= threshold)
-    for cluster in sorted(found, key=len, reverse=True)[:MAX_REGIONS]:
+    found = sorted(clusters(change >= threshold), key=len, reverse=True)[: 8 * MAX_REGIONS]
+    for cluster in sorted(found, key=_box, reverse=True)[:MAX_REGIONS]:
         ys, xs = cluster[:, 0], cluster[:, 1]
         left, top = int(xs.min()), int(ys.min())
         right, bottom = int(xs.max()) + 1, int(ys.max()) + 1
@@ -196,6 +196,12 @@ def _detections(change: Cells, threshold: float) -> Iterable[Detection]:
             Region(left / columns, top / rows, (right - left) / columns, (bottom - top) / rows),
             data={"score": round(score, 4), "cells": len(cluster)},
         )
+
+
+def _box(cluster: NDArray[np.intp]) -> int:
+    """Return the area of the rectangle around a cluster, cells."""
+    height, width = np.ptp(cluster, axis=0) + 1
+    return int(height * width)
 
 
 def clusters(hot: NDArray[np.bool_]) -> list[NDArray[np.intp]]:

@@ -1,0 +1,90 @@
+"""Counters of the branches, of one stream or of all that ever were: ``/api/status``."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from icey.intelligence.branch import BranchStatus
+
+__all__ = ["Tally", "TallyGroup"]
+
+_COUNTS = ("seen", "sampled", "dropped", "processed", "emitted", "failed")
+
+
+@dataclass(slots=True)
+class TallyGroup:
+    """The counters of vision, or of speech.
+
+    Attributes:
+        counts: sums over all detectors, by name.
+        detectors: the same of each detector, by its name.
+        off: why detectors were switched off, by their names.
+        last_score: the last score of motion, or level of sound; None before the first.
+        last_latency_usec: from the moment that a frame was sent until its event was; None before
+            the first.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
+    detectors: dict[str, dict[str, int]] = field(default_factory=dict)
+    off: dict[str, str] = field(default_factory=dict)
+    last_score: float | None = None
+    last_latency_usec: int | None = None
+
+    def add(self, status: BranchStatus) -> None:
+        """Add a branch's counters."""
+        own = self.detectors.setdefault(status.name, dict.fromkeys(_COUNTS, 0))
+        for name in _COUNTS:
+            count = getattr(status, name)
+            own[name] += count
+            self.counts[name] += count
+        if status.off:
+            self.off[status.name] = status.off
+
+    def merge(self, other: TallyGroup) -> None:
+        """Add another stream's counters; its last values count, where it has any."""
+        for name, count in other.counts.items():
+            self.counts[name] += count
+        for detector, counts in other.detectors.items():
+            own = self.detectors.setdefault(detector, dict.fromkeys(_COUNTS, 0))
+            for name, count in counts.items():
+                own[name] += count
+        self.off |= other.off
+        if other.last_score is not None:
+            self.last_score = other.last_score
+        if other.last_latency_usec is not None:
+            self.last_latency_usec = other.last_latency_usec
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the API shows it."""
+        score = self.last_score
+        return {
+            **self.counts,
+            "lastScore": None if score is None else round(score, 4),
+            "lastLatencyUsec": self.last_latency_usec,
+            "detectors": [
+                {"name": name, **counts, "off": self.off.get(name, "")}
+                for name, counts in self.detectors.items()
+            ],
+        }
+
+
+@dataclass(slots=True)
+class Tally:
+    """All counters. ``undecoded``: access units of passed-through sources that were left out."""
+
+    vision: TallyGroup = field(default_factory=TallyGroup)
+    speech: TallyGroup = field(default_factory=TallyGroup)
+    undecoded: int = 0
+
+    def copy(self) -> Tally:
+        """Return a copy that goes its own way."""
+        return deepcopy(self)
+
+    def merge(self, other: Tally) -> None:
+        """Add another stream's counters."""
+        self.vision.merge(other.vision)
+        self.speech.merge(other.speech)
+        self.undecoded += other.undecoded
