@@ -554,8 +554,11 @@ class TurnStats:
         reader so slow that its queue stayed full.
         """
     @property
+    def panics(self) -> int:
+        """Times that all allocations were dropped by a caught panic. Anything but 0 is a bug."""
+    @property
     def refusals(self) -> dict[str, int]:
-        """Requests and datagrams that were refused, by reason; every reason is there, with 0 too."""
+        """Requests and datagrams that were refused, by reason; every reason is there, if with 0."""
 
 @final
 class TurnServer:

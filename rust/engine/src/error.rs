@@ -5,8 +5,12 @@ use std::fmt;
 /// A refused call. The text is for a person; the fields are the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineError {
-    /// The UDP port is taken.
-    AddressInUse { host: String, port: u16 },
+    /// The port is taken.
+    AddressInUse {
+        protocol: &'static str,
+        host: String,
+        port: u16,
+    },
     /// An address that is not one, or not one of this machine.
     Address(String),
     /// An SDP offer that cannot be answered; `reason` is fit for the remote user.
@@ -35,9 +39,13 @@ impl EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AddressInUse { host, port } => write!(
+            Self::AddressInUse {
+                protocol,
+                host,
+                port,
+            } => write!(
                 f,
-                "UDP port {port} on {host} is in use; stop the other program or choose another port"
+                "{protocol} port {port} on {host} is in use; stop the other program or choose another port"
             ),
             Self::Address(text) | Self::Frame(text) | Self::System(text) => f.write_str(text),
             Self::Offer { message, .. } | Self::Candidate { message, .. } => f.write_str(message),

@@ -26,4 +26,5 @@ pub use crate::core::{PeerId, TrackId};
 pub use error::EngineError;
 pub use event::Event;
 pub use io::{Engine, EngineConfig, MonotonicClock, Peer, Track};
+pub use io::turn::{TlsConfig, TurnConfig, TurnServer, TurnStats};
 pub use stats::{PeerStats, Stats};

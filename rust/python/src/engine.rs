@@ -14,7 +14,7 @@ use crate::track::Track;
 const DEFAULT_MAX_BITRATE: u64 = 2_500_000;
 
 #[pyclass(frozen, module = "icey._core")]
-pub struct Engine(icey_engine::Engine);
+pub struct Engine(pub icey_engine::Engine);
 
 #[pymethods]
 impl Engine {

@@ -18,7 +18,7 @@ pub fn to_python(py: Python<'_>, error: &EngineError) -> PyErr {
 fn build(py: Python<'_>, error: &EngineError) -> PyResult<PyErr> {
     let evidence = PyDict::new(py);
     let class = match error {
-        EngineError::AddressInUse { host, port } => {
+        EngineError::AddressInUse { host, port, .. } => {
             evidence.set_item("host", host)?;
             evidence.set_item("port", port)?;
             "AddressInUseError"

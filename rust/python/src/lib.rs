@@ -1,4 +1,4 @@
-//! `icey._core`: the packet engine and SRT for Python. A list of exports; neither knows Python.
+//! `icey._core`: the packet engine, TURN and SRT for Python. A list of exports; none knows Python.
 
 mod engine;
 mod error;
@@ -8,6 +8,7 @@ mod peer;
 mod srt;
 mod stats;
 mod track;
+mod turn;
 
 use pyo3::prelude::*;
 
@@ -32,6 +33,8 @@ mod _core {
     use super::stats::{EngineStats, PeerStats};
     #[pymodule_export]
     use super::track::Track;
+    #[pymodule_export]
+    use super::turn::{TurnServer, TurnStats};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

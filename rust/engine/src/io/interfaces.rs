@@ -10,6 +10,14 @@ const MAX_ADDRESSES: usize = 16;
 /// unspecified address is reached at. IPv6 only on request, and without link-local ones, which
 /// mean nothing without an interface.
 pub fn local_addresses(with_ipv6: bool) -> io::Result<Vec<IpAddr>> {
+    let mut addresses = all_addresses()?;
+    addresses.retain(|address| is_useful(*address, with_ipv6));
+    addresses.truncate(MAX_ADDRESSES);
+    Ok(addresses)
+}
+
+/// Every address of every interface that is up, loopback last.
+pub fn all_addresses() -> io::Result<Vec<IpAddr>> {
     let mut list = std::ptr::null_mut();
     // SAFETY: `list` is a valid out-pointer; it is freed below.
     if unsafe { libc::getifaddrs(&mut list) } != 0 {
@@ -24,7 +32,7 @@ pub fn local_addresses(with_ipv6: bool) -> io::Result<Vec<IpAddr>> {
         if up && !node.ifa_addr.is_null() {
             // SAFETY: the address family says which structure `ifa_addr` points to.
             let address = unsafe { address_of(node.ifa_addr) };
-            addresses.extend(address.filter(|address| is_useful(*address, with_ipv6)));
+            addresses.extend(address);
         }
         entry = node.ifa_next;
     }
@@ -32,7 +40,6 @@ pub fn local_addresses(with_ipv6: bool) -> io::Result<Vec<IpAddr>> {
     unsafe { libc::freeifaddrs(list) };
     addresses.sort_by_key(|address| (address.is_loopback(), address.is_ipv6()));
     addresses.dedup();
-    addresses.truncate(MAX_ADDRESSES);
     Ok(addresses)
 }
 

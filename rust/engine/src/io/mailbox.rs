@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use str0m::Candidate;
 use str0m::media::Rid;
 
+use super::turn::short_cut::ShortCut;
 use super::wake::Wake;
 use crate::core::inbound::ReceiverOptions;
 use crate::core::peer::PeerOptions;
@@ -107,6 +108,8 @@ pub struct Shared {
     /// Readable while events wait.
     pub event_flag: Wake,
     pub counters: Arc<Counters>,
+    /// The way to and from the TURN server of this process.
+    pub short_cut: Arc<ShortCut>,
     pub peers: std::sync::atomic::AtomicU64,
     pub tracks: std::sync::atomic::AtomicU64,
 }
@@ -121,6 +124,7 @@ impl Shared {
             wake: Wake::new()?,
             event_flag: Wake::new()?,
             counters: Arc::default(),
+            short_cut: Arc::new(ShortCut::new()?),
             peers: 0.into(),
             tracks: 0.into(),
         })

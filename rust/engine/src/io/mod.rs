@@ -13,6 +13,7 @@ mod receive;
 mod send;
 mod socket;
 mod thread;
+pub mod turn;
 mod wake;
 
 use std::collections::HashMap;
@@ -28,10 +29,12 @@ use str0m::crypto::from_feature_flags;
 pub use self::clock::MonotonicClock;
 use self::mailbox::{Command, PeerState, Shared};
 pub use self::peer::Peer;
-use self::receive::Receiver;
+use self::receive::{PEER_BYTES, Receiver};
 use self::send::Sender;
 use self::socket::Socket;
 use self::thread::Worker;
+use self::turn::exchange::Media;
+use self::turn::short_cut::{Batch, EngineEnd};
 use crate::core::Core;
 use crate::core::inbound::ReceiverOptions;
 use crate::core::peer::{Local, PeerOptions};
@@ -57,6 +60,8 @@ pub struct Engine {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     addresses: Vec<IpAddr>,
+    /// How many of them the core knows as its own; the others are only advertised.
+    own_addresses: usize,
     port: u16,
     next_id: AtomicU64,
 }
@@ -100,11 +105,16 @@ impl Engine {
                 },
                 counters.clone(),
             ),
-            sender: Sender::new(socket.clone(), counters),
+            sender: Sender::new(
+                socket.clone(),
+                counters,
+                EngineEnd::new(shared.short_cut.clone()),
+            ),
             socket,
             shared: shared.clone(),
-            receiver: Receiver::new(),
+            receiver: Receiver::new(PEER_BYTES),
             states: HashMap::new(),
+            relayed: Batch::default(),
         };
         let thread = std::thread::Builder::new()
             .name("icey-engine".into())
@@ -113,6 +123,7 @@ impl Engine {
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
+            own_addresses: local.len(),
             addresses: local.into_iter().chain(additional).collect(),
             port,
             next_id: AtomicU64::new(1),
@@ -127,6 +138,16 @@ impl Engine {
     /// The advertised addresses.
     pub fn addresses(&self) -> &[IpAddr] {
         &self.addresses
+    }
+
+    /// The addresses that peers reach it at, for the TURN server.
+    fn media(&self) -> Media {
+        let with_port = |list: &[IpAddr]| list.iter().map(|ip| (*ip, self.port).into()).collect();
+        let (local, additional) = self.addresses.split_at(self.own_addresses);
+        Media {
+            local: with_port(local),
+            additional: with_port(additional),
+        }
     }
 
     /// An eventfd, readable while events wait.

@@ -10,14 +10,15 @@ use super::socket::Socket;
 const BATCH: usize = 64;
 
 /// Larger than any datagram of a WebRTC peer; what is larger is cut, and fails its checks.
-const DATAGRAM_BYTES: usize = 2048;
+pub const PEER_BYTES: usize = 2048;
 
 /// Room for an in6_pktinfo and an in_pktinfo, in words so that it is aligned.
 const CONTROL_WORDS: usize = 16;
 
 /// The buffers of a batch.
 pub struct Receiver {
-    buffers: Vec<[u8; DATAGRAM_BYTES]>,
+    buffers: Vec<u8>,
+    datagram_bytes: usize,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<[u64; CONTROL_WORDS]>,
 }
@@ -27,12 +28,17 @@ pub struct Received<'a> {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub data: &'a [u8],
+    /// The datagram was larger than the buffer.
+    pub is_cut: bool,
 }
 
 impl Receiver {
-    pub fn new() -> Self {
+    /// For datagrams of this size, in bytes.
+    pub fn new(datagram_bytes: usize) -> Self {
         Self {
-            buffers: vec![[0; DATAGRAM_BYTES]; BATCH],
+            // Zeroed by the system where it is touched: room for large ones costs nothing.
+            buffers: vec![0; datagram_bytes * BATCH],
+            datagram_bytes,
             // SAFETY: all-zero bytes are a valid sockaddr_storage.
             names: vec![unsafe { mem::zeroed() }; BATCH],
             controls: vec![[0; CONTROL_WORDS]; BATCH],
@@ -45,9 +51,10 @@ impl Receiver {
         socket: &Socket,
         mut each: impl FnMut(Received<'_>),
     ) -> io::Result<usize> {
+        let size = self.datagram_bytes;
         let mut vectors: [libc::iovec; BATCH] = std::array::from_fn(|i| libc::iovec {
-            iov_base: self.buffers[i].as_mut_ptr().cast(),
-            iov_len: DATAGRAM_BYTES,
+            iov_base: self.buffers[i * size..(i + 1) * size].as_mut_ptr().cast(),
+            iov_len: size,
         });
         let mut messages: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
             // SAFETY: all-zero bytes are a valid mmsghdr.
@@ -82,11 +89,12 @@ impl Receiver {
             // SAFETY: the kernel filled this header in the call above.
             let ip = unsafe { destination(&message.msg_hdr) };
             let local = (ip.unwrap_or(socket.ip()), socket.port()).into();
-            let data = &self.buffers[i][..(message.msg_len as usize).min(DATAGRAM_BYTES)];
+            let data = &self.buffers[i * size..][..(message.msg_len as usize).min(size)];
             each(Received {
                 local,
                 remote,
                 data,
+                is_cut: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             });
         }
         Ok(count as usize)
@@ -141,7 +149,7 @@ mod tests {
             let from = sender.local_addr().expect("bound");
             sender.send_to(b"hello", (to, socket.port())).expect("sent");
             let mut seen = Vec::new();
-            let mut receiver = Receiver::new();
+            let mut receiver = Receiver::new(PEER_BYTES);
             // Loopback delivers before sendto returns.
             let count = receiver
                 .receive(&socket, |d| {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::address;
 use super::socket::Socket;
+use super::turn::short_cut::{EngineEnd, Taken};
 use crate::core::{Datagram, Outbound, PeerId};
 use crate::stats::Counters;
 
@@ -18,10 +19,11 @@ const BATCH: usize = 64;
 const MAX_QUEUE: usize = 8192;
 
 /// The kernel's UDP_MAX_SEGMENTS, and the largest UDP datagram before it is cut up again.
-const MAX_SEGMENTS: usize = 64;
-const MAX_SEGMENTED_BYTES: usize = 60_000;
+pub(super) const MAX_SEGMENTS: usize = 64;
+pub(super) const MAX_SEGMENTED_BYTES: usize = 60_000;
 
-const CONTROL_WORDS: usize = 12;
+/// Room for a source address and a segment size, in words so that it is aligned.
+pub(super) const CONTROL_WORDS: usize = 12;
 
 /// The outgoing side of the socket.
 ///
@@ -35,16 +37,22 @@ pub struct Sender {
     full: bool,
     segmentation: bool,
     dropped: Vec<PeerId>,
+    /// Takes what is for allocations of the TURN server of this process.
+    relayed: EngineEnd,
 }
 
 impl Outbound for Sender {
     fn send(&mut self, datagram: Datagram) {
-        if self.queue.len() >= MAX_QUEUE {
-            Counters::add(&self.counters.packets_dropped, 1);
-            if self.dropped.last() != Some(&datagram.peer) {
-                self.dropped.push(datagram.peer);
+        let (local, remote) = (datagram.local, datagram.remote);
+        match self.relayed.send(local, remote, &datagram.payload) {
+            Taken::No if self.queue.len() >= MAX_QUEUE => return self.drop(datagram.peer),
+            Taken::No => {}
+            Taken::Dropped => return self.drop(datagram.peer),
+            Taken::Yes => {
+                Counters::add(&self.counters.packets_sent, 1);
+                Counters::add(&self.counters.bytes_sent, datagram.payload.len() as u64);
+                return;
             }
-            return;
         }
         self.queue.push_back(datagram);
         if !self.full && self.queue.len() >= BATCH {
@@ -54,7 +62,7 @@ impl Outbound for Sender {
 }
 
 impl Sender {
-    pub fn new(socket: Arc<Socket>, counters: Arc<Counters>) -> Self {
+    pub fn new(socket: Arc<Socket>, counters: Arc<Counters>, relayed: EngineEnd) -> Self {
         Self {
             socket,
             counters,
@@ -62,6 +70,7 @@ impl Sender {
             full: false,
             segmentation: true,
             dropped: Vec::new(),
+            relayed,
         }
     }
 
@@ -79,10 +88,18 @@ impl Sender {
 
     /// Writes what waits, as far as the kernel takes it.
     pub fn flush(&mut self) {
+        self.relayed.flush();
         self.full = false;
         while !self.queue.is_empty() && !self.full {
             let count = self.queue.len().min(BATCH);
             self.write_batch(count);
+        }
+    }
+
+    fn drop(&mut self, peer: PeerId) {
+        Counters::add(&self.counters.packets_dropped, 1);
+        if self.dropped.last() != Some(&peer) {
+            self.dropped.push(peer);
         }
     }
 
@@ -204,7 +221,7 @@ fn write(socket: &Socket, batch: &[Datagram], runs: &[usize]) -> io::Result<usiz
 /// # Safety
 ///
 /// The control buffer of `header` is zeroed, aligned for a cmsghdr, and has its true length.
-unsafe fn write_control(
+pub(super) unsafe fn write_control(
     header: &libc::msghdr,
     source: IpAddr,
     dual: bool,

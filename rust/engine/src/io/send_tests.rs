@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::*;
+use crate::io::turn::short_cut::ShortCut;
 
 fn datagram(remote: SocketAddr, size: usize, fill: u8) -> Datagram {
     Datagram {
@@ -15,7 +16,8 @@ fn datagram(remote: SocketAddr, size: usize, fill: u8) -> Datagram {
 
 fn sender() -> Sender {
     let socket = Socket::bind(Ipv4Addr::UNSPECIFIED.into(), 0).expect("a free port");
-    Sender::new(Arc::new(socket), Arc::default())
+    let short_cut = Arc::new(ShortCut::new().expect("an eventfd"));
+    Sender::new(Arc::new(socket), Arc::default(), EngineEnd::new(short_cut))
 }
 
 #[test]

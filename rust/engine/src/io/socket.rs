@@ -24,6 +24,15 @@ impl Socket {
     /// Binds. Not shared: a second program on the port is refused, which is what the port check
     /// relies on.
     pub fn bind(host: IpAddr, port: u16) -> Result<Self, EngineError> {
+        Self::bind_with(host, port, BUFFER_BYTES)
+    }
+
+    /// The same, with kernel buffers of this size in bytes.
+    pub fn bind_with(
+        host: IpAddr,
+        port: u16,
+        buffer_bytes: libc::c_int,
+    ) -> Result<Self, EngineError> {
         let dual = host.is_ipv6();
         let family = if dual { libc::AF_INET6 } else { libc::AF_INET };
         let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -40,24 +49,30 @@ impl Socket {
             local: (host, port).into(),
         };
         socket
-            .configure()
+            .configure(buffer_bytes)
             .map_err(|error| system("a socket option was refused", &error))?;
         socket.bind_to(host, port)?;
         Ok(socket)
     }
 
-    fn configure(&self) -> io::Result<()> {
+    fn configure(&self, buffer_bytes: libc::c_int) -> io::Result<()> {
         if self.dual {
             self.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
             self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         }
         // Also on a socket for both families: IPv4 datagrams carry IPv4 information.
         self.set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-        self.set(libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER_BYTES)?;
-        self.set(libc::SOL_SOCKET, libc::SO_SNDBUF, BUFFER_BYTES)
+        self.set(libc::SOL_SOCKET, libc::SO_RCVBUF, buffer_bytes)?;
+        self.set(libc::SOL_SOCKET, libc::SO_SNDBUF, buffer_bytes)
     }
 
-    fn set(&self, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    /// Sets an option of the socket (setsockopt(2)).
+    pub fn set(
+        &self,
+        level: libc::c_int,
+        option: libc::c_int,
+        value: libc::c_int,
+    ) -> io::Result<()> {
         let size = mem::size_of_val(&value) as libc::socklen_t;
         // SAFETY: `value` is valid for `size` bytes.
         let done = unsafe {
@@ -85,6 +100,7 @@ impl Socket {
             let error = io::Error::last_os_error();
             return Err(match error.raw_os_error() {
                 Some(libc::EADDRINUSE) => EngineError::AddressInUse {
+                    protocol: "UDP",
                     host: host.to_string(),
                     port,
                 },
@@ -155,6 +171,7 @@ mod tests {
         assert_eq!(
             Socket::bind(Ipv4Addr::LOCALHOST.into(), first.port()).err(),
             Some(EngineError::AddressInUse {
+                protocol: "UDP",
                 host: "127.0.0.1".into(),
                 port: first.port()
             })

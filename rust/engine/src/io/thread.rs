@@ -10,6 +10,7 @@ use super::mailbox::{Command, PeerState, Shared};
 use super::receive::Receiver;
 use super::send::Sender;
 use super::socket::Socket;
+use super::turn::short_cut::Batch;
 use crate::core::{Core, PeerId};
 use crate::event::Event;
 use crate::stats::Counters;
@@ -28,6 +29,8 @@ pub struct Worker {
     pub sender: Sender,
     pub receiver: Receiver,
     pub states: HashMap<PeerId, Arc<PeerState>>,
+    /// What came from allocations of the TURN server of this process.
+    pub relayed: Batch,
 }
 
 impl Worker {
@@ -51,6 +54,7 @@ impl Worker {
             if ready.woken {
                 self.shared.wake.lower();
                 self.obey();
+                self.read_relayed();
             }
             if ready.readable {
                 self.read();
@@ -140,6 +144,19 @@ impl Worker {
             if !matches!(received, Ok(count) if count > 0) {
                 return;
             }
+        }
+    }
+
+    /// Takes what TURN clients sent to the engine's own addresses.
+    fn read_relayed(&mut self) {
+        self.shared.short_cut.take_for_engine(&mut self.relayed);
+        let counters = &self.shared.counters;
+        let now = Instant::now();
+        for (local, remote, data) in self.relayed.iter() {
+            Counters::add(&counters.packets_received, 1);
+            Counters::add(&counters.bytes_received, data.len() as u64);
+            self.core
+                .receive(now, local, remote, data, &mut self.sender);
         }
     }
 
