@@ -1,0 +1,135 @@
+//! The TURN server.
+
+use std::path::PathBuf;
+
+use icey_engine::{TlsConfig, TurnConfig};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::engine::Engine;
+use crate::error::detached;
+
+#[pyclass(frozen, module = "icey._core")]
+pub struct TurnServer(icey_engine::TurnServer);
+
+#[pymethods]
+impl TurnServer {
+    #[new]
+    #[pyo3(
+        signature = (
+            engine, *, host="0.0.0.0", port=3478, tls_port=None, certificate=PathBuf::new(),
+            key=PathBuf::new(), realm, secret, external_ip="", allow_local_relay=false,
+            refused_ports=Vec::new(), max_allocations, user_quota, max_bitrate, relay_ports
+        ),
+        text_signature = "(engine, *, host='0.0.0.0', port=3478, tls_port=None, certificate='', \
+            key='', realm, secret, external_ip='', allow_local_relay=False, refused_ports=(), \
+            max_allocations, user_quota, max_bitrate, relay_ports)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        engine: &Engine,
+        host: &str,
+        port: u16,
+        tls_port: Option<u16>,
+        certificate: PathBuf,
+        key: PathBuf,
+        realm: &str,
+        secret: &[u8],
+        external_ip: &str,
+        allow_local_relay: bool,
+        refused_ports: Vec<u16>,
+        max_allocations: usize,
+        user_quota: usize,
+        max_bitrate: u64,
+        relay_ports: (u16, u16),
+    ) -> PyResult<Self> {
+        if secret.is_empty() || realm.is_empty() {
+            return Err(PyValueError::new_err("secret and realm: not empty"));
+        }
+        if relay_ports.0 == 0 || relay_ports.0 > relay_ports.1 {
+            return Err(PyValueError::new_err(
+                "relay_ports: the first, not 0, and the last, not below the first",
+            ));
+        }
+        let config = TurnConfig {
+            host: host.to_owned(),
+            port,
+            tls: tls_port.map(|port| TlsConfig {
+                port,
+                certificate,
+                key,
+            }),
+            realm: realm.to_owned(),
+            secret: secret.to_vec(),
+            external_ip: external_ip.to_owned(),
+            allow_local_relay,
+            refused_ports,
+            max_allocations,
+            user_quota,
+            max_bitrate,
+            relay_ports,
+        };
+        detached(py, || icey_engine::TurnServer::new(&engine.0, &config)).map(Self)
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.0.port()
+    }
+
+    #[getter]
+    fn tls_port(&self) -> Option<u16> {
+        self.0.tls_port()
+    }
+
+    fn stats(&self, py: Python<'_>) -> PyResult<TurnStats> {
+        TurnStats::new(py, py.detach(|| self.0.stats()))
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
+
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct TurnStats {
+    allocations: u64,
+    connections: u64,
+    allocations_total: u64,
+    connections_total: u64,
+    packets_to_peers: u64,
+    bytes_to_peers: u64,
+    packets_from_peers: u64,
+    bytes_from_peers: u64,
+    packets_dropped: u64,
+    connections_refused: u64,
+    connections_dropped: u64,
+    panics: u64,
+    refusals: Py<PyDict>,
+}
+
+impl TurnStats {
+    fn new(py: Python<'_>, stats: icey_engine::TurnStats) -> PyResult<Self> {
+        let refusals = PyDict::new(py);
+        for (reason, count) in stats.refusals {
+            refusals.set_item(reason, count)?;
+        }
+        Ok(Self {
+            allocations: stats.allocations,
+            connections: stats.connections,
+            allocations_total: stats.allocations_total,
+            connections_total: stats.connections_total,
+            packets_to_peers: stats.packets_to_peers,
+            bytes_to_peers: stats.bytes_to_peers,
+            packets_from_peers: stats.packets_from_peers,
+            bytes_from_peers: stats.bytes_from_peers,
+            packets_dropped: stats.packets_dropped,
+            connections_refused: stats.connections_refused,
+            connections_dropped: stats.connections_dropped,
+            panics: stats.panics,
+            refusals: refusals.unbind(),
+        })
+    }
+}
