@@ -29,12 +29,6 @@ class Feature:
 
 
 UNAVAILABLE: tuple[Feature, ...] = (
-    Feature(
-        "media.intelligence.vision.enabled", True, "vision (motion detection)", "set it to false"
-    ),
-    Feature(
-        "media.intelligence.speech.enabled", True, "speech (voice activity)", "set it to false"
-    ),
     Feature("turn.enabled", True, "the built-in TURN server", "set it to false or use --no-turn"),
 )
 

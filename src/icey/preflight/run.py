@@ -10,10 +10,11 @@ from icey.config.model import Settings
 from icey.preflight.certificate import check_tls
 from icey.preflight.finding import Detail, Finding, failed, passed, warned
 from icey.preflight.folders import check_record_dir, check_web_root, web_root
+from icey.preflight.intelligence import check_intelligence
 from icey.preflight.network import check_ports
 from icey.preflight.report import ConfigFacts, Report
 from icey.preflight.software import check_ffmpeg, check_openssl
-from icey.preflight.source import check_intelligence, check_source, describe_source
+from icey.preflight.source import check_source, describe_source
 from icey.preflight.turn import check_turn
 
 if TYPE_CHECKING:

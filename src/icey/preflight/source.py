@@ -1,4 +1,4 @@
-"""Checks of the source, really opened, and of what looks at its pictures."""
+"""The check of the source, really opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from icey.media.source import Source
     from icey.preflight.running import Running
 
-__all__ = ["PROBE_TIMEOUT_SECONDS", "check_intelligence", "check_source", "describe_source"]
+__all__ = ["PROBE_TIMEOUT_SECONDS", "check_source", "describe_source"]
 
 PROBE_TIMEOUT_SECONDS = 10.0
 """How long a camera or a URL may take to show its first picture."""
@@ -117,17 +117,3 @@ def _describe(source: Source, info: SourceInfo) -> str:
     if info.audio:
         sound = f"{info.audio} {info.sample_rate} Hz, {info.channels} channel(s)"
     return f"{source.public}: {picture}; {sound}"
-
-
-def check_intelligence(settings: Settings) -> Finding:
-    """Say where vision or speech is turned on but stays inactive."""
-    intelligence = settings.media.intelligence
-    on = [name for name in ("vision", "speech") if getattr(intelligence, name).enabled]
-    if not on:
-        return passed("off")
-    if settings.media.mode != "stream":
-        return warned(
-            f"{' and '.join(on)} turned on, but inactive in {settings.media.mode} mode: only "
-            "stream mode has decoded media; turn it off, or use mode stream"
-        )
-    return passed(f"{' and '.join(on)} on")

@@ -172,6 +172,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "intelligence": {
             "vision": {"enabled": media.intelligence.vision.enabled, "active": False},
             "speech": {"enabled": media.intelligence.speech.enabled, "active": False},
+            **running.get("intelligence", {}),
         },
         "checks": checked["checks"],
         "warnings": [*checked["warnings"], *running["warnings"]],

@@ -19,6 +19,7 @@ from icey.sessions.adaptation import LanePlan
 if TYPE_CHECKING:
     from icey._core import Engine, Peer, Track
     from icey.config.model import MediaSettings
+    from icey.intelligence.analysis import Analysis
     from icey.media.events import PipelineEvent
     from icey.media.pipeline import Lane
     from icey.media.source import Source
@@ -80,6 +81,7 @@ class Feed:
         on_event: told what happens to the source, from a media thread.
         start_bitrate: what a viewer's path is taken to carry before its first estimate, bit/s;
             None: everything.
+        analysis: the detectors that look at it, which end with it.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class Feed:
         shared: bool,
         on_event: FeedOwner,
         start_bitrate: int | None = None,
+        analysis: Analysis | None = None,
     ) -> None:
         self.shared = shared
+        self.analysis = analysis
         self._engine = engine
         self._media = media
         # Weakly, as the pipeline holds tens of megabytes: it goes with the last reference to the
@@ -110,7 +114,13 @@ class Feed:
             lanes=SHARED_LANES if shared else 1,
             start=start_bitrate,
         )
-        self._pipeline = Pipeline(source, media, on_event=tell, start_bitrate=self._plan.start_rate)
+        self._pipeline = Pipeline(
+            source,
+            media,
+            on_event=tell,
+            start_bitrate=self._plan.start_rate,
+            tap=analysis,
+        )
         self._encoders: dict[int, _Encoder] = {}
         self._viewers: dict[int, Peer] = {}
         self._heard_lane: Lane | None = None
@@ -153,7 +163,11 @@ class Feed:
         if number is None or self._stopped:
             return
         self._open_lane(number)
-        if not self._started:
+        self.play()
+
+    def play(self) -> None:
+        """Let the pictures run on a feed that is prepared, with viewers or without."""
+        if not self._started and not self._stopped:
             self._started = True
             self._pipeline.start()
 
@@ -189,6 +203,8 @@ class Feed:
         if not self._stopped:
             self._stopped = True
             self._pipeline.stop()
+            if self.analysis is not None:
+                self.analysis.stop()
             for encoder in self._encoders.values():
                 encoder.close()
             self._encoders.clear()
@@ -196,7 +212,10 @@ class Feed:
 
     def join_blocking(self, timeout_s: float) -> bool:
         """Wait for the media threads, at most so long; for a thread, never for the loop."""
-        return self._pipeline.join(timeout_s)
+        ended = self._pipeline.join(timeout_s)
+        if self.analysis is not None:
+            self.analysis.join()
+        return ended
 
     def _measure_audio(self, now: float) -> None:
         """Take what the audio really needs out of the estimates, not what it may need at most.

@@ -28,6 +28,16 @@ class SessionService(Protocol):
     def connect(self, send: Callable[[str, dict[str, Any]], None]) -> None:
         """Take the way by which the virtual peer speaks; called once, before `start`."""
 
+    def connect_events(
+        self, publish: Callable[[str, Mapping[str, Any]], None], sign: Callable[[str], str]
+    ) -> None:
+        """Take the way on which events go to other programs; called once, before `start`.
+
+        Args:
+            publish: takes a kind (``icey:vision``, …) and its data, on the event loop.
+            sign: makes a path below ``/artifacts/`` a link that opens without the token.
+        """
+
     def deliver(self, sender: str, message: Mapping[str, Any]) -> None:
         """Take a message that a peer sent to the virtual peer.
 

@@ -1,7 +1,8 @@
 """Stream mode: every caller watches the configured source.
 
 The source is looked at before a caller is let in; it opens in a thread while the offer is
-answered; pictures start once the caller is connected, and never earlier.
+answered; pictures start once the caller is connected, and never earlier. Only where detectors look
+at a shared source it is open from the start of the server to its end: an alarm needs no viewer.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from icey.errors import SourceError
 from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
 from icey.media.source import parse_source
+from icey.media.timebase import Backoff
+from icey.sessions.detection import SHARED_STREAM, Detection, stream_of
 from icey.sessions.feed import Feed, feed_is_shared
 from icey.sessions.switchboard import Party, Switchboard
 
 if TYPE_CHECKING:
     from icey._core import Peer
     from icey.config.model import Settings
+    from icey.intelligence.events import Event
     from icey.media.events import PipelineEvent
     from icey.media.source import Source
 
@@ -60,6 +64,7 @@ class StreamSessions(Switchboard[_Viewer]):
         AddressInUseError: ``webrtc.port`` is taken.
         EngineError: an address cannot be used.
         SourceError: ``media.source`` is not written as a source.
+        ConfigError: a configured detector cannot be had.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -75,15 +80,29 @@ class StreamSessions(Switchboard[_Viewer]):
         self._start = None if self._shared else START_BITRATE
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._notes: dict[Feed, str] = {}
+        self._detection = Detection(settings.media.intelligence)
+        # Whether the source is open although nobody watches: the detectors do.
+        self._standing = self._detection.wanted and self._shared and self._source.live
+        self._unavailable = ""  # why a standing feed is not there
+        self._backoff = Backoff()
         super().__init__(settings)
 
     def status(self) -> dict[str, Any]:
         """Tell how many calls there are, and how the source fares."""
+        detectors = self._detection.warnings
+        sources = [*self._notes.values(), *([self._unavailable] if self._unavailable else [])]
         return super().status() | {
-            "state": "degraded" if self._notes else "running",
-            "warnings": list(self._notes.values()),
+            "state": "degraded" if sources or detectors else "running",
+            "warnings": [*sources, *detectors],
             "source": self._source_state(),
+            "intelligence": self._detection.status(),
         }
+
+    async def start(self) -> None:
+        """Listen to the engine; let the detectors watch."""
+        await super().start()
+        self._detection.connect(asyncio.get_running_loop(), self._on_detection)
+        self._stand()
 
     def _source_state(self) -> dict[str, Any] | None:
         """How the live source fares, None unless it is open: a camera cannot be opened twice."""
@@ -112,7 +131,7 @@ class StreamSessions(Switchboard[_Viewer]):
             max_bitrate=most,
             start_bitrate=most if self._start is None else self._start,
         )
-        feed = self._feed()
+        feed = self._feed(SHARED_STREAM if self._shared else stream_of(caller))
         feed.add(peer)
         return _Viewer(call, caller, peer, feed, self._feeds[feed])
 
@@ -156,7 +175,7 @@ class StreamSessions(Switchboard[_Viewer]):
 
     # -- feeds ------------------------------------------------------------------------------
 
-    def _feed(self) -> Feed:
+    def _feed(self, stream_id: str) -> Feed:
         """Give the shared feed, or a new one, whose source begins to open."""
         if self._shared and self._feeds:
             return next(iter(self._feeds))
@@ -167,6 +186,7 @@ class StreamSessions(Switchboard[_Viewer]):
             shared=self._shared,
             start_bitrate=self._start,
             on_event=self._feed_event_from_thread,
+            analysis=self._detection.begin(self._source, stream_id),
         )
         self._feeds[feed] = asyncio.ensure_future(self._in_thread(feed.prepare_blocking))
         self._feeds[feed].add_done_callback(lambda task: self._feed_prepared(feed, task))
@@ -175,14 +195,27 @@ class StreamSessions(Switchboard[_Viewer]):
     def _feed_prepared(self, feed: Feed, task: asyncio.Task[None]) -> None:
         if task.cancelled() or feed not in self._feeds:
             return
-        if task.exception() is not None:  # each viewer's negotiation sees it and hangs up
+        error = task.exception()
+        if error is not None:  # each viewer's negotiation sees it and hangs up
+            self._unavailable = f"source unavailable: {error}" if self._standing else ""
             self._retire(feed)
         else:
+            if self._standing:
+                self._unavailable = ""
+                self._backoff.succeeded()
+                feed.play()
             for viewer in self._viewers_of(feed):
                 if self._calls.is_active(viewer.call):
                     feed.start(viewer.peer.id)
 
+    def _stand(self) -> None:
+        """Open the source for the detectors, if they are to watch it."""
+        if self._standing and not self._feeds and not self._closed:
+            self._feed(SHARED_STREAM)
+
     def _let_go(self, feed: Feed) -> None:
+        if self._standing:
+            return
         if self._shared and not self._closed and self._loop is not None:
             self._loop.call_later(LINGER_SECONDS, self._retire_if_idle, feed)
         else:
@@ -198,10 +231,13 @@ class StreamSessions(Switchboard[_Viewer]):
         self._notes.pop(feed, None)
         feed.stop()
         self._spawn(self._join(feed))
+        if self._standing and not self._closed and self._loop is not None:
+            self._loop.call_later(self._backoff.failed(), self._stand)
 
     async def _join(self, feed: Feed) -> None:
         if not await self._in_thread(feed.join_blocking, JOIN_SECONDS):
             log.error("a media thread did not end within %.0f s", JOIN_SECONDS)
+        self._detection.end(feed.analysis)
 
     def _viewers_of(self, feed: Feed) -> list[_Viewer]:
         return [viewer for viewer in self._parties.values() if viewer.feed is feed]
@@ -231,6 +267,19 @@ class StreamSessions(Switchboard[_Viewer]):
         self._retire(feed)
         for viewer in viewers:
             self._hang_up(viewer, reason)
+
+    def _on_detection(self, event: Event) -> None:
+        """Tell those who watch the stream, and whoever listens from outside."""
+        self._publish(event.kind, event.data)
+        for viewer in self._parties.values():
+            mine = self._shared or event.stream_id == stream_of(viewer.caller)
+            if mine and self._calls.is_active(viewer.call):
+                message = {
+                    "type": "message",
+                    "subtype": event.kind,
+                    "data": event.data_for(viewer.caller),
+                }
+                self._say(viewer.caller, message)
 
 
 def _look_for_blocking(source: Source) -> None:

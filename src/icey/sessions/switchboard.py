@@ -100,6 +100,8 @@ class Switchboard(ABC, Generic[SomeParty]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="icey-open")
         self._send: Callable[[str, dict[str, Any]], None] | None = None
+        self._publish: Callable[[str, Mapping[str, Any]], None] = lambda _kind, _data: None
+        self._sign: Callable[[str], str] = lambda path: path
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._closed = False
@@ -152,6 +154,12 @@ class Switchboard(ABC, Generic[SomeParty]):
     def connect(self, send: Callable[[str, dict[str, Any]], None]) -> None:
         """Take the way by which the virtual peer speaks."""
         self._send = send
+
+    def connect_events(
+        self, publish: Callable[[str, Mapping[str, Any]], None], sign: Callable[[str], str]
+    ) -> None:
+        """Take the way on which events go to other programs."""
+        self._publish, self._sign = publish, sign
 
     async def start(self) -> None:
         """Listen to the engine."""

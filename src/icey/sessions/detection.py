@@ -1,0 +1,146 @@
+"""What detectors find in the streams, on its way from their threads to the event loop.
+
+Events wait in a queue of `WAITING`; beyond it the oldest is dropped and counted. That is seconds of
+everything that sixteen detectors can say, so it only happens where the loop itself stands still.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from icey.intelligence.analysis import Analysis, is_wanted
+from icey.intelligence.plugins import find_plugins
+from icey.intelligence.tally import Tally
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from icey.config.model import IntelligenceSettings
+    from icey.intelligence.events import Event
+    from icey.media.source import Source
+
+__all__ = ["SHARED_STREAM", "Detection", "stream_of"]
+
+WAITING = 512
+"""Events that may wait for the loop."""
+
+SHARED_STREAM = "stream/shared"
+"""The stream that all viewers of a shared feed see."""
+
+
+def stream_of(caller: str) -> str:
+    """Return the name of a viewer's own stream."""
+    return f"stream/{caller}"
+
+
+class Detection:
+    """The detectors of all streams.
+
+    Args:
+        settings: ``media.intelligence``.
+
+    Raises:
+        ConfigError: a configured detector cannot be had.
+    """
+
+    def __init__(self, settings: IntelligenceSettings) -> None:
+        self._settings = settings
+        found = find_plugins(settings)
+        self._plugins = found.plugins
+        self._warnings = found.warnings
+        self._running: set[Analysis] = set()
+        self._ended = Tally()
+        self._events: deque[Event] = deque()
+        self._lock = threading.Lock()  # guards the queue, `_waking` and `_dropped`
+        self._waking = False
+        self._dropped = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._take: Callable[[Event], None] = lambda _event: None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to detect."""
+        return is_wanted(self._settings, self._plugins)
+
+    def connect(self, loop: asyncio.AbstractEventLoop, take: Callable[[Event], None]) -> None:
+        """Say who takes events, on which loop."""
+        self._loop, self._take = loop, take
+
+    def begin(self, source: Source, stream_id: str) -> Analysis | None:
+        """Start the detectors of a stream; None where there are none."""
+        if not self.wanted:
+            return None
+        analysis = Analysis(
+            self._settings,
+            self._plugins,
+            source=source.public,
+            stream_id=stream_id,
+            on_event=self._post,
+        )
+        self._running.add(analysis)
+        return analysis
+
+    def end(self, analysis: Analysis | None) -> None:
+        """Keep the counters of a stream that is over."""
+        if analysis in self._running:
+            self._running.remove(analysis)
+            self._ended.merge(analysis.tally)
+
+    def status(self) -> dict[str, Any]:
+        """Return ``vision`` and ``speech`` as the API shows them."""
+        tally = self._ended.copy()
+        for analysis in self._running:
+            tally.merge(analysis.tally)
+        takes = {plugin.takes for plugin in self._plugins}
+        vision, speech = self._settings.vision.enabled, self._settings.speech.enabled
+        streams = len(self._running)
+        return {
+            "vision": {
+                "enabled": vision,
+                "active": vision or "pictures" in takes,
+                "streams": streams,
+                "undecoded": tally.undecoded,
+                **tally.vision.to_json(),
+            },
+            "speech": {
+                "enabled": speech,
+                "active": speech or "sound" in takes,
+                "streams": streams,
+                **tally.speech.to_json(),
+            },
+            "eventsDropped": self._dropped,
+        }
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong: detectors that cannot be loaded, or are switched off in a stream now."""
+        said = dict.fromkeys(self._warnings)
+        for analysis in self._running:
+            tally = analysis.tally
+            for name, off in {**tally.vision.off, **tally.speech.off}.items():
+                said[f"detector {name} is {off}"] = None
+        return list(said)
+
+    def _post(self, event: Event) -> None:
+        """Take an event from the thread of a branch."""
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                return
+            if len(self._events) >= WAITING:
+                self._events.popleft()
+                self._dropped += 1
+            self._events.append(event)
+            if self._waking:
+                return
+            self._waking = True
+        self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        with self._lock:
+            events, self._waking = list(self._events), False
+            self._events.clear()
+        for event in events:
+            self._take(event)
