@@ -29,14 +29,21 @@
 //! which brings an agent of its own. What is needed of a STUN message is [`message`]; the
 //! cryptography under it is not ours.
 
+mod allocation;
+mod bucket;
 pub mod client;
 mod config;
 pub mod credentials;
 mod five_tuple;
 pub mod framing;
+pub mod integrity;
+pub mod message;
+mod nonce;
 mod output;
+mod policy;
 mod server;
 mod stats;
+mod table;
 
 pub use config::Config;
 pub use five_tuple::{FiveTuple, Transport};

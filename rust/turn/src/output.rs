@@ -15,6 +15,18 @@ impl RelayId {
         self.0
     }
 
+    pub(crate) fn new(slot: u32, generation: u32) -> Self {
+        Self(u64::from(generation) << 32 | u64::from(slot))
+    }
+
+    pub(crate) fn slot(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    pub(crate) fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// Back from [`as_u64`](Self::as_u64). A number that never was a relay is one that does not exist.
     pub fn from_u64(number: u64) -> Self {
         Self(number)
@@ -34,6 +46,15 @@ impl Family {
             Self::V4
         } else {
             Self::V6
+        }
+    }
+
+    /// From the first byte of REQUESTED-ADDRESS-FAMILY (§18.5).
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::V4),
+            2 => Some(Self::V6),
+            _ => None,
         }
     }
 }
@@ -76,7 +97,7 @@ pub enum Output {
     },
     /// Close it. It may be one that could not be opened, or was not yet.
     CloseRelay { relay: RelayId },
-    /// Give the port up that was kept next to this relay's.
+    /// Give the port up that was kept next to this relay's, if one was.
     ReleaseReserved { relay: RelayId },
 }
 
