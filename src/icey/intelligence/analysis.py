@@ -155,6 +155,10 @@ class Analysis:
         for branch in self._branches():
             if not branch.join(max(0.0, deadline - time.monotonic())):
                 log.info("detector %s is still at work; it ends when it is done", branch.name)
+        # The counters stay; the detectors, which may be large models, go now and not whenever the
+        # collector of cycles comes by.
+        self._tally = self.tally
+        self._picture_branches, self._sound_branches, self._decoder = [], [], None
 
     @property
     def tally(self) -> Tally:

@@ -312,8 +312,6 @@ def test_broken_json(tmp_path, text, where):
 @pytest.mark.parametrize(
     "key",
     [
-        "media.intelligence.vision.enabled",
-        "media.intelligence.speech.enabled",
         "turn.enabled",
     ],
 )

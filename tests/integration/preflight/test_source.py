@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from icey.config.model import IntelligenceSettings, MediaSettings, Settings, SpeechSettings
+from icey.config.model import MediaSettings, Settings
 from icey.preflight.finding import render
 from icey.preflight.running import Running, SourceState
-from icey.preflight.source import check_intelligence, check_source, describe_source
+from icey.preflight.source import check_source, describe_source
 
 
 @pytest.fixture
@@ -131,23 +131,3 @@ def test_description_for_the_operator():
     assert describe_source(MediaSettings(source=str(path)), public=False)["value"] == str(path)
     url = MediaSettings(source="rtsp://u:hunter2@cam/s")
     assert describe_source(url, public=False)["value"] == "rtsp://cam/s"
-
-
-@pytest.mark.parametrize(
-    ("mode", "enabled", "result"),
-    [
-        ("stream", False, "pass"),
-        ("stream", True, "pass"),
-        ("record", False, "pass"),
-        ("record", True, "warn"),
-        ("relay", True, "warn"),
-    ],
-)
-def test_intelligence(mode, enabled, result):
-    """Intelligence that is on outside stream mode stays inactive, and that is a warning."""
-    intelligence = IntelligenceSettings(speech=SpeechSettings(enabled=enabled))
-    settings = Settings(media=MediaSettings(mode=mode, intelligence=intelligence))
-    finding = check_intelligence(settings)
-    assert finding.result == result
-    if result == "warn":
-        assert "speech" in render(finding.detail, public=True)

@@ -34,8 +34,9 @@ class PlayedPipeline:
     gate = threading.Event()
     failure: Exception | None = None
 
-    def __init__(self, source, settings, *, on_event, start_bitrate=None):
+    def __init__(self, source, settings, *, on_event, start_bitrate=None, tap=None):
         self.on_event, self.started, self.stopped, self.lanes = on_event, 0, 0, []
+        self.tap = tap
         self.all.append(self)
 
     def prepare(self):
