@@ -138,9 +138,9 @@ def _protected_routes(context: ApiContext) -> APIRouter:
     async def recordings() -> JSONResponse:
         return _json(await context.artifacts.list_json())
 
-    @router.get("/events")
+    @router.api_route("/events", methods=READ)
     async def events(request: Request) -> Response:
-        return context.events.open(request.headers.get("last-event-id"))
+        return context.events.answer(request)
 
     # Every method, for otherwise the mount of the web UI would take what is not a GET.
     @router.api_route("/{rest:path}", methods=[*READ, *WRITE])
@@ -173,6 +173,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
             "vision": {"enabled": media.intelligence.vision.enabled, "active": False},
             "speech": {"enabled": media.intelligence.speech.enabled, "active": False},
             **running.get("intelligence", {}),
+            **context.events.status(),
         },
         "checks": checked["checks"],
         "warnings": [*checked["warnings"], *running["warnings"]],

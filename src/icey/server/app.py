@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse
 from icey.server.api import ApiContext, add_api
 from icey.server.artifacts import Artifacts
 from icey.server.auth import AccessToken
+from icey.server.events import EventFeed
 from icey.server.gateway import Gateway
 from icey.server.hardening import Hardening
 from icey.server.listener import HttpServer, bind
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from icey.config.load import Loaded
     from icey.config.model import Settings
+    from icey.intelligence.webhook import Webhook
     from icey.preflight.report import Report
     from icey.sessions.session import SessionService
 
@@ -55,6 +57,8 @@ log = logging.getLogger(__name__)
 SHUTDOWN_REASON = "server is shutting down"
 CLOSE_MARGIN_S = 0.5
 """Beyond the time that the sessions take for hanging up and for finishing what they write."""
+WEBHOOK_GRACE_S = 1.0
+"""How long the events that still wait for the webhook may take."""
 SOCKETS_GRACE_S = 0.5
 """How long clients may take to answer the close of their WebSocket; then they are cut off."""
 
@@ -159,6 +163,10 @@ async def run(
     token = AccessToken(settings.auth.token.get_secret_value())
     hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
     gateway = Gateway(hub, sessions, settings.auth.allowed_origins)
+    artifacts = Artifacts(settings.media.record_dir, token)
+    webhook = _webhook(settings)
+    events = EventFeed(webhook)
+    sessions.connect_events(events.publish, artifacts.link)
     context = ApiContext(
         settings=settings,
         version=version(),
@@ -167,7 +175,8 @@ async def run(
         token=token,
         readiness=readiness,
         sessions=sessions,
-        artifacts=Artifacts(settings.media.record_dir, token),
+        artifacts=artifacts,
+        events=events,
     )
     app = create_app(context, root)
     server = HttpServer(Hardening(app), socket_class(gateway), settings.tls)
@@ -183,6 +192,9 @@ async def run(
         log.info("stopping")
         server.stop_accepting()
         await _close_sessions(sessions)
+        events.close()
+        if webhook is not None:
+            await asyncio.to_thread(webhook.close_blocking, WEBHOOK_GRACE_S)
         await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
     listening.cancel()
     server.stop()
@@ -220,6 +232,15 @@ async def _done_before(
     finally:
         stopping.cancel()
     return task.done()
+
+
+def _webhook(settings: Settings) -> Webhook | None:
+    url = settings.media.intelligence.webhook.get_secret_value()
+    if not url or settings.media.mode != "stream":  # only there are events
+        return None
+    from icey.intelligence.webhook import Webhook  # noqa: PLC0415 - few have one
+
+    return Webhook(url)
 
 
 async def _close_sessions(sessions: SessionService) -> None:

@@ -7,6 +7,7 @@ import logging
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from fastapi import Request  # noqa: TC002 - FastAPI reads it from the signature
 from starlette.datastructures import Headers
@@ -91,6 +92,10 @@ class Artifacts:
             "warnings": warnings,
         }
 
+    def link(self, path: str) -> str:
+        """Return a path below ``/artifacts/``, not yet quoted, as a link that opens it."""
+        return self._links.sign(path) if self._token.required else quote(path)
+
     async def _list(self) -> tuple[list[Recording], list[str]]:
         async with self._turn:
             self._next = None
@@ -114,7 +119,7 @@ class Artifacts:
             "width": recording.width,
             "height": recording.height,
             "status": recording.status,
-            "url": self._links.sign(path) if self._token.required else path,
+            "url": self.link(path),
         }
 
     async def _serve(self, request: Request, path: str) -> _File:

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import h11
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from icey.config.model import TlsSettings
 
-__all__ = ["HttpServer", "bind"]
+__all__ = ["ABORT", "HttpServer", "bind"]
+
+ABORT = "icey.abort"
+"""The ASGI extension by which an answer cuts its connection. ASGI alone can only close it, which
+waits for a client that does not read."""
 
 HEAD_TIMEOUT_S = 15.0
 """How long a connection may take for its first request line and headers."""
@@ -42,6 +46,13 @@ class BoundedHttpProtocol(H11Protocol):
         super().__init__(*arguments, **options)
         # uvicorn decides by whether anybody listens to its logger; it would log the query too.
         self.access_log = False
+        app = self.app
+
+        async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["extensions"] = {**scope.get("extensions", {}), ABORT: self.transport.abort}
+            await app(scope, receive, send)
+
+        self.app = with_abort
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""

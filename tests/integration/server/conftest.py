@@ -34,6 +34,9 @@ class RecordingSessions:
     def connect(self, send):
         self.send = send
 
+    def connect_events(self, publish, sign):
+        self.publish, self.sign = publish, sign
+
     async def start(self):
         self.started = True
 

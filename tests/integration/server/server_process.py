@@ -17,6 +17,9 @@ class Sessions:
     close_seconds = 4.0
     turn = None
 
+    def connect_events(self, publish, sign):
+        pass
+
     def connect(self, send):
         """Take the way to speak, which is never used."""
 

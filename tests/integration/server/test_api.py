@@ -100,6 +100,7 @@ async def test_status(server, http):
         "intelligence": {
             "vision": {"enabled": False, "active": False},
             "speech": {"enabled": False, "active": False},
+            "events": {"readers": 0, "published": 0, "slowReaders": 0},
         },
         "checks": [{"name": "config", "result": "pass", "detail": ""}],
         "warnings": ["from a check", "from a session"],
