@@ -16,6 +16,9 @@ have_compiler >/dev/null && [ -e /usr/include/linux/videodev2.h ] || packages+=(
 have_ffmpeg() { command -v ffmpeg && command -v ffprobe; }
 have_ffmpeg >/dev/null || packages+=(ffmpeg)
 
+# Speech whose beginning and end are known is spoken by a machine.
+command -v espeak-ng >/dev/null || packages+=(espeak-ng)
+
 # The RTSP server and the SRT sender that the tests start are GStreamer's, driven by the system's
 # Python.
 have_rtsp_server() {
