@@ -64,12 +64,14 @@ def settings(*, size=SMALL, fps=30, bitrate=2_000_000, channels=2, sample_rate=4
 class Player:
     """A pipeline with one lane into collecting sinks; a context manager that leaves nothing."""
 
-    def __init__(self, source, media=None):
+    def __init__(self, source, media=None, tap=None):
         self.events = []
         self._event = threading.Condition()
         self.video, self.audio = CollectingSink(), CollectingSink()
         self.media = media or settings()
-        self.pipeline = Pipeline(parse_source(str(source)), self.media, on_event=self._note)
+        self.pipeline = Pipeline(
+            parse_source(str(source)), self.media, on_event=self._note, tap=tap
+        )
 
     def _note(self, event):
         with self._event:

@@ -23,12 +23,14 @@ def finished(picture: np.ndarray) -> np.ndarray:
     return np.clip(np.round(picture), 16, 235).astype(np.uint8)
 
 
-def film(seconds: float, draw, *, noise: float = 2.0, seed: int = 7) -> list[np.ndarray]:
+def film(
+    seconds: float, draw, *, noise: float = 2.0, seed: int = 7, rate: int = RATE
+) -> list[np.ndarray]:
     """Draw each picture: `draw(scene, t)` changes a copy of the ground; then noise on top."""
     random = np.random.default_rng(seed)
     base, pictures = ground(), []
-    for number in range(round(seconds * RATE)):
-        scene = draw(base.copy(), number / RATE)
+    for number in range(round(seconds * rate)):
+        scene = draw(base.copy(), number / rate)
         pictures.append(finished(scene + random.normal(0, noise, scene.shape)))
     return pictures
 
