@@ -181,9 +181,9 @@ class Branch(Generic[Sample, Output]):
             log.warning("detector %s failed", self.name, exc_info=error)
         if self._in_a_row < MAX_FAILURES:
             return
-        what = str(error)
-        said = f"{type(error).__name__}: {what}" if what else type(error).__name__
-        self._off = f"switched off after {self._in_a_row} failures in a row, the last: {said}"
-        log.warning("detector %s is %s", self.name, self._off)
+        # Its words may name folders of this machine, and the status is for other eyes.
+        what = f"switched off after {self._in_a_row} failures in a row"
+        self._off = f"{what} ({type(error).__name__}): see the log"
+        log.error("detector %s is %s, the last:", self.name, what, exc_info=error)
         with self._changed:
             self._queue.clear()
