@@ -20,7 +20,7 @@ window.joining = {
             if (!server || call) return;
             call = new Call({
               to: addressOf(server),
-              iceServers: [],
+              ice: { servers: [], policy: "all", lifeMs: Infinity },
               send: (message) => client.send(message),
               setUp: (pc) => void pc.addTransceiver("video", { direction: "recvonly" }),
               onState() {},

@@ -42,6 +42,7 @@ class FakeServer:
         self.number = 0
         self.mode = "stream"
         self.recordings: list[dict[str, Any]] = []
+        self.turn: dict[str, Any] = {"enabled": False}
         self.viewers = 0
         """How many watch the tab, where it is live."""
         self.files: dict[str, Path] = {}
@@ -68,10 +69,10 @@ class FakeServer:
         await self.page.route(f"{ORIGIN}/**", self._http)
         await self.page.route_web_socket(re.compile(r"/ws$"), self._open)
 
-    async def open_page(self) -> None:
+    async def open_page(self, query: str = "") -> None:
         """Install, and load the page."""
         await self.install()
-        await self.page.goto(f"{ORIGIN}/")
+        await self.page.goto(f"{ORIGIN}/{query}")
 
     def send(self, frame: dict[str, Any]) -> None:
         """Send one frame to the page."""
@@ -165,7 +166,7 @@ class FakeServer:
                     "mode": self.mode,
                     "version": "0",
                     "source": {"value": "demo:", "kind": "demo", "remote": False},
-                    "turn": {"enabled": False},
+                    "turn": self.turn,
                     "stun": {"urls": []},
                 }
             )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.async_api import expect
-
-SECRETS = {"username": "u", "credential": "c"}
 
 
 async def test_backoff_doubles_up_to_a_ceiling(server):
@@ -17,61 +14,6 @@ async def test_backoff_doubles_up_to_a_ceiling(server):
     }"""
     assert await server.page.evaluate(script, 0.5) == [400, 800, 1600, 10_000, 10_000]
     assert await server.page.evaluate(script, 0) == [300, 600, 1200, 7_500, 7_500]
-
-
-@pytest.mark.parametrize(
-    ("body", "servers"),
-    [
-        ({}, []),
-        ({"turn": {"enabled": False, "port": 3478}, "stun": {"urls": []}}, []),
-        ({"stun": {"urls": ["stun:a:1"]}}, [{"urls": ["stun:a:1"]}]),
-        (
-            {
-                "turn": {
-                    "enabled": True,
-                    "host": "",
-                    "port": 3478,
-                    **SECRETS,
-                }
-            },
-            [
-                {
-                    "urls": [
-                        "turn:localhost:3478?transport=udp",
-                        "turn:localhost:3478?transport=tcp",
-                    ],
-                    **SECRETS,
-                }
-            ],
-        ),
-        (
-            {
-                "turn": {
-                    "enabled": True,
-                    "host": "::1",
-                    "port": 9,
-                    **SECRETS,
-                }
-            },
-            [
-                {
-                    "urls": ["turn:[::1]:9?transport=udp", "turn:[::1]:9?transport=tcp"],
-                    **SECRETS,
-                }
-            ],
-        ),
-    ],
-)
-async def test_ice_servers(server, body, servers):
-    """`/api/config` becomes ICE servers that a browser takes."""
-    await server.open_page()
-    script = """async body => {
-        const { iceServers } = await import("/js/api.js");
-        const servers = iceServers(body);
-        new RTCPeerConnection({ iceServers: servers }).close();
-        return servers;
-    }"""
-    assert await server.page.evaluate(script, body) == servers
 
 
 async def test_quality_line(server):

@@ -9,6 +9,8 @@
 
 /** @import {Mode, Recording, RelayStatus, ServerConfig} from "./types.js" */
 
+import { readIce, relayOnly } from "./ice.js";
+
 const TOKEN_KEY = "icey.token";
 
 /** The server wants a token, or another one. */
@@ -121,29 +123,6 @@ function readConfig(body) {
     mode: /** @type {Mode} */ (body.mode ?? "stream"),
     version: String(body.version ?? ""),
     source: { value: String(body.source?.value ?? ""), kind: String(body.source?.kind ?? "") },
-    iceServers: iceServers(body),
+    ice: readIce(body, relayOnly(location.search)),
   };
-}
-
-/**
- * @param {{turn?: {enabled?: boolean, host?: string, port?: number, username?: string, credential?: string},
- *   stun?: {urls?: string[] | string}}} body
- * @returns {RTCIceServer[]}
- */
-export function iceServers({ turn, stun }) {
-  /** @type {RTCIceServer[]} */
-  const servers = [];
-  const urls = [stun?.urls ?? []].flat();
-  if (urls.length > 0) servers.push({ urls });
-  if (turn?.enabled && turn.port) {
-    // An empty host means: where the page came from.
-    const host = turn.host || location.hostname;
-    const bracketed = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
-    servers.push({
-      urls: ["udp", "tcp"].map((transport) => `turn:${bracketed}:${turn.port}?transport=${transport}`),
-      username: turn.username ?? "",
-      credential: turn.credential ?? "",
-    });
-  }
-  return servers;
 }

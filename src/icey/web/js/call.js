@@ -12,14 +12,17 @@
  * @module call
  */
 
-/** @import {CallEnd, Message} from "./types.js" */
+/** @import {CallEnd, Ice, Message} from "./types.js" */
+
+import { adviceOn, Paths, triedLines } from "./paths.js";
 
 /** @typedef {"new" | "calling" | "negotiating" | "active" | "recovering" | "ended"} CallState */
 
 /**
  * @typedef {object} CallOptions
  * @property {string} to The callee's address, `user|id`.
- * @property {RTCIceServer[]} iceServers
+ * @property {Ice} ice
+ * @property {() => Promise<Ice>} [freshIce] With a credential that is good for longer.
  * @property {(message: Message) => boolean} send
  * @property {(pc: RTCPeerConnection) => void | Promise<void>} setUp Adds what is to be sent and received.
  * @property {(state: CallState) => void} onState Every change but the last one.
@@ -33,6 +36,10 @@ const ANSWER_TIMEOUT_MS = 20_000;
 const CONNECT_TIMEOUT_MS = 20_000;
 /** `disconnected` often heals by itself (a lost packet or two). */
 const DISCONNECTED_GRACE_MS = 1_500;
+/** How long fresh ICE servers may take: a path that broke may well be the one to `/api/config`. */
+const FRESH_ICE_TIMEOUT_MS = 2_000;
+/** The longest time that browsers take in `setTimeout`. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** How long ICE restarts may try before the call counts as lost. */
 const RECOVERY_TIMEOUT_MS = 12_000;
 
@@ -46,11 +53,17 @@ export class Call {
   /** @type {Promise<void>} Our description: made while `call:init` travels, sent on accept. */ #described;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #deadline;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #grace;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #renewal;
+  /** @type {Ice} */ #ice;
+  /** @type {Paths} */ #paths;
+  #restarting = false;
 
   /** @param {CallOptions} options */
   constructor(options) {
     this.#options = options;
-    this.#pc = new RTCPeerConnection({ iceServers: options.iceServers, bundlePolicy: "max-bundle" });
+    this.#ice = options.ice;
+    this.#pc = new RTCPeerConnection(configuration(options.ice));
+    this.#paths = new Paths(this.#pc);
     this.#described = Promise.resolve();
   }
 
@@ -136,7 +149,8 @@ export class Call {
 
   async #offer() {
     this.#enter("negotiating");
-    this.#expire(CONNECT_TIMEOUT_MS, "no media came through: a firewall may block the server's UDP port (webrtc.port)");
+    this.#expire(CONNECT_TIMEOUT_MS, "", () => this.#noPath());
+    this.#paths.start();
     await this.#described;
     this.#sendOffer();
   }
@@ -188,16 +202,28 @@ export class Call {
     clearTimeout(this.#grace);
     if (connectionState === "connected") {
       clearTimeout(this.#deadline);
+      this.#paths.stop();
       this.#watchTransports();
       this.#enter("active");
+      this.#renewInTime();
     } else if (this.#state === "active" || this.#state === "recovering") {
       if (connectionState === "failed") this.#recover();
       else if (connectionState === "disconnected") {
         this.#grace = setTimeout(() => this.#recover(), DISCONNECTED_GRACE_MS);
       }
     } else if (connectionState === "failed") {
-      this.#end("lost", "no media came through: a firewall may block the server's UDP port (webrtc.port)");
+      this.#noPath();
     }
+  }
+
+  /** Neither a direct path nor one by TURN: say what was tried, here and in the server's log. */
+  #noPath() {
+    const { findings } = this.#paths;
+    const reason = "no media came through";
+    const { servers } = this.#ice;
+    const advice = adviceOn(findings, servers);
+    this.#send("call:hangup", { reason: `${reason}. ${advice}` });
+    this.#end("lost", reason, { tried: triedLines(findings, servers), advice });
   }
 
   /** DTLS closed by the server cannot be healed by an ICE restart (RFC 8842 §4): call again. */
@@ -220,9 +246,37 @@ export class Call {
       this.#enter("recovering");
       this.#expire(RECOVERY_TIMEOUT_MS, "the media connection was lost");
     }
-    if (this.#pc.signalingState !== "stable") return;
+    this.#guard(this.#restart());
+  }
+
+  async #restart() {
+    if (this.#restarting) return;
+    this.#restarting = true;
+    await this.#refreshIce();
+    this.#restarting = false;
+    if (this.#over() || this.#pc.signalingState !== "stable") return;
     this.#pc.restartIce();
     this.#offerAgain();
+  }
+
+  /** TURN takes a credential for a limited time, and what was good for the call may be so no longer. */
+  async #refreshIce() {
+    const { freshIce } = this.#options;
+    if (!freshIce) return;
+    const late = new Promise((resolve) => setTimeout(resolve, FRESH_ICE_TIMEOUT_MS));
+    const ice = await Promise.race([freshIce(), /** @type {Promise<undefined>} */ (late)]);
+    if (!ice || this.#over()) return;
+    this.#ice = ice;
+    this.#pc.setConfiguration(configuration(ice));
+  }
+
+  /** Get new relayed addresses before the credential of those in use expires. */
+  #renewInTime() {
+    clearTimeout(this.#renewal);
+    this.#renewal = setTimeout(async () => {
+      if (this.#state === "active" && (await usesRelay(this.#pc))) this.#guard(this.#restart());
+      if (!this.#over()) this.#renewInTime();
+    }, Math.min(this.#ice.lifeMs * 0.7, LONGEST_TIMER_MS));
   }
 
   #offerAgain() {
@@ -245,13 +299,17 @@ export class Call {
   /**
    * @param {number} milliseconds
    * @param {string} reason
+   * @param {() => void} [then]
    */
-  #expire(milliseconds, reason) {
+  #expire(milliseconds, reason, then = () => this.#giveUp(reason)) {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => {
-      this.#send("call:hangup", { reason });
-      this.#end("lost", reason);
-    }, milliseconds);
+    this.#deadline = setTimeout(then, milliseconds);
+  }
+
+  /** @param {string} reason */
+  #giveUp(reason) {
+    this.#send("call:hangup", { reason });
+    this.#end("lost", reason);
   }
 
   /**
@@ -279,16 +337,39 @@ export class Call {
   /**
    * @param {CallEnd["kind"]} kind
    * @param {string} reason
+   * @param {{tried?: string[], advice?: string}} [paths]
    */
-  #end(kind, reason) {
+  #end(kind, reason, paths = {}) {
     if (this.#over()) return;
     this.#state = "ended";
-    clearTimeout(this.#deadline);
-    clearTimeout(this.#grace);
+    for (const timer of [this.#deadline, this.#grace, this.#renewal]) clearTimeout(timer);
+    this.#paths.stop();
     this.#pc.ontrack = this.#pc.onicecandidate = this.#pc.onconnectionstatechange = this.#pc.onnegotiationneeded = null;
     this.#pc.close();
-    this.#options.onEnd({ kind, reason });
+    this.#options.onEnd({ kind, reason, ...paths });
   }
+}
+
+/**
+ * @param {Ice} ice
+ * @returns {RTCConfiguration}
+ */
+function configuration({ servers, policy }) {
+  return { iceServers: servers, iceTransportPolicy: policy, bundlePolicy: "max-bundle" };
+}
+
+/**
+ * @param {RTCPeerConnection} pc
+ * @returns {Promise<boolean>} Whether media go by TURN now.
+ */
+async function usesRelay(pc) {
+  /** @type {any} */
+  const reports = await pc.getStats();
+  for (const report of reports.values()) {
+    if (report.type !== "candidate-pair" || !report.nominated || report.state !== "succeeded") continue;
+    if (reports.get(report.localCandidateId)?.candidateType === "relay") return true;
+  }
+  return false;
 }
 
 /**

@@ -9,7 +9,7 @@
  */
 
 /** @import {CallState} from "./call.js" */
-/** @import {CallEnd, Message} from "./types.js" */
+/** @import {CallEnd, Ice, Message} from "./types.js" */
 
 import { Call } from "./call.js";
 import { backoff } from "./symple.js";
@@ -17,7 +17,7 @@ import { backoff } from "./symple.js";
 /**
  * @typedef {object} DialerOptions
  * @property {(message: Message) => boolean} send
- * @property {() => Promise<RTCIceServer[]>} iceServers
+ * @property {() => Promise<Ice>} ice
  * @property {(pc: RTCPeerConnection) => void | Promise<void>} setUp
  * @property {(track: MediaStreamTrack) => void} [onTrack]
  * @property {(state: CallState) => void} onState
@@ -117,13 +117,14 @@ export class Dialer {
     clearTimeout(this.#redial);
     this.#redial = undefined;
     const turn = ++this.#dialing;
-    const iceServers = await this.#options.iceServers();
+    const { send, ice, setUp, onTrack, onState } = this.#options;
+    const ways = await ice();
     if (turn !== this.#dialing) return;
-    const { send, setUp, onTrack, onState } = this.#options;
     /** @type {Call} */
     const call = new Call({
       to: this.#wish,
-      iceServers,
+      ice: ways,
+      freshIce: ice,
       send,
       setUp,
       onTrack,

@@ -4,7 +4,7 @@
  * @module main
  */
 
-/** @import {Connection, Message, Mode, Part, Peer, Phase} from "./types.js" */
+/** @import {Connection, Ice, Message, Mode, Part, Peer, Phase} from "./types.js" */
 
 import { Api, UnauthorizedError } from "./api.js";
 import { Broadcaster } from "./broadcaster.js";
@@ -15,9 +15,9 @@ import { describe, sample } from "./stats.js";
 import { addressOf, SympleClient } from "./symple.js";
 import { View } from "./view.js";
 import { Watcher } from "./watcher.js";
-import { SOCKET_BLOCKED, unreachable } from "./words.js";
+import { ready, SOCKET_BLOCKED, unreachable } from "./words.js";
 
-/** TURN credentials live for an hour by default; half of the shortest sensible life is safe. */
+/** What `/api/config` said counts as new that long, and never longer than half of its credential's life. */
 const CONFIG_FRESH_MS = 300_000;
 const QUALITY_INTERVAL_MS = 2_000;
 const VIEWERS_INTERVAL_MS = 3_000;
@@ -27,8 +27,9 @@ const CONFIG_OLD_MS = 5_000;
 
 const api = new Api(document.baseURI);
 const times = { clicked: 0, picture: 0 };
-/** @type {{servers: RTCIceServer[], at: number}} */
-let ice = { servers: [], at: -Infinity };
+/** @type {Ice} */
+let knownIce = { servers: [], policy: "all", lifeMs: 0 };
+let configAt = -Infinity;
 /** @type {Mode} */
 let mode = "stream";
 /** @type {Part} */
@@ -91,7 +92,7 @@ const client = new SympleClient(
 
 const watcher = new Watcher({
   send: (message) => client.send(message),
-  iceServers,
+  ice,
   onTrack: (track) => player.add(track),
   onPhase(next, status, problem) {
     // The old picture stays under the note; the next one ends the repair.
@@ -106,7 +107,7 @@ const watcher = new Watcher({
 /** @type {import("./publisher.js").PublisherOptions} */
 const publishing = {
   send: (message) => client.send(message),
-  iceServers,
+  ice,
   onPhase: say,
   onPreview: (stream) => view.preview(stream),
   onDevices: (microphone, camera) => view.devices(microphone, camera),
@@ -176,7 +177,8 @@ function askToken() {
 
 async function refreshConfig() {
   const config = await api.config();
-  ice = { servers: config.iceServers, at: performance.now() };
+  knownIce = config.ice;
+  configAt = performance.now();
   view.live(config.mode !== "stream" || config.source.kind !== "file");
   if (config.mode !== mode) {
     party().hangup();
@@ -188,16 +190,16 @@ async function refreshConfig() {
   if (mode === "record") void recordings.refresh();
 }
 
-/** @returns {Promise<RTCIceServer[]>} At once where they are fresh, so that Watch need not wait. */
-async function iceServers() {
-  if (performance.now() - ice.at > CONFIG_FRESH_MS) {
+/** @returns {Promise<Ice>} At once where it is fresh, so that Watch need not wait. */
+async function ice() {
+  if (performance.now() - configAt > Math.min(CONFIG_FRESH_MS, knownIce.lifeMs / 2)) {
     try {
       await refreshConfig();
     } catch (error) {
       console.warn("icey: calling with the ICE servers known so far", error);
     }
   }
-  return ice.servers;
+  return knownIce;
 }
 
 /** @param {Connection} connection */
@@ -205,8 +207,8 @@ function connectionChanged(connection) {
   view.connection(connection);
   if (connection.name === "online") {
     view.problem("");
-    if (!party().wanted) view.status("Ready.");
-    if (performance.now() - ice.at > CONFIG_OLD_MS) refreshConfig().catch((error) => console.warn("icey: /api/config", error));
+    if (!party().wanted) view.status(ready(location.search));
+    if (performance.now() - configAt > CONFIG_OLD_MS) refreshConfig().catch((error) => console.warn("icey: /api/config", error));
     return;
   }
   if (connection.name === "connecting") return;

@@ -9,7 +9,7 @@
  */
 
 /** @import {CallState} from "./call.js" */
-/** @import {CallEnd, Message, Phase} from "./types.js" */
+/** @import {CallEnd, Ice, Message, Phase} from "./types.js" */
 
 import { CameraError, openCamera, openMicrophone } from "./camera.js";
 import { Dialer } from "./dialer.js";
@@ -25,7 +25,7 @@ import { cameraProblem, ended, inSeconds, SERVER_AWAY, silenceNote } from "./wor
 /**
  * @typedef {object} PublisherOptions
  * @property {(message: Message) => boolean} send
- * @property {() => Promise<RTCIceServer[]>} iceServers
+ * @property {() => Promise<Ice>} ice
  * @property {(phase: Phase, status: string, problem: string) => void} onPhase
  * @property {(stream: MediaStream | null) => void} onPreview
  * @property {(microphone: DeviceState, camera: DeviceState) => void} onDevices
@@ -64,10 +64,10 @@ export class Publisher {
   constructor(options, words) {
     this.#options = options;
     this.#words = words;
-    const { send, iceServers } = options;
+    const { send, ice } = options;
     this.dialer = new Dialer({
       send,
-      iceServers,
+      ice,
       setUp: (pc) => this.#setUp(pc),
       onState: (state) => this.progressed(state),
       onLost: (end, delayMs) =>

@@ -49,7 +49,16 @@
  * @property {Mode} mode
  * @property {string} version
  * @property {{value: string, kind: string}} source
- * @property {RTCIceServer[]} iceServers
+ * @property {Ice} ice
+ */
+
+/**
+ * Which ways media may take.
+ *
+ * @typedef {object} Ice
+ * @property {RTCIceServer[]} servers With a fresh TURN credential.
+ * @property {RTCIceTransportPolicy} policy `relay`: by TURN alone.
+ * @property {number} lifeMs How long that credential is good.
  */
 
 /**
@@ -61,6 +70,8 @@
  * @typedef {object} CallEnd
  * @property {"refused" | "remote" | "local" | "lost"} kind
  * @property {string} reason
+ * @property {string[]} [tried] The ways on which no media came through, a line each.
+ * @property {string} [advice] What to change, where media found no way.
  */
 
 /**

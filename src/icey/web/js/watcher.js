@@ -8,7 +8,7 @@
  */
 
 /** @import {CallState} from "./call.js" */
-/** @import {Message, Phase} from "./types.js" */
+/** @import {Ice, Message, Phase} from "./types.js" */
 
 import { Dialer } from "./dialer.js";
 import { ended, inSeconds, SERVER_AWAY } from "./words.js";
@@ -16,7 +16,7 @@ import { ended, inSeconds, SERVER_AWAY } from "./words.js";
 /**
  * @typedef {object} WatcherOptions
  * @property {(message: Message) => boolean} send
- * @property {() => Promise<RTCIceServer[]>} iceServers
+ * @property {() => Promise<Ice>} ice
  * @property {(track: MediaStreamTrack) => void} onTrack
  * @property {(phase: Phase, status: string, problem: string) => void} onPhase
  * @property {() => void} onLive Somebody broadcasts from now on: the next picture is to be reported.
@@ -40,10 +40,10 @@ export class Watcher {
   /** @param {WatcherOptions} options */
   constructor(options) {
     this.#options = options;
-    const { send, iceServers, onTrack, onPhase } = options;
+    const { send, ice, onTrack, onPhase } = options;
     this.#dialer = new Dialer({
       send,
-      iceServers,
+      ice,
       setUp(pc) {
         pc.addTransceiver("audio", { direction: "recvonly" });
         pc.addTransceiver("video", { direction: "recvonly" });

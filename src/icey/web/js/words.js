@@ -7,6 +7,8 @@
 /** @import {CameraFailure} from "./camera.js" */
 /** @import {CallEnd, Connection, Mode, Peer, Recording} from "./types.js" */
 
+import { relayOnly } from "./ice.js";
+
 /**
  * @param {Connection} connection
  * @returns {string} Two words for the pill.
@@ -27,6 +29,16 @@ export function connectionLabel(connection) {
  */
 export function unreachable(delayMs) {
   return `The server cannot be reached. Trying again ${inSeconds(delayMs)}.`;
+}
+
+/**
+ * @param {string} search Of the page's address.
+ * @returns {string}
+ */
+export function ready(search) {
+  const only = relayOnly(search);
+  if (!only) return "Ready.";
+  return `Ready. Media will go by TURN alone${only === "any" ? "" : ` over ${only.toUpperCase()}`}, as the page's address asks.`;
 }
 
 export const SOCKET_BLOCKED =
@@ -128,7 +140,7 @@ const ADVICE = [
  * @param {CallEnd} end
  * @returns {{status: string, problem: string}} A short state, and what went wrong, if anything did.
  */
-export function ended({ kind, reason }) {
+export function ended({ kind, reason, tried, advice }) {
   const said = reason || "it gave no reason";
   switch (kind) {
     case "local": return { status: "Hung up.", problem: "" };
@@ -136,8 +148,19 @@ export function ended({ kind, reason }) {
     case "remote":
       if (reason === "source ended") return { status: "The stream has ended: source ended.", problem: "" };
       return { status: "The server ended the call.", problem: withAdvice(`The server ended the call: ${said}`) };
-    case "lost": return { status: "The call was lost.", problem: withAdvice(`The call was lost: ${said}`) };
+    case "lost": {
+      const problem = withAdvice(`The call was lost: ${said}`);
+      return { status: "The call was lost.", problem: [problem + (advice ? ` ${advice}` : ""), ...triedList(tried ?? [])].join("\n") };
+    }
   }
+}
+
+/**
+ * @param {string[]} tried
+ * @returns {string[]}
+ */
+function triedList(tried) {
+  return tried.length > 0 ? ["Tried:", ...tried.map((line) => `• ${line}`)] : [];
 }
 
 /**
