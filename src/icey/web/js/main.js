@@ -8,6 +8,7 @@
 
 import { Api, UnauthorizedError } from "./api.js";
 import { Broadcaster } from "./broadcaster.js";
+import { Detections } from "./detections.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
 import { Recordings } from "./recordings.js";
@@ -47,6 +48,7 @@ const view = new View({
     times.picture = 0;
     take("watch");
     player.begin();
+    detections.clear();
     watcher.watch(address);
   },
   call(address) {
@@ -123,6 +125,8 @@ const recorder = new Recorder({
 
 const recordings = new Recordings(() => api.recordings());
 
+const detections = new Detections();
+
 /** Who sends, in this mode. */
 function publisher() {
   return mode === "record" ? recorder : broadcaster;
@@ -155,6 +159,7 @@ function say(next, status, problem) {
 /** @param {Message} message */
 function receive(message) {
   watcher.receive(message);
+  if (part === "watch" && inSight.has(message.from ?? "")) detections.receive(message);
   publisher().receive(message, inSight.has(message.from ?? ""));
 }
 
