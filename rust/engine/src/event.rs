@@ -11,7 +11,13 @@ pub enum Event {
     /// ICE and DTLS are up. Once for a peer.
     PeerConnected { peer: PeerId },
     /// The peer is gone; the last event that names it.
-    PeerDisconnected { peer: PeerId, reason: String },
+    ///
+    /// Where it never came up, `pairs` has what was tried, a line each, for people.
+    PeerDisconnected {
+        peer: PeerId,
+        reason: String,
+        pairs: Vec<String>,
+    },
     /// A viewer needs a keyframe of this track.
     KeyframeRequested { peer: PeerId, track: TrackId },
     /// What the path to this peer carries, in bit/s.
@@ -141,6 +147,7 @@ mod tests {
         queue.push(Event::PeerDisconnected {
             peer: 1,
             reason: "closed by peer".into(),
+            pairs: vec![],
         });
         assert_eq!(
             queue.take(),
@@ -149,7 +156,8 @@ mod tests {
                 Event::KeyframeRequested { peer: 1, track: 7 },
                 Event::PeerDisconnected {
                     peer: 1,
-                    reason: "closed by peer".into()
+                    reason: "closed by peer".into(),
+                    pairs: vec![],
                 },
             ]
         );

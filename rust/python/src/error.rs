@@ -1,6 +1,6 @@
 //! Engine errors as the exceptions of `icey.errors`.
 
-use icey_engine::EngineError;
+use icey_engine::{EngineError, ProbeError};
 use icey_srt::SrtError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -48,6 +48,22 @@ pub fn srt_to_python(py: Python<'_>, error: &SrtError) -> PyErr {
         Ok(PyErr::from_value(class.call1((error.to_string(),))?))
     };
     raised().unwrap_or_else(|failure| failure)
+}
+
+/// The exception for a self-test of a TURN server that failed.
+pub fn probe_to_python(py: Python<'_>, error: &ProbeError) -> PyErr {
+    let raised = || {
+        let evidence = PyDict::new(py);
+        evidence.set_item("step", error.step.name())?;
+        evidence.set_item("said", &error.said)?;
+        evidence.set_item("code", error.code)?;
+        let exception = py
+            .import("icey.errors")?
+            .getattr("TurnProbeError")?
+            .call((error.to_string(),), Some(&evidence))?;
+        Ok(PyErr::from_value(exception))
+    };
+    raised().unwrap_or_else(|failure: PyErr| failure)
 }
 
 /// Runs something of the engine without the GIL.

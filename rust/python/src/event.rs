@@ -12,6 +12,7 @@ pub struct PeerConnected {
 pub struct PeerDisconnected {
     peer: u64,
     reason: String,
+    pairs: Vec<String>,
 }
 
 #[pyclass(frozen, get_all, module = "icey._core")]
@@ -43,9 +44,19 @@ pub struct PeerCongested {
 pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
     Ok(match event {
         Event::PeerConnected { peer } => Py::new(py, PeerConnected { peer })?.into_any(),
-        Event::PeerDisconnected { peer, reason } => {
-            Py::new(py, PeerDisconnected { peer, reason })?.into_any()
-        }
+        Event::PeerDisconnected {
+            peer,
+            reason,
+            pairs,
+        } => Py::new(
+            py,
+            PeerDisconnected {
+                peer,
+                reason,
+                pairs,
+            },
+        )?
+        .into_any(),
         Event::KeyframeRequested { peer, track } => {
             Py::new(py, KeyframeRequested { peer, track })?.into_any()
         }
@@ -90,7 +101,7 @@ macro_rules! repr {
 
 repr!(
     PeerConnected(peer),
-    PeerDisconnected(peer, reason),
+    PeerDisconnected(peer, reason, pairs),
     KeyframeRequested(peer, track),
     BitrateEstimated(peer, bitrate),
     MediaStarted(peer, kind, layer),

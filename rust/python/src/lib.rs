@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use super::track::Track;
     #[pymodule_export]
-    use super::turn::{TurnServer, TurnStats};
+    use super::turn::{TurnProbe, TurnServer, TurnStats, probe_turn};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,14 +1,15 @@
-//! The TURN server.
+//! The TURN server, and the client that tests it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use icey_engine::{TlsConfig, TurnConfig};
+use icey_engine::{ProbeConfig, TlsConfig, TurnConfig, TurnTransport};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::engine::Engine;
-use crate::error::detached;
+use crate::error::{self, detached};
 
 #[pyclass(frozen, module = "icey._core")]
 pub struct TurnServer(icey_engine::TurnServer);
@@ -132,4 +133,84 @@ impl TurnStats {
             refusals: refusals.unbind(),
         })
     }
+}
+
+#[pyclass(frozen, get_all, module = "icey._core")]
+pub struct TurnProbe {
+    relayed_address: String,
+    mapped_address: String,
+    round_trip_ms: f64,
+}
+
+#[pymethods]
+impl TurnProbe {
+    fn __repr__(&self) -> String {
+        format!(
+            "TurnProbe(relayed_address={:?}, mapped_address={:?}, round_trip_ms={:.2})",
+            self.relayed_address, self.mapped_address, self.round_trip_ms
+        )
+    }
+}
+
+#[pyfunction]
+#[pyo3(
+    signature = (
+        host, port, *, transport="udp", username, credential, certificate=PathBuf::new(), echo="",
+        timeout=5.0
+    ),
+    text_signature = "(host, port, *, transport='udp', username, credential, certificate='', \
+        echo='', timeout=5.0)"
+)]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+pub fn probe_turn(
+    py: Python<'_>,
+    host: &str,
+    port: u16,
+    transport: &str,
+    username: &str,
+    credential: &str,
+    certificate: PathBuf,
+    echo: &str,
+    timeout: f64,
+) -> PyResult<TurnProbe> {
+    if !(0.001..=600.0).contains(&timeout) {
+        return Err(PyValueError::new_err("timeout: 0.001 to 600"));
+    }
+    let transport = match transport {
+        "udp" => TurnTransport::Udp,
+        "tcp" => TurnTransport::Tcp,
+        "tls" if certificate.as_os_str().is_empty() => {
+            return Err(PyValueError::new_err("tls: with a certificate only"));
+        }
+        "tls" => TurnTransport::Tls,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "transport {other:?}: udp, tcp or tls"
+            )));
+        }
+    };
+    let echo = match echo {
+        "" => None,
+        text => Some(text.parse().map_err(|_| {
+            PyValueError::new_err(format!("echo {text:?}: an IP address and a port"))
+        })?),
+    };
+    let config = ProbeConfig {
+        host: host.to_owned(),
+        port,
+        transport,
+        username: username.to_owned(),
+        credential: credential.to_owned(),
+        certificate,
+        echo,
+        timeout: Duration::from_secs_f64(timeout),
+    };
+    let seen = py
+        .detach(|| icey_engine::probe_turn(&config))
+        .map_err(|failure| error::probe_to_python(py, &failure))?;
+    Ok(TurnProbe {
+        relayed_address: seen.relayed.to_string(),
+        mapped_address: seen.mapped.to_string(),
+        round_trip_ms: seen.round_trip.as_secs_f64() * 1000.0,
+    })
 }

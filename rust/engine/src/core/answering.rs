@@ -6,7 +6,7 @@ use super::offer::{self, Prepared};
 use super::peer::{Local, Peer, advance};
 use super::sender::Sender;
 use super::track::MediaKind;
-use super::{Context, answer, negotiation};
+use super::{Context, answer, candidate, negotiation};
 use crate::error::EngineError;
 
 impl Peer {
@@ -31,6 +31,9 @@ impl Peer {
         }
         let answer = answer?;
         self.offered.get_or_insert(now);
+        if !self.connected {
+            self.note_candidates(sdp);
+        }
         if let Some(rtc) = self.rtc.as_mut() {
             context
                 .routes
@@ -44,6 +47,17 @@ impl Peer {
             self.request_keyframes(context);
         }
         Ok(answer::finish(&answer, &local.additional))
+    }
+
+    /// Remembers the candidates of an offer, of which str0m takes those that it can use.
+    fn note_candidates(&mut self, sdp: &str) {
+        for line in sdp.lines().filter(|line| line.starts_with("a=candidate:")) {
+            match candidate::parse(line) {
+                Ok(Some(candidate)) => self.attempts.add(&candidate),
+                _ if candidate::is_hidden(line) => self.attempts.add_hidden(),
+                _ => {}
+            }
+        }
     }
 
     fn answer_sender(

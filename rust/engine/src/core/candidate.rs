@@ -52,6 +52,12 @@ pub fn parse(text: &str) -> Result<Option<Candidate>, EngineError> {
     Ok(Some(candidate))
 }
 
+/// Whether a candidate has an mDNS name in place of its address (RFC 8828 §5).
+pub fn is_hidden(text: &str) -> bool {
+    let address = text.split_ascii_whitespace().nth(4);
+    address.is_some_and(|address| address.ends_with(".local"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +91,7 @@ mod tests {
             "candidate:1 1 udp 1 192.0.2.7 0 typ host",
         ] {
             assert_eq!(parse(text), Ok(None), "{text}");
+            assert_eq!(is_hidden(text), text.contains(".local"), "{text}");
         }
     }
 

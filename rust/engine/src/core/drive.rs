@@ -10,7 +10,7 @@ use str0m::{Event as RtcEvent, Input, Output};
 
 use super::demux::{Class, classify};
 use super::inbound::Inbound;
-use super::peer::Peer;
+use super::peer::{FAILED, Peer};
 use super::{Context, Datagram};
 use crate::event::Event;
 
@@ -66,7 +66,7 @@ impl Peer {
                 Err(_) => self.errors += 1,
             }
             if self.errors > MAX_ERRORS {
-                return Driven::Gone("connection failed");
+                return Driven::Gone(FAILED);
             }
         }
         if self.mend_pacing(now, context) {
@@ -82,7 +82,7 @@ impl Peer {
             return Driven::Gone(reason);
         }
         if self.rtc.as_ref().is_some_and(|rtc| !rtc.is_alive()) {
-            return Driven::Gone("connection failed");
+            return Driven::Gone(FAILED);
         }
         for deadline in [
             self.limit(),
@@ -106,6 +106,9 @@ impl Peer {
         } = transmit;
         match classify(&contents) {
             Class::Stun => {
+                if !self.connected {
+                    self.attempts.sent(source, destination, &contents);
+                }
                 if !context.routes.knows(self.id, (source, destination)) {
                     context.routes.expect_response(self.id, &contents);
                 }
@@ -152,6 +155,7 @@ impl Peer {
             }
             RtcEvent::Connected => {
                 self.connected = true;
+                self.attempts.forget();
                 if let Some(inbound) = &mut self.inbound {
                     inbound.connected(now);
                 }

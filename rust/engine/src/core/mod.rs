@@ -6,6 +6,7 @@
 
 mod answer;
 mod answering;
+mod attempts;
 pub mod candidate;
 mod congestion;
 pub mod demux;
@@ -164,6 +165,13 @@ impl Core {
         out: &mut dyn Outbound,
     ) {
         self.with_peer(id, now, out, |peer, _| peer.add_candidate(now, candidate));
+    }
+
+    /// The remote side has a candidate whose address it does not tell.
+    pub fn add_hidden_candidate(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.attempts.add_hidden();
+        }
     }
 
     /// Asks a sender for a keyframe.
@@ -388,9 +396,16 @@ impl Core {
     }
 
     fn disconnect(&mut self, id: PeerId, reason: String, now: Instant) {
+        let pairs = match self.peers.get(&id) {
+            Some(peer) if reason == peer::FAILED => peer.attempts.lines(),
+            _ => Vec::new(),
+        };
         if self.forget(id, now) {
-            self.events
-                .push(Event::PeerDisconnected { peer: id, reason });
+            self.events.push(Event::PeerDisconnected {
+                peer: id,
+                reason,
+                pairs,
+            });
         }
     }
 

@@ -23,6 +23,7 @@ use str0m::media::{Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Input, Rtc};
 
+use super::attempts::Attempts;
 use super::congestion::Congestion;
 use super::demux::{Class, Path};
 use super::estimate::Estimate;
@@ -40,6 +41,9 @@ const LOST_AFTER: Duration = Duration::from_secs(17);
 
 /// A peer that has not come up so long after its first offer never will.
 const FAILED_AFTER: Duration = Duration::from_secs(30);
+
+/// Why a peer that never came up is gone.
+pub const FAILED: &str = "connection failed";
 
 /// Remote candidates kept until the offer comes, and taken in all.
 const MAX_CANDIDATES: usize = 64;
@@ -89,6 +93,8 @@ pub struct Peer {
     /// The tracks wanted, by kind; kept through a renegotiation that takes a section away.
     pub(super) attached: [Option<TrackId>; 2],
     pub(super) early: Vec<Candidate>,
+    /// Until it is connected.
+    pub(super) attempts: Attempts,
     candidates: usize,
     pub(super) offered: Option<Instant>,
     pub(super) heard: Instant,
@@ -112,6 +118,7 @@ impl Peer {
             sources: Sources::new(now),
             attached: [None, None],
             early: Vec::new(),
+            attempts: Attempts::default(),
             candidates: 0,
             offered: None,
             heard: now,
@@ -144,6 +151,9 @@ impl Peer {
             return;
         }
         self.candidates += 1;
+        if !self.connected {
+            self.attempts.add(&candidate);
+        }
         match self.rtc.as_mut() {
             Some(rtc) => {
                 rtc.add_remote_candidate(candidate);
@@ -174,6 +184,9 @@ impl Peer {
                 Counters::add(&context.counters.packets_unknown, 1);
                 return;
             }
+            if !self.connected {
+                self.attempts.received(destination, source, datagram);
+            }
             context.routes.learn(self.id, path, now);
         }
         if class == Class::Media && !self.sources.accept(now, datagram) {
@@ -198,7 +211,7 @@ impl Peer {
             .offered
             .is_some_and(|at| now.saturating_duration_since(at) >= FAILED_AFTER)
         {
-            return Err("connection failed");
+            return Err(FAILED);
         }
         if let Some(rtc) = self.rtc.as_mut() {
             advance(rtc, now, &mut self.errors);

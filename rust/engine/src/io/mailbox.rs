@@ -66,6 +66,9 @@ pub enum Command {
         id: PeerId,
         candidate: Candidate,
     },
+    AddHiddenCandidate {
+        id: PeerId,
+    },
     ClosePeer {
         id: PeerId,
     },

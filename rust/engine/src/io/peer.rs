@@ -61,6 +61,9 @@ impl Peer {
                 id: self.id,
                 candidate,
             }),
+            None if candidate::is_hidden(text) => self
+                .shared
+                .command(Command::AddHiddenCandidate { id: self.id }),
             None => Ok(()),
         }
     }

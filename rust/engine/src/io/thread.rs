@@ -103,6 +103,7 @@ impl Worker {
             Command::AddCandidate { id, candidate } => {
                 self.core.add_candidate(id, candidate, now, out)
             }
+            Command::AddHiddenCandidate { id } => self.core.add_hidden_candidate(id),
             Command::ClosePeer { id } => {
                 self.core.close_peer(id, now, out);
                 self.states.remove(&id);

@@ -251,7 +251,9 @@ impl Network {
     /// When the peer's end was told, and why.
     pub fn end_of(&self, browser: usize) -> Option<(Duration, String)> {
         self.events.iter().find_map(|(at, event)| match event {
-            Event::PeerDisconnected { peer, reason } if *peer == self.browsers[browser].peer => {
+            Event::PeerDisconnected { peer, reason, .. }
+                if *peer == self.browsers[browser].peer =>
+            {
                 Some((*at, reason.clone()))
             }
             _ => None,

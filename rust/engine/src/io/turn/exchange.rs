@@ -81,10 +81,13 @@ pub struct Exchange {
     clients_watched: bool,
     ports: Ports,
     relays: HashMap<RelayId, Relay>,
+    /// Sockets by the number that the epoll has of them.
+    by_token: HashMap<u64, RelayId>,
     connections: HashMap<u64, Connection>,
     by_tuple: HashMap<FiveTuple, u64>,
     crowd: Crowd,
-    next_connection: u64,
+    /// Numbers of sockets and connections, never used twice.
+    next_number: u64,
     addresses: Vec<IpAddr>,
     media: Media,
     engine: Arc<Shared>,
@@ -117,10 +120,11 @@ impl Exchange {
             clients_watched: false,
             ports,
             relays: HashMap::new(),
+            by_token: HashMap::new(),
             connections: HashMap::new(),
             by_tuple: HashMap::new(),
             crowd: Crowd::default(),
-            next_connection: 0,
+            next_number: 0,
             media,
             engine,
             has_pushed: false,
@@ -131,9 +135,11 @@ impl Exchange {
         }
     }
 
-    /// The socket of a relayed address.
-    pub fn relay_socket(&self, relay: RelayId) -> Option<Arc<Socket>> {
-        self.relays.get(&relay).map(|relay| relay.socket.clone())
+    /// The relayed address of this number, and its socket.
+    pub fn relay(&self, number: u64) -> Option<(RelayId, Arc<Socket>)> {
+        let id = self.by_token.get(&number)?;
+        let relay = self.relays.get(id)?;
+        Some((*id, relay.socket.clone()))
     }
 
     pub fn connection(&mut self, id: u64) -> Option<&mut Connection> {
@@ -289,16 +295,15 @@ impl Exchange {
         port: PortRequest,
         now: Instant,
     ) -> Result<SocketAddr, RelayError> {
-        let relay = self.ports.open(id, client, family, port, &self.addresses)?;
-        let bound = (relay.socket.ip(), relay.socket.port()).into();
-        if self
-            .epoll
-            .add(relay.socket.fd(), RELAY | id.as_u64())
-            .is_err()
-        {
+        let mut relay = self.ports.open(id, client, family, port, &self.addresses)?;
+        relay.token = self.next_number;
+        self.next_number += 1;
+        if !self.watch(relay.socket.fd(), RELAY | relay.token) {
             self.ports.release(id);
             return Err(RelayError::NoPort);
         }
+        let bound = (relay.socket.ip(), relay.socket.port()).into();
+        self.by_token.insert(relay.token, id);
         self.relays.insert(id, relay);
         self.relayed_changed = true;
         self.count_relays(client, now);
@@ -307,6 +312,7 @@ impl Exchange {
 
     fn close_relay(&mut self, id: RelayId, now: Instant) {
         if let Some(mut relay) = self.relays.remove(&id) {
+            self.by_token.remove(&relay.token);
             // What the client sent before it let go is still to arrive.
             relay.outgoing.flush(&relay.socket);
             self.counters.packets_dropped += relay.outgoing.take_dropped();
@@ -337,7 +343,7 @@ impl Exchange {
             self.counters.connections_refused += 1;
             return None;
         }
-        let id = self.next_connection;
+        let id = self.next_number;
         let Some(connection) = prepare(stream, remote, tls, now)
             .filter(|connection| self.watch(connection.fd(), CONNECTION | id))
         else {
@@ -345,7 +351,7 @@ impl Exchange {
             self.counters.connections_refused += 1;
             return None;
         };
-        self.next_connection += 1;
+        self.next_number += 1;
         self.by_tuple.insert(connection.tuple, id);
         self.connections.insert(id, connection);
         self.counters.connections_total += 1;
@@ -437,8 +443,8 @@ impl Exchange {
         let blocked = relay.outgoing.is_blocked();
         if blocked != relay.watched {
             relay.watched = blocked;
-            let fd = relay.socket.fd();
-            self.rewatch(fd, RELAY | id.as_u64(), blocked);
+            let (fd, token) = (relay.socket.fd(), relay.token);
+            self.rewatch(fd, RELAY | token, blocked);
         }
     }
 
@@ -466,6 +472,7 @@ impl Exchange {
     /// Ends every allocation and connection; after a panic the server's state is not to be trusted.
     pub fn start_over(&mut self) {
         self.relays.clear();
+        self.by_token.clear();
         self.ports.clear();
         self.connections.clear();
         self.by_tuple.clear();

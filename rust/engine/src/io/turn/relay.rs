@@ -22,6 +22,8 @@ pub struct Relay {
     pub socket: Arc<Socket>,
     pub outgoing: Outgoing,
     pub client: FiveTuple,
+    /// What the thread knows the socket by.
+    pub token: u64,
     /// Watched for becoming writable.
     pub watched: bool,
     dont_fragment: bool,
@@ -134,6 +136,7 @@ impl Ports {
             socket: Arc::new(socket),
             outgoing: Outgoing::default(),
             client,
+            token: 0,
             watched: false,
             dont_fragment: true,
             aliases: Vec::new(),

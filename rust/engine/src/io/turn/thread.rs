@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use icey_turn::framing::Framer;
-use icey_turn::{FiveTuple, RelayId, Transport};
+use icey_turn::{FiveTuple, Transport};
 use rustls::ServerConfig;
 
 use super::epoll::{Epoll, Ready};
@@ -126,7 +126,7 @@ impl Worker {
             WAKE => self.read_engine(),
             UDP => self.read_clients(),
             TCP | TLS => self.accept(event.token),
-            RELAY => self.read_relay(RelayId::from_u64(id), event),
+            RELAY => self.read_relay(id, event),
             CONNECTION => self.read_connection(id, event),
             _ => {}
         }
@@ -164,17 +164,17 @@ impl Worker {
         }
     }
 
-    fn read_relay(&mut self, relay: RelayId, event: Ready) {
-        if event.writable {
-            self.exchange.touch_relay(relay);
-        }
+    fn read_relay(&mut self, number: u64, event: Ready) {
         let Self {
             receiver, exchange, ..
         } = self;
         for _ in 0..MAX_BATCHES {
-            let Some(socket) = exchange.relay_socket(relay) else {
+            let Some((relay, socket)) = exchange.relay(number) else {
                 return;
             };
+            if event.writable {
+                exchange.touch_relay(relay);
+            }
             let now = Instant::now();
             let received = receiver.receive(&socket, |datagram| {
                 if datagram.is_cut {
