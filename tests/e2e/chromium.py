@@ -11,6 +11,7 @@ from playwright.async_api import async_playwright
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from playwright.async_api import Browser
 
@@ -42,11 +43,16 @@ def find_chromium() -> str:
 
 
 @asynccontextmanager
-async def open_chromium(*flags: str, drop: Sequence[str] = ()) -> AsyncIterator[Browser]:
-    """Run a headless Chromium; `drop` names flags of Playwright's own that shall be left out."""
+async def open_chromium(
+    *flags: str, drop: Sequence[str] = (), program: Path | None = None
+) -> AsyncIterator[Browser]:
+    """Run a headless Chromium.
+
+    `drop` names flags of Playwright's own that shall be left out; `program` runs it otherwise.
+    """
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=find_chromium(),
+            executable_path=program or find_chromium(),
             args=[*FLAGS, *flags],
             ignore_default_args=list(drop) or None,
         )

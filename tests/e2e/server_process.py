@@ -140,6 +140,7 @@ def write_config(folder: Path, settings: dict[str, Any] | None = None) -> tuple[
     config: dict[str, Any] = {
         "http": {"host": "127.0.0.1", "port": port},
         "webrtc": {"port": free_port(socket.SOCK_DGRAM)},
+        "turn": {"port": 0},
     }
     for section, values in (settings or {}).items():
         config.setdefault(section, {}).update(values)
