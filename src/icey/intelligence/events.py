@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import av
 
@@ -36,7 +36,8 @@ __all__ = [
     "vision_event",
 ]
 
-EventKind: TypeAlias = Literal["icey:vision", "icey:speech"]
+EventKind: TypeAlias = Literal["icey:vision", "icey:speech", "icey:clip"]
+"""``icey:clip`` says that a clip is finished; it goes to other programs, not to peers."""
 
 SCHEMA = "icey.vision/1"
 
@@ -75,6 +76,19 @@ class Event:
     detector: str
     due_ns: int
     sample: PictureSample | None = None
+
+    def with_links(self, sign: Callable[[str], str]) -> Event:
+        """Return it with links to snapshot and clip that open without the access token."""
+        holder = self.data if self.kind == "icey:clip" else self.data["data"]
+        linked = {
+            name: {**holder[name], "url": sign(holder[name]["url"])}
+            for name in ("snapshot", "clip")
+            if name in holder
+        }
+        if not linked:
+            return self
+        inner = holder | linked
+        return replace(self, data=inner if holder is self.data else self.data | {"data": inner})
 
     def data_for(self, address: str) -> dict[str, Any]:
         """Return the data as the peer at an address gets it: of the stream that he watches."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from icey.recording.disk import check_room, explained, sync_folder
-from icey.recording.paths import parse_name
+from icey.recording.paths import ENDING, parse_name
 from icey.recording.repair import repair_folder
 from icey.recording.retention import Kept, to_remove
 
@@ -29,11 +29,13 @@ class Keeper:
     Args:
         folder: it is made where it is missing.
         settings: room, age, size.
+        ending: of the files that it removes: `icey.recording.paths.ENDING` or ``SNAPSHOT``.
     """
 
-    def __init__(self, folder: Path, settings: RecordSettings) -> None:
+    def __init__(self, folder: Path, settings: RecordSettings, *, ending: str = ENDING) -> None:
         self._folder = folder
         self._settings = settings
+        self._ending = ending
 
     def check_blocking(self) -> None:
         """Check that a recording could begin.
@@ -84,7 +86,7 @@ class Keeper:
             return []
         found = []
         for path in self._folder.iterdir():
-            name = parse_name(path.name)
+            name = parse_name(path.name, self._ending)
             if name is not None and path.is_file():
                 found.append(Kept(path.name, name.start, path.stat().st_size))
         return found

@@ -1,7 +1,8 @@
 """The names of recordings: ``<peer>-<UTC yyyymmddThhmmss.mmmZ>.mp4`` and what it is called before.
 
 While a recording is open its name ends in ``.mp4.part``; one that a crash left behind becomes
-``….recovered.mp4``. Everything else in the folder is somebody else's and is never touched.
+``….recovered.mp4``. Everything else in the folder is somebody else's and is never touched. Clips
+and snapshots are called likewise, after their detectors; a snapshot ends in ``.jpg``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ __all__ = [
     "ENDING",
     "PART",
     "RECOVERED",
+    "SNAPSHOT",
     "RecordingName",
     "name_recording",
     "parse_name",
@@ -25,6 +27,7 @@ __all__ = [
 ENDING = ".mp4"
 PART = ".mp4.part"
 RECOVERED = ".recovered.mp4"
+SNAPSHOT = ".jpg"
 
 MAX_PEER_CHARACTERS = 64
 """Of the peer's name; with all the rest a name stays far below the 255 bytes of file systems."""
@@ -32,7 +35,7 @@ MAX_PEER_CHARACTERS = 64
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _NAME = re.compile(
     r"(?P<peer>[A-Za-z0-9_-]+)-(?P<date>\d{8}T\d{6})\.(?P<ms>\d{3})Z(?:-\d+)*"
-    r"(?P<recovered>\.recovered)?\.mp4",
+    r"(?P<recovered>\.recovered)?(?P<ending>\.mp4|\.jpg)",
     re.ASCII,
 )
 
@@ -56,18 +59,19 @@ def safe_peer(peer: str) -> str:
     return _UNSAFE.sub("_", peer)[:MAX_PEER_CHARACTERS].lstrip("-") or "peer"
 
 
-def name_recording(peer: str, start: datetime, *, again: int = 0) -> str:
+def name_recording(peer: str, start: datetime, *, again: int = 0, ending: str = ENDING) -> str:
     """Name a recording after its peer and the moment of its first picture.
 
     Args:
         peer: any text; what is not safe in a file name becomes ``_``.
         start: aware; becomes UTC.
         again: where the name was taken: 1 for the second of that name, and so on.
+        ending: `ENDING` or `SNAPSHOT`.
     """
     utc = start.astimezone(UTC)
     suffix = f"-{again + 1}" if again else ""
     moment = f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03d}Z"
-    return f"{safe_peer(peer)}-{moment}{suffix}{ENDING}"
+    return f"{safe_peer(peer)}-{moment}{suffix}{ending}"
 
 
 def part_of(name: str) -> str:
@@ -81,10 +85,10 @@ def recovered_of(part: str, *, again: int = 0) -> str:
     return part.removesuffix(PART) + suffix + RECOVERED
 
 
-def parse_name(name: str) -> RecordingName | None:
+def parse_name(name: str, ending: str = ENDING) -> RecordingName | None:
     """Read the name of a finished recording; None for a file that is not one of ours."""
     match = _NAME.fullmatch(name)
-    if match is None:
+    if match is None or match["ending"] != ending:
         return None
     try:
         moment = datetime.strptime(match["date"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)

@@ -163,7 +163,7 @@ async def run(
     token = AccessToken(settings.auth.token.get_secret_value())
     hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
     gateway = Gateway(hub, sessions, settings.auth.allowed_origins)
-    artifacts = Artifacts(settings.media.record_dir, token)
+    artifacts = Artifacts(settings.media.record_dir, token, _other_folders(settings))
     webhook = _webhook(settings)
     events = EventFeed(webhook)
     sessions.connect_events(events.publish, artifacts.link)
@@ -232,6 +232,13 @@ async def _done_before(
     finally:
         stopping.cancel()
     return task.done()
+
+
+def _other_folders(settings: Settings) -> dict[str, Path]:
+    """The folders of snapshots and clips, where they are not those below ``recordDir``."""
+    vision = settings.media.intelligence.vision
+    both = {"snapshots": vision.snapshots.dir, "clips": vision.clips.dir}
+    return {name: folder for name, folder in both.items() if folder is not None}
 
 
 def _webhook(settings: Settings) -> Webhook | None:

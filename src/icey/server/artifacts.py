@@ -21,6 +21,7 @@ from icey.server.ranges import range_counts
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fastapi import FastAPI
@@ -62,10 +63,14 @@ class Artifacts:
     Args:
         folder: ``media.recordDir``; it may not be there yet.
         token: the access token.
+        elsewhere: folders that lie outside of it, by the name below which their files are served.
     """
 
-    def __init__(self, folder: Path, token: AccessToken) -> None:
+    def __init__(
+        self, folder: Path, token: AccessToken, elsewhere: Mapping[str, Path] | None = None
+    ) -> None:
         self._folder = folder
+        self._elsewhere = dict(elsewhere or {})
         self._token = token
         self._library = Library(folder)
         self._links = SignedLinks()
@@ -129,7 +134,11 @@ class Artifacts:
             f"/artifacts/{path}", request.scope["query_string"]
         ):
             raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
-        found = await asyncio.to_thread(_find, self._folder, path)
+        folder, below = self._folder, path
+        name, _, rest = path.partition("/")
+        if name in self._elsewhere:
+            folder, below = self._elsewhere[name], rest
+        found = await asyncio.to_thread(_find, folder, below)
         if found is None:
             raise HTTPException(404)
         return _File(

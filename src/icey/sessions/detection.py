@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from icey.intelligence.analysis import Analysis, is_wanted
+from icey.intelligence.archive import Archive
 from icey.intelligence.plugins import find_plugins
 from icey.intelligence.tally import Tally
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from icey.config.model import IntelligenceSettings
+    from icey.config.model import Settings
+    from icey.intelligence.archive import StreamArchive
+    from icey.intelligence.clip import Clips
     from icey.intelligence.events import Event
     from icey.media.source import Source
 
@@ -40,18 +43,19 @@ class Detection:
     """The detectors of all streams.
 
     Args:
-        settings: ``media.intelligence``.
+        settings: the settings in force.
 
     Raises:
         ConfigError: a configured detector cannot be had.
     """
 
-    def __init__(self, settings: IntelligenceSettings) -> None:
-        self._settings = settings
-        found = find_plugins(settings)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.media.intelligence
+        self._archive = Archive(settings)
+        found = find_plugins(self._settings)
         self._plugins = found.plugins
         self._warnings = found.warnings
-        self._running: set[Analysis] = set()
+        self._running: dict[Analysis, StreamArchive] = {}
         self._ended = Tally()
         self._events: deque[Event] = deque()
         self._lock = threading.Lock()  # guards the queue, `_waking` and `_dropped`
@@ -68,25 +72,37 @@ class Detection:
     def connect(self, loop: asyncio.AbstractEventLoop, take: Callable[[Event], None]) -> None:
         """Say who takes events, on which loop."""
         self._loop, self._take = loop, take
+        if self.wanted:
+            self._archive.start()
+
+    def close(self) -> None:
+        """Look after nothing more. Returns at once."""
+        self._archive.stop()
 
     def begin(self, source: Source, stream_id: str) -> Analysis | None:
         """Start the detectors of a stream; None where there are none."""
         if not self.wanted:
             return None
+        archive = self._archive.begin(source.public, stream_id, self._post)
         analysis = Analysis(
             self._settings,
             self._plugins,
             source=source.public,
             stream_id=stream_id,
             on_event=self._post,
+            evidence=archive.evidence,
         )
-        self._running.add(analysis)
+        self._running[analysis] = archive
         return analysis
+
+    def clips(self, analysis: Analysis | None) -> Clips | None:
+        """Return what makes the clips of a stream, where that is on."""
+        return None if analysis is None else self._running[analysis].clips
 
     def end(self, analysis: Analysis | None) -> None:
         """Keep the counters of a stream that is over."""
-        if analysis in self._running:
-            self._running.remove(analysis)
+        if analysis is not None and analysis in self._running:
+            self._archive.end(self._running.pop(analysis))
             self._ended.merge(analysis.tally)
 
     def status(self) -> dict[str, Any]:
@@ -104,6 +120,7 @@ class Detection:
                 "streams": streams,
                 "undecoded": tally.undecoded,
                 **tally.vision.to_json(),
+                **self._archive.status(),
             },
             "speech": {
                 "enabled": speech,

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from icey.media.pipeline import Pipeline
 from icey.sessions.adaptation import LanePlan
+from icey.sessions.filming import Filming
 
 if TYPE_CHECKING:
     from icey._core import Engine, Peer, Track
     from icey.config.model import MediaSettings
     from icey.intelligence.analysis import Analysis
+    from icey.intelligence.clip import Clips
     from icey.media.events import PipelineEvent
-    from icey.media.pipeline import Lane
+    from icey.media.pipeline import Lane, Sink
     from icey.media.source import Source
 
 __all__ = ["Feed", "FeedOwner", "feed_is_shared"]
@@ -82,6 +84,7 @@ class Feed:
         start_bitrate: what a viewer's path is taken to carry before its first estimate, bit/s;
             None: everything.
         analysis: the detectors that look at it, which end with it.
+        clips: made of it where the detectors find something.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Feed:
         on_event: FeedOwner,
         start_bitrate: int | None = None,
         analysis: Analysis | None = None,
+        clips: Clips | None = None,
     ) -> None:
         self.shared = shared
         self.analysis = analysis
@@ -120,6 +124,9 @@ class Feed:
             on_event=tell,
             start_bitrate=self._plan.start_rate,
             tap=analysis,
+        )
+        self._filming = (
+            None if clips is None else Filming(clips, self._pipeline, media.video.bitrate)
         )
         self._encoders: dict[int, _Encoder] = {}
         self._viewers: dict[int, Peer] = {}
@@ -169,6 +176,7 @@ class Feed:
         """Let the pictures run on a feed that is prepared, with viewers or without."""
         if not self._started and not self._stopped:
             self._started = True
+            self._film()
             self._pipeline.start()
 
     def request_keyframe(self, track_id: int) -> None:
@@ -197,6 +205,7 @@ class Feed:
             lane = self._encoders[number].lane
             if lane is not None:
                 lane.set_bitrate(rate)
+        self._film()
 
     def stop(self) -> None:
         """End the pictures and free the tracks. Returns at once; `join_blocking` waits."""
@@ -205,6 +214,8 @@ class Feed:
             self._pipeline.stop()
             if self.analysis is not None:
                 self.analysis.stop()
+            if self._filming is not None:
+                self._filming.close()
             for encoder in self._encoders.values():
                 encoder.close()
             self._encoders.clear()
@@ -215,6 +226,8 @@ class Feed:
         ended = self._pipeline.join(timeout_s)
         if self.analysis is not None:
             self.analysis.join()
+        if self._filming is not None:
+            ended = self._filming.join_blocking(timeout_s) and ended
         return ended
 
     def _measure_audio(self, now: float) -> None:
@@ -247,13 +260,24 @@ class Feed:
         if encoder.lane is None:
             rate = self._plan.rates(time.monotonic())[number]
             video = encoder.video  # alone: a lane that leads back to itself outlives its feed
+            sinks: tuple[Sink, Sink] = video, encoder.audio
+            if self._filming is not None:
+                sinks = self._filming.tee(number, *sinks)
             encoder.lane = self._pipeline.add_lane(
-                video=video,
-                audio=encoder.audio,
+                video=sinks[0],
+                audio=sinks[1],
                 bitrate=rate,
                 backlog_ms=lambda: video.backlog_ms,
             )
+            self._film()
 
     def _close_idle_encoders(self) -> None:
         for number in self._encoders.keys() - self._plan.lanes:
             self._encoders.pop(number).close()
+        self._film()
+
+    def _film(self) -> None:
+        """Have the clips made of what is encoded now."""
+        if self._filming is not None and self._started and not self._stopped:
+            lanes = {n: e.lane for n, e in self._encoders.items() if e.lane is not None}
+            self._filming.follow(lanes)

@@ -80,7 +80,7 @@ class StreamSessions(Switchboard[_Viewer]):
         self._start = None if self._shared else START_BITRATE
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._notes: dict[Feed, str] = {}
-        self._detection = Detection(settings.media.intelligence)
+        self._detection = Detection(settings)
         # Whether the source is open although nobody watches: the detectors do.
         self._standing = self._detection.wanted and self._shared and self._source.live
         self._unavailable = ""  # why a standing feed is not there
@@ -172,6 +172,7 @@ class StreamSessions(Switchboard[_Viewer]):
         """Stop every feed, also those that linger."""
         for feed in list(self._feeds):
             self._retire(feed)
+        self._detection.close()
 
     # -- feeds ------------------------------------------------------------------------------
 
@@ -179,6 +180,7 @@ class StreamSessions(Switchboard[_Viewer]):
         """Give the shared feed, or a new one, whose source begins to open."""
         if self._shared and self._feeds:
             return next(iter(self._feeds))
+        analysis = self._detection.begin(self._source, stream_id)
         feed = Feed(
             self._engine,
             self._source,
@@ -186,7 +188,8 @@ class StreamSessions(Switchboard[_Viewer]):
             shared=self._shared,
             start_bitrate=self._start,
             on_event=self._feed_event_from_thread,
-            analysis=self._detection.begin(self._source, stream_id),
+            analysis=analysis,
+            clips=self._detection.clips(analysis),
         )
         self._feeds[feed] = asyncio.ensure_future(self._in_thread(feed.prepare_blocking))
         self._feeds[feed].add_done_callback(lambda task: self._feed_prepared(feed, task))
@@ -270,7 +273,10 @@ class StreamSessions(Switchboard[_Viewer]):
 
     def _on_detection(self, event: Event) -> None:
         """Tell those who watch the stream, and whoever listens from outside."""
+        event = event.with_links(self._sign)
         self._publish(event.kind, event.data)
+        if event.kind == "icey:clip":  # peers have its link from the events that it is about
+            return
         for viewer in self._parties.values():
             mine = self._shared or event.stream_id == stream_of(viewer.caller)
             if mine and self._calls.is_active(viewer.call):

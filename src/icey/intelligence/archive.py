@@ -1,0 +1,118 @@
+"""What is kept of the events of all streams: snapshots and clips, and how many there were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from icey.intelligence.clip import Clips
+from icey.intelligence.events import Event
+from icey.intelligence.shelf import Shelves
+from icey.intelligence.snapshot import Snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from icey.config.model import Settings
+    from icey.intelligence.analysis import Evidence
+    from icey.intelligence.clip import ClipFinished
+
+__all__ = ["Archive", "StreamArchive"]
+
+SCHEMA = "icey.clip/1"
+
+_COUNTS = ("snapshots", "snapshotsFailed", "clips", "clipsFailed", "clipUnitsDropped")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamArchive:
+    """What is kept of one stream; either may be off."""
+
+    snapshots: Snapshots | None
+    clips: Clips | None
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        """Those that are on."""
+        both: tuple[Evidence | None, ...] = (self.snapshots, self.clips)
+        return [one for one in both if one is not None]
+
+    def counts(self) -> dict[str, int]:
+        """Count what was kept, and what could not be."""
+        snapshots, clips = self.snapshots, self.clips
+        numbers = (
+            *((0, 0) if snapshots is None else (snapshots.kept, snapshots.failed)),
+            *((0, 0, 0) if clips is None else (clips.finished, clips.failed, clips.dropped)),
+        )
+        return dict(zip(_COUNTS, numbers, strict=True))
+
+
+class Archive:
+    """The archive of a server.
+
+    Args:
+        settings: the settings in force.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._vision = settings.media.intelligence.vision
+        self._shelves = Shelves(settings)
+        self._running: set[StreamArchive] = set()
+        self._ended = dict.fromkeys(_COUNTS, 0)
+
+    def start(self) -> None:
+        """Begin to look after the folders."""
+        self._shelves.start()
+
+    def stop(self) -> None:
+        """End that. Returns at once."""
+        self._shelves.stop()
+
+    def begin(
+        self, source: str, stream_id: str, on_event: Callable[[Event], None]
+    ) -> StreamArchive:
+        """Begin to keep what is found in a stream.
+
+        Args:
+            source: the source as anyone may see it.
+            stream_id: whose stream it is.
+            on_event: told of each clip that is finished, from a thread; must not block.
+        """
+
+        def finished(clip: ClipFinished) -> None:
+            on_event(_clip_event(clip, source, stream_id))
+
+        snapshots, clips = self._shelves.snapshots, self._shelves.clips
+        stream = StreamArchive(
+            None if snapshots is None else Snapshots(self._vision.snapshots, snapshots),
+            None if clips is None else Clips(self._vision.clips, clips, on_finished=finished),
+        )
+        self._running.add(stream)
+        return stream
+
+    def end(self, stream: StreamArchive) -> None:
+        """Keep the counters of a stream that is over."""
+        self._running.discard(stream)
+        for name, count in stream.counts().items():
+            self._ended[name] += count
+
+    def status(self) -> dict[str, int]:
+        """Count what was kept since the start of the server."""
+        total = dict(self._ended)
+        for stream in self._running:
+            for name, count in stream.counts().items():
+                total[name] += count
+        return total
+
+
+def _clip_event(clip: ClipFinished, source: str, stream_id: str) -> Event:
+    data = {
+        "schema": SCHEMA,
+        "source": source,
+        "streamId": stream_id,
+        "detector": clip.detector,
+        "start": clip.start.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "durationUsec": round(clip.seconds * 1e6),
+        "clip": clip.reference,
+    }
+    return Event("icey:clip", data, stream_id, clip.detector, due_ns=0)

@@ -1,0 +1,133 @@
+"""Where the clips of a feed come from: the best encoder that runs for viewers, or their own.
+
+A clip costs no second encoder while somebody watches: it gets what the viewer with the best path
+gets. While nobody does, an encoder runs for the clips alone, as a pre-roll cannot be made
+afterwards. On the way from one to the other the old one counts until the new one gives a keyframe.
+
+All of it runs on the event loop, but for the sinks, which the media thread calls.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from icey.intelligence.clip import Clips
+    from icey.media.lane import Lane, Sink
+    from icey.media.pipeline import Pipeline
+
+__all__ = ["Filming"]
+
+OWN = -1
+"""The number of the lane that nobody watches; viewers' lanes count from 0."""
+
+BETTER = 1.5
+"""How many times the bitrate of the lane in use another must have to take its place."""
+
+
+class _Selector:
+    """Passes on one lane's output, and changes to another one at a keyframe of that."""
+
+    def __init__(self, clips: Clips) -> None:
+        self._clips = clips
+        self.current: int | None = None
+        self.wanted: int | None = None
+
+    def video(self, lane: int, data: bytes, captured_ns: int, *, keyframe: bool) -> None:
+        if keyframe and lane == self.wanted:
+            self.current = lane
+        if lane == self.current:
+            self._clips.video(data, captured_ns, keyframe=keyframe)
+
+    def sound(self, lane: int, data: bytes, captured_ns: int) -> None:
+        if lane == self.current:
+            self._clips.sound(data, captured_ns)
+
+
+class _VideoTee:
+    """A sink before another one, or before none."""
+
+    def __init__(self, lane: int, selector: _Selector, after: Sink | None) -> None:
+        self._lane, self._selector, self._after = lane, selector, after
+
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
+        if self._after is not None:
+            self._after.push(data, timestamp, captured_ns, keyframe)
+        self._selector.video(self._lane, data, captured_ns, keyframe=keyframe)
+
+
+class _SoundTee:
+    """Likewise for sound."""
+
+    def __init__(self, lane: int, selector: _Selector, after: Sink | None) -> None:
+        self._lane, self._selector, self._after = lane, selector, after
+
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
+        if self._after is not None:
+            self._after.push(data, timestamp, captured_ns, keyframe)
+        self._selector.sound(self._lane, data, captured_ns)
+
+
+class Filming:
+    """Feeds the clips of one feed.
+
+    Args:
+        clips: what is fed.
+        pipeline: where a lane of their own is opened.
+        bitrate: of that lane, bit/s.
+    """
+
+    def __init__(self, clips: Clips, pipeline: Pipeline, bitrate: int) -> None:
+        self._clips = clips
+        self._pipeline = pipeline
+        self._bitrate = bitrate
+        self._selector = _Selector(clips)
+        self._own: Lane | None = None
+
+    def tee(self, number: int, video: Sink, audio: Sink) -> tuple[Sink, Sink]:
+        """Put something before the sinks of a viewers' lane by which the clips get it too."""
+        return (
+            _VideoTee(number, self._selector, video),
+            _SoundTee(number, self._selector, audio),
+        )
+
+    def follow(self, lanes: Mapping[int, Lane]) -> None:
+        """Choose among the lanes that run for viewers; to be called on changes and now and then."""
+        number, lane = self._choose(lanes)
+        selector = self._selector
+        if selector.wanted != number:
+            selector.wanted = number
+            lane.request_keyframe()
+        elif selector.current == number and self._clips.wants_keyframe(time.monotonic_ns()):
+            lane.request_keyframe()
+        if self._own is not None and selector.current not in {None, OWN} and number != OWN:
+            self._own.close()
+            self._own = None
+
+    def close(self) -> None:
+        """End the clips: the one that is open is finished."""
+        if self._own is not None:
+            self._own.close()
+        self._clips.stop()
+
+    def join_blocking(self, timeout_s: float) -> bool:
+        """Wait for the last clip; for a thread, never for the loop."""
+        return self._clips.join(timeout_s)
+
+    def _choose(self, lanes: Mapping[int, Lane]) -> tuple[int, Lane]:
+        if not lanes:
+            if self._own is None:
+                sinks = _VideoTee(OWN, self._selector, None), _SoundTee(OWN, self._selector, None)
+                self._own = self._pipeline.add_lane(
+                    video=sinks[0], audio=sinks[1], bitrate=self._bitrate
+                )
+            return OWN, self._own
+        best = max(lanes, key=lambda number: lanes[number].bitrate)
+        wanted = self._selector.wanted
+        used = None if wanted is None else lanes.get(wanted)
+        if wanted is not None and used is not None and lanes[best].bitrate < BETTER * used.bitrate:
+            return wanted, used
+        return best, lanes[best]
