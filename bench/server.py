@@ -60,6 +60,7 @@ class Server:
                 {
                     "http": {"host": "127.0.0.1", "port": self.port},
                     "webrtc": {"port": free_port(socket.SOCK_DGRAM)},
+                    "turn": {"port": 0},
                     "media": media,
                 }
             )

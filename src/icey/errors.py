@@ -5,7 +5,6 @@
     IceyError                     exit code 1
     ├── UsageError                exit code 2   argument
     ├── ConfigError               exit code 3   file, key, value, allowed
-    │   └── UnavailableError                    a feature that this version lacks
     ├── PreflightError            exit code 4   checks
     ├── SourceError                             source, detail
     ├── SignallingError                         status, peer
@@ -42,7 +41,6 @@ __all__ = [
     "SignallingError",
     "SourceError",
     "TurnProbeError",
-    "UnavailableError",
     "UsageError",
 ]
 
@@ -83,10 +81,6 @@ class ConfigError(IceyError):
         self.key = key
         self.value = value
         self.allowed = allowed
-
-
-class UnavailableError(ConfigError):
-    """A documented setting was turned on whose feature this version does not have yet."""
 
 
 class PreflightError(IceyError):

@@ -67,7 +67,6 @@ async def test_only_the_turn_port_is_open(network, browser, server):
     assert status["allocations"]["active"] >= 1
     assert status["toPeers"]["packets"] > 0
     assert status["fromPeers"]["bytes"] > 100_000
-    assert viewer.errors == []
 
 
 async def test_udp_is_blocked_wholly(network, browser, server):
@@ -79,7 +78,6 @@ async def test_udp_is_blocked_wholly(network, browser, server):
     await viewer.moves(pictures=60)
     path = await selected_path(viewer.page)
     assert (path["type"], path["protocol"]) == ("relay", "tcp")
-    assert viewer.errors == []
 
 
 async def test_nothing_is_open(network, browser, server):

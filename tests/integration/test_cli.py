@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pty
+import re
 import selectors
 import signal
 import socket
@@ -19,7 +20,7 @@ from icey import cli
 from icey.errors import EngineError
 
 COMMAND = [sys.executable, "-m", "icey"]
-FREE = ["--host", "127.0.0.1", "--port", "0", "--no-turn"]
+FREE = ["--host", "127.0.0.1", "--port", "0"]
 READY_WITHIN_S = 30.0
 
 
@@ -33,7 +34,7 @@ def environ():
 def icey(tmp_path, environ):
     """Run the command in an empty folder to its end."""
     # A free port for the media of each run; the HTTP port is a flag of the tests.
-    (tmp_path / "free.json").write_text('{"webrtc": {"port": 0}}')
+    (tmp_path / "free.json").write_text('{"webrtc": {"port": 0}, "turn": {"port": 0}}')
 
     def run(*arguments, **variables):
         return subprocess.run(
@@ -52,7 +53,7 @@ def icey(tmp_path, environ):
 @pytest.fixture
 def serving(tmp_path, environ):
     """Start the command, wait until it is ready, and kill what is left of it afterwards."""
-    (tmp_path / "free.json").write_text('{"webrtc": {"port": 0}}')
+    (tmp_path / "free.json").write_text('{"webrtc": {"port": 0}, "turn": {"port": 0}}')
     started = []
 
     def start(*arguments):
@@ -183,7 +184,7 @@ def test_usage_errors(icey, arguments, message):
         (["--log-level", "loud"], {}, ["trace, debug, info, warn, error"]),
         (["--config", "none.json"], {}, ["none.json", "no such file"]),
         ([], {"ICEY_LOOP": "maybe"}, ["environment ICEY_LOOP", "media.loop", "maybe"]),
-        ([], {"ICEY_TURN": "true"}, ["TURN server is not available yet"]),
+        ([], {"ICEY_TURN": "maybe"}, ["environment ICEY_TURN", "turn.enabled", "maybe"]),
         (["--tls-cert", "c.pem"], {}, ["tls.key"]),
     ],
 )
@@ -221,6 +222,33 @@ def test_preflight_failures(icey, tmp_path):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_turn_port_in_use(icey, kind):
+    """A TURN port that is taken, in UDP or TCP, exits with 4 and names the settings that help."""
+    with socket.socket(socket.AF_INET, kind) as holder:
+        holder.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
+        port = holder.getsockname()[1]
+        done = icey(*FREE, "--source", "demo:", "--turn-port", port)
+        without = icey("--doctor", *FREE, "--source", "demo:", "--turn-port", port, "--no-turn")
+    assert done.returncode == 4
+    protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+    assert f"ports: {port} ({protocol}, TURN) on 127.0.0.1: in use by another" in done.stderr
+    assert "--turn-port or turn.port" in done.stderr
+    assert without.returncode == 0
+
+
+def test_doctor_uses_turn(icey):
+    """The doctor's check of TURN is a client that passes datagrams through, over UDP and TCP."""
+    done = icey("--doctor", "--source", "demo:", *FREE)
+    check = next(c for c in json.loads(done.stdout)["checks"] if c["name"] == "turn")
+    assert check["result"] == "pass"
+    assert re.fullmatch(
+        r"a datagram passed through by UDP \d+ [\d.]+ ms, TCP \d+ [\d.]+ ms", check["detail"]
+    )
+
+
 def test_start_without_a_source(icey):
     """Stream mode without a source cannot start."""
     done = icey(*FREE)
@@ -251,7 +279,7 @@ def test_doctor_not_ready(icey, tmp_path):
     [
         (["--port", "x"], {}, "flag --port"),
         (["--config", "none.json"], {}, "no such file"),
-        ([], {"ICEY_TURN": "true"}, "not available yet"),
+        ([], {"ICEY_TURN": "maybe"}, "environment ICEY_TURN"),
     ],
 )
 def test_doctor_of_a_refused_configuration(icey, arguments, variables, error):
@@ -334,7 +362,9 @@ def _handles(pid, which):
 
 def test_warnings_are_logged(serving, tmp_path):
     """What the loader warns of stands in the log of a start."""
-    (tmp_path / "typo.json").write_text('{"webrtc": {"port": 0}, "http": {"prot": 1}}')
+    (tmp_path / "typo.json").write_text(
+        '{"webrtc": {"port": 0}, "turn": {"port": 0}, "http": {"prot": 1}}'
+    )
     process, _ = serving("--source", "demo:", "--config", "typo.json")
     process.terminate()
     _, errors = process.communicate(timeout=20)

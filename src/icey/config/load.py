@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from icey.config import document
-from icey.config.availability import unavailable
 from icey.config.bindings import (
     BINDINGS,
     BOOLEAN_WORDS,
@@ -25,7 +24,7 @@ from icey.config.bindings import (
 from icey.config.keys import FLAG_ONLY, Key, KeyPath, keys, nearest, sections
 from icey.config.model import MAX_CREDENTIAL_TTL_SECONDS, Settings
 from icey.config.showing import printable, shown, type_name
-from icey.errors import ConfigError, UnavailableError
+from icey.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -102,7 +101,6 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loa
     Raises:
         ConfigError: a value, key or file is refused; the message names file, key, value and
             what is allowed, one line for each fault, the attributes those of the first.
-        UnavailableError: a feature that this version lacks was turned on.
     """
     cwd = cwd.absolute()
     location = locate(flags, environ, cwd)
@@ -115,7 +113,6 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loa
     merged.values.setdefault(_RECORD_DIR, cwd / "recordings")
     settings = _validate(merged)
     _refuse_contradictions(settings, merged)
-    _refuse_unavailable(merged)
     return Loaded(settings, merged.warnings, location.path, exists)
 
 
@@ -348,20 +345,3 @@ def _refuse_turn_contradictions(settings: Settings, layer: _Layer) -> None:
         place = layer.places.get(path) or layer.places[("turn", "relayPortMin")]
         allowed = f"at least the relayPortMin of {turn.relay_port_min}"
         raise _refusal(place, ".".join(path), shown(turn.relay_port_max), allowed)
-
-
-def _refuse_unavailable(layer: _Layer) -> None:
-    """Refuse what this version lacks, where somebody turned it on."""
-    for path, value in layer.values.items():
-        key = keys()[path]
-        feature = unavailable(key.name, value)
-        if feature:
-            place = layer.places[path]
-            raise UnavailableError(
-                f"{place}: '{key.name}' is {shown(value)}, but {feature.name} is not available yet "
-                f"in this version: {feature.instead}",
-                file=place,
-                key=key.name,
-                value=shown(value),
-                allowed=feature.instead,
-            )

@@ -12,7 +12,6 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 from pydantic.alias_generators import to_camel
 
-from icey.config.availability import available
 from icey.config.values import (
     DetectorUse,
     FilePath,
@@ -467,11 +466,6 @@ class Settings(SettingsModel):
     log_level: LogLevel = "info"
     """The least grave level that is logged; ``trace`` logs frames and packets. Environment and
     flag only: no key in a config file."""
-
-    @property
-    def turn_active(self) -> bool:
-        """Whether the TURN server runs: enabled, and available in this version."""
-        return self.turn.enabled and available("turn.enabled", True)
 
     @property
     def tls_active(self) -> bool:

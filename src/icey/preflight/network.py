@@ -53,7 +53,7 @@ def check_ports(settings: Settings, running: Running | None) -> Finding:
 
 
 def _turn_claims(settings: Settings, running: Running | None) -> list[_Claim]:
-    if not settings.turn_active:
+    if not settings.turn.enabled:
         return []
     held = running.turn if running else None
     setting = "--turn-port or turn.port, or turn TURN off with --no-turn"

@@ -148,7 +148,7 @@ class Report:
                 "tls": settings.tls_active,
             },
             "turn": {
-                "enabled": settings.turn_active,
+                "enabled": settings.turn.enabled,
                 "port": settings.turn.port,
                 "externalIp": settings.turn.external_ip,
                 "localRelay": settings.turn.allow_local_relay,

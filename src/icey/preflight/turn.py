@@ -29,7 +29,7 @@ def check_turn(settings: Settings, running: Running | None) -> Finding:
     Before the start a TURN server is opened for the test, on the ports that the real one will
     have; of a running server it is that one that is tried.
     """
-    if not settings.turn_active:
+    if not settings.turn.enabled:
         return passed("off")
     if running is not None:
         return _try(settings, running.turn) if running.turn is not None else passed("off")

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from icey._core import TurnServer
 from icey.turn.credentials import CredentialMint
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ class TurnService:
     """
 
     def __init__(self, engine: Engine, settings: Settings, *, host: str) -> None:
-        from icey._core import TurnServer  # noqa: PLC0415
-
         turn, tls = settings.turn, settings.tls
         # A random one at each start: credentials do not outlive the process, and none is built in.
         secret = turn.secret.get_secret_value() or secrets.token_urlsafe(32)
@@ -145,7 +144,7 @@ def open_turn(engine: Engine, settings: Settings, *, host: str) -> TurnService |
         AddressInUseError: ``turn.port`` or ``turn.tlsPort`` is taken.
         EngineError: an address cannot be used, or the certificate.
     """
-    return TurnService(engine, settings, host=host) if settings.turn_active else None
+    return TurnService(engine, settings, host=host) if settings.turn.enabled else None
 
 
 def _answering(host: str) -> str:

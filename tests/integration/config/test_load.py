@@ -6,16 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from icey.config import availability
 from icey.config.keys import keys
 from icey.config.load import Loaded, load
 from icey.errors import ConfigError
-
-
-@pytest.fixture
-def everything_available(monkeypatch):
-    """A version that lacks nothing, so that the reading itself can be seen."""
-    monkeypatch.setattr(availability, "UNAVAILABLE", ())
 
 
 def write(folder: Path, content: object, name: str = "config.json") -> Path:
@@ -141,14 +134,14 @@ def test_default(tmp_path, key, default):
 
 
 @pytest.mark.parametrize(("key", "text", "value"), [(r[0], *r[4:]) for r in TABLE])
-def test_environment_variable(tmp_path, everything_available, key, text, value):
+def test_environment_variable(tmp_path, key, text, value):
     """Each variable of the specification sets its setting."""
     variable = next(row[2] for row in TABLE if row[0] == key)
     assert value_of(load({}, {variable: text}, tmp_path), key) == in_folder(value, tmp_path)
 
 
 @pytest.mark.parametrize(("key", "text", "value"), [(r[0], *r[4:]) for r in TABLE if r[3]])
-def test_flag(tmp_path, everything_available, key, text, value):
+def test_flag(tmp_path, key, text, value):
     """Each flag of the specification sets its setting."""
     loaded = load({key: text}, {}, tmp_path)
     assert value_of(loaded, key) == in_folder(value, tmp_path)
@@ -159,7 +152,7 @@ def test_flag(tmp_path, everything_available, key, text, value):
     [(row[0], row[5]) for row in TABLE if row[0] != "logLevel"]
     + [(row[0], row[2]) for row in FILE_ONLY],
 )
-def test_file(tmp_path, everything_available, key, value):
+def test_file(tmp_path, key, value):
     """Each key of the specification sets its setting from a file, and gives no warning."""
     write(tmp_path, nested(key, in_folder(value, tmp_path)))
     loaded = load({}, {}, tmp_path)
@@ -293,7 +286,7 @@ def test_missing_named_file(tmp_path, flags, environ, who):
     assert who in str(caught.value)
 
 
-def test_relative_paths(tmp_path, everything_available):
+def test_relative_paths(tmp_path):
     """Paths in a file are relative to the file; in variables and flags to the working directory."""
     folder, cwd = tmp_path / "etc", tmp_path / "cwd"
     folder.mkdir()

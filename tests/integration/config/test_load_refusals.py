@@ -7,7 +7,7 @@ import pytest
 
 from icey.config.keys import keys
 from icey.config.load import load
-from icey.errors import ConfigError, UnavailableError
+from icey.errors import ConfigError
 
 
 def write(folder: Path, content: object, name: str = "config.json") -> Path:
@@ -307,38 +307,6 @@ def test_broken_json(tmp_path, text, where):
         load({}, {}, tmp_path)
     assert caught.value.file == str(path)
     assert str(caught.value).startswith(f"{path}: {where}: ")
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "turn.enabled",
-    ],
-)
-def test_features_of_later_versions(tmp_path, key):
-    """What this version lacks is refused where somebody turns it on, and says so."""
-    with pytest.raises(UnavailableError, match="not available yet") as caught:
-        load({key: True}, {}, tmp_path)
-    assert caught.value.exit_code == 3
-    assert caught.value.key == key
-
-
-@pytest.mark.parametrize("variable", ["1", "true"])
-def test_turn_turned_on_by_variable(tmp_path, variable):
-    """TURN turned on by hand is refused; its default is simply off in effect."""
-    with pytest.raises(UnavailableError):
-        load({}, {"ICEY_TURN": variable}, tmp_path)
-    loaded = load({}, {}, tmp_path)
-    assert loaded.settings.turn.enabled
-    assert not loaded.settings.turn_active
-    assert not load({"turn.enabled": False}, {}, tmp_path).settings.turn.enabled
-
-
-def test_feature_turned_off_again(tmp_path):
-    """A feature that a later source turns off again is not refused."""
-    write(tmp_path, {"turn": {"enabled": True}, "media": {"mode": "relay"}})
-    loaded = load({"turn.enabled": False}, {}, tmp_path)
-    assert loaded.settings.media.mode == "relay"
 
 
 def test_turn_over_tls_needs_a_certificate(tmp_path):

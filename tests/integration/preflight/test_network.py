@@ -168,14 +168,8 @@ def test_name_without_address():
     assert "'no-such-host.invalid' has no address" in detail
 
 
-@pytest.fixture
-def turn_there(monkeypatch):
-    """TURN can be turned on, also in a version without it."""
-    monkeypatch.setattr(Settings, "turn_active", property(lambda settings: settings.turn.enabled))
-
-
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
-def test_turn_port_taken(holder, turn_there, kind):
+def test_turn_port_taken(holder, kind):
     """A TURN port that is taken, in UDP or TCP, fails and names the settings that help."""
     port = holder(kind)
     result, detail = ports(turn=TurnSettings(port=port))
@@ -186,7 +180,7 @@ def test_turn_port_taken(holder, turn_there, kind):
     assert "--no-turn" in detail
 
 
-def test_turn_ports_free(turn_there):
+def test_turn_ports_free():
     """TURN takes its port in UDP and TCP, and one more for TLS."""
     settings = TurnSettings(port=0, tls_port=free_port(socket.SOCK_STREAM))
     result, detail = ports(turn=settings)
@@ -195,7 +189,7 @@ def test_turn_ports_free(turn_there):
     assert f"{settings.tls_port} (TCP, TURN over TLS) free" in detail
 
 
-def test_own_turn_ports(holder, turn_there):
+def test_own_turn_ports(holder):
     """The ports that the running TURN server holds are no failure."""
     port = holder(socket.SOCK_DGRAM)
     target = SimpleNamespace(port=port, tls_port=None)

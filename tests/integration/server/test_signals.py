@@ -22,8 +22,8 @@ async def launch(tmp_path):
     processes = []
 
     async def start(*arguments, **environment):
-        # 4501 by default, which another server on this machine may have.
-        (tmp_path / "config.json").write_text('{"webrtc": {"port": 0}}')
+        # 4501 and 3478 by default, which another server on this machine may have.
+        (tmp_path / "config.json").write_text('{"webrtc": {"port": 0}, "turn": {"port": 0}}')
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             PROGRAM,

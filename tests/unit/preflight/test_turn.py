@@ -28,12 +28,6 @@ TARGET = TurnTarget(
 )
 
 
-@pytest.fixture(autouse=True)
-def there(monkeypatch):
-    """TURN can be turned on, also in a version without it."""
-    monkeypatch.setattr(Settings, "turn_active", property(lambda settings: settings.turn.enabled))
-
-
 def play(monkeypatch, here, outside=()):
     monkeypatch.setattr(selftest, "try_here", lambda _: list(here))
     monkeypatch.setattr(selftest, "try_from_outside", lambda _: list(outside))
