@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from types import SimpleNamespace
 
 import av
@@ -222,3 +223,17 @@ async def test_a_detector_that_is_switched_off_is_a_warning(tmp_path):
             "detector Bad is switched off after 5 failures in a row (ValueError): see the log"
         )
         assert house.sessions.status()["state"] == "degraded"
+
+
+async def test_detectors_in_python_must_share(tmp_path):
+    """With detectors of the user's own no thread keeps the interpreter for long."""
+    before = sys.getswitchinterval()
+    mine = tmp_path / "mine.py"
+    mine.write_text("class Mine:\n    def process(self, frame, context):\n        return []\n")
+    try:
+        async with House(BOTH):
+            assert sys.getswitchinterval() == before
+        async with House({"detectors": [{"use": f"{mine}:Mine"}]}):
+            assert sys.getswitchinterval() <= 0.0002
+    finally:
+        sys.setswitchinterval(before)
