@@ -1,6 +1,6 @@
 """``make bench``: measure the budgets of the design, and print them beside what is reached.
 
-``make bench ARGS=--only=load`` measures one part: start, load, browser, record or relay.
+``make bench ARGS=--only=load`` measures one part: start, load, browser, record, relay or detect.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import browser, load, recordings, relay
+from bench import browser, detectors, load, recordings, relay
 from bench.clip import write_clip
 from bench.server import Server
 
-PARTS = ("start", "load", "browser", "record", "relay")
+PARTS = ("start", "load", "browser", "record", "relay", "detect")
 MEBIBYTE = 1024 * 1024
 
 
@@ -130,13 +130,33 @@ def relayed(table: Table) -> None:
     )
 
 
+def detected(table: Table) -> None:
+    """CPU of motion and speech beside a stream, and how soon they tell."""
+    result = detectors.measure()
+    costs = ", ".join(f"{name} {share:.2f} %" for name, share in result.core_percent.items())
+    table.add_row(
+        "motion and speech beside a stream",
+        "",
+        f"{costs} of a core, handing over {result.tap_percent:.2f} %; the stream alone"
+        f" {result.stream_percent:.1f} %; {result.frames[0]:.1f} fps without,"
+        f" {result.frames[1]:.1f} with",
+    )
+    table.add_row(
+        "frame to event, median",
+        "",
+        f"{result.latency_ms:.1f} ms ({min(result.latencies_ms):.1f}–"
+        f"{max(result.latencies_ms):.1f}; {len(result.latencies_ms)} events)",
+    )
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part")
     parts = parser.parse_args().only or PARTS
     table = Table("measured", "budget", "reached", title="icey-server, 720p30 at 2 Mb/s + Opus")
-    for name, measure in zip(PARTS, (start, viewer_load, picture, recorded, relayed), strict=True):
+    measures = (start, viewer_load, picture, recorded, relayed, detected)
+    for name, measure in zip(PARTS, measures, strict=True):
         if name in parts:
             measure(table)
     Console(width=150).print(table)
