@@ -272,9 +272,10 @@ class Feed:
             self._film()
 
     def _close_idle_encoders(self) -> None:
-        for number in self._encoders.keys() - self._plan.lanes:
-            self._encoders.pop(number).close()
-        self._film()
+        idle = [self._encoders.pop(n) for n in self._encoders.keys() - self._plan.lanes]
+        self._film()  # the clips go over to what stays before the rest is closed
+        for encoder in idle:
+            encoder.close()
 
     def _film(self) -> None:
         """Have the clips made of what is encoded now."""

@@ -468,3 +468,25 @@ async def test_the_start_is_that_of_the_name(server, http):
     body = (await http.get(f"{server.url}/api/recordings")).json()
     starts = [datetime.fromisoformat(r["start"]) for r in body["recordings"]]
     assert starts[1] == datetime(2026, 11, 24, 10, 11, 12, 345_000, tzinfo=UTC)
+
+
+async def test_folders_elsewhere(make_server, http, folder, tmp_path):
+    """Snapshots and clips that lie elsewhere are served below their own names, and nothing more."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "one.jpg").write_bytes(b"picture")
+    (elsewhere / ".hidden.jpg").write_bytes(b"hidden")
+    (elsewhere / "link.mp4").symlink_to(folder / NAME)
+    vision = {"snapshots": {"dir": elsewhere}}
+    settings = {"media": {"recordDir": folder, "intelligence": {"vision": vision}}}
+    async with make_server(settings) as server:
+
+        async def status(path):
+            return (await http.get(f"{server.url}/artifacts/{path}")).status_code
+
+        answer = await http.get(f"{server.url}/artifacts/snapshots/one.jpg")
+        assert answer.content == b"picture"
+        assert await status("clips/one.mp4") == 200
+        for path in ("snapshots", "snapshots/", "snapshots/.hidden.jpg", "snapshots/link.mp4"):
+            assert await status(path) == 404
+        assert await status("snapshots/..%2Ftakes%2Falice-20261124T101112.345Z.mp4") == 404

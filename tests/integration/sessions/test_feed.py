@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from icey._core import Engine
-from icey.config.model import Settings
+from icey.config.model import ClipSettings, Settings
+from icey.intelligence.clip import Clips
 from icey.media.pipeline import Lane
 from icey.media.source import parse_source
 from icey.sessions.feed import Feed
@@ -40,7 +41,8 @@ def no_collector():
     gc.enable()
 
 
-def test_memory_goes_with_the_feed(clip, no_collector):
+@pytest.mark.parametrize("filmed", [False, True])
+def test_memory_goes_with_the_feed(clip, no_collector, filmed):
     """Once a feed is stopped and joined its encoder is freed, and with the feed its pipeline."""
     engine = Engine(host="127.0.0.1")
     try:
@@ -51,6 +53,7 @@ def test_memory_goes_with_the_feed(clip, no_collector):
             media,
             shared=False,
             on_event=lambda *_: None,
+            clips=Clips(ClipSettings(), None, on_finished=lambda _: None) if filmed else None,
         )
         feed.prepare_blocking()
         peer = engine.create_peer()

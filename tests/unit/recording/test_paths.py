@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icey.recording.paths import (
+    ENDING,
     PART,
+    SNAPSHOT,
     name_recording,
     parse_name,
     part_of,
@@ -87,3 +89,14 @@ def test_every_name_is_read_back(peer, start, again):
 def test_other_files_are_not_ours(name):
     """What is not named so is never listed, and never removed."""
     assert parse_name(name) is None
+
+
+def test_snapshots():
+    """A snapshot has the same name with another ending, and is no recording; nor the other way."""
+    name = name_recording("motion", START, ending=SNAPSHOT)
+    assert name == "motion-20261124T101112.345Z.jpg"
+    assert parse_name(name) is None
+    parsed = parse_name(name, SNAPSHOT)
+    assert parsed is not None
+    assert parsed.start == START.replace(microsecond=345_000)
+    assert parse_name(name_recording("motion", START, ending=ENDING), SNAPSHOT) is None
