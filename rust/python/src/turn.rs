@@ -104,6 +104,7 @@ pub struct TurnStats {
     bytes_to_peers: u64,
     packets_from_peers: u64,
     bytes_from_peers: u64,
+    packets_short_cut: u64,
     packets_dropped: u64,
     connections_refused: u64,
     connections_dropped: u64,
@@ -126,6 +127,7 @@ impl TurnStats {
             bytes_to_peers: stats.bytes_to_peers,
             packets_from_peers: stats.packets_from_peers,
             bytes_from_peers: stats.bytes_from_peers,
+            packets_short_cut: stats.packets_short_cut,
             packets_dropped: stats.packets_dropped,
             connections_refused: stats.connections_refused,
             connections_dropped: stats.connections_dropped,
@@ -180,7 +182,9 @@ pub fn probe_turn(
         "udp" => TurnTransport::Udp,
         "tcp" => TurnTransport::Tcp,
         "tls" if certificate.as_os_str().is_empty() => {
-            return Err(PyValueError::new_err("tls: with a certificate only"));
+            return Err(PyValueError::new_err(
+                "transport tls: with a certificate only",
+            ));
         }
         "tls" => TurnTransport::Tls,
         other => {

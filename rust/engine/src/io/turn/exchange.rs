@@ -203,6 +203,7 @@ impl Exchange {
             };
             let relay = self.relays.get(&id);
             let peer = relay.map_or(local, |relay| relay.alias(local));
+            self.counters.packets_short_cut += 1;
             self.peer_sent(now, id, peer, data);
         }
     }
@@ -228,7 +229,9 @@ impl Exchange {
                 let short_cut = &self.engine.short_cut;
                 if self.engine.is_closed() || !short_cut.to_engine(engine, to_peer.from, payload) {
                     self.counters.packets_dropped += 1;
+                    return;
                 }
+                self.counters.packets_short_cut += 1;
                 self.has_pushed = true;
             }
             Route::OwnRelay(other) => {

@@ -8,6 +8,7 @@ pub struct Counters {
     pub connections_refused: u64,
     pub connections_dropped: u64,
     pub packets_dropped: u64,
+    pub packets_short_cut: u64,
     pub panics: u64,
 }
 
@@ -24,6 +25,8 @@ pub struct TurnStats {
     pub bytes_to_peers: u64,
     pub packets_from_peers: u64,
     pub bytes_from_peers: u64,
+    /// Of both directions: those to and from the engine of this process.
+    pub packets_short_cut: u64,
     /// A queue was full, or the kernel refused.
     pub packets_dropped: u64,
     /// Too many in all or of one address.
@@ -48,6 +51,7 @@ impl TurnStats {
             bytes_to_peers: server.to_peers.bytes,
             packets_from_peers: server.to_clients.packets,
             bytes_from_peers: server.to_clients.bytes,
+            packets_short_cut: counters.packets_short_cut,
             packets_dropped: counters.packets_dropped,
             connections_refused: counters.connections_refused,
             connections_dropped: counters.connections_dropped,
