@@ -1,10 +1,13 @@
 //! Messages in a stream of bytes, TCP or TLS (RFC 8489 §6.2.2, RFC 8656 §12.5).
 //!
 //! STUN says its length; ChannelData too, and is padded to four bytes. What is neither ends the stream: there is no
-//! way to find the next frame.
+//! way to find the next frame. ChannelData before any STUN message is nothing either: no channel can be bound yet, but
+//! `GET / HTTP` would look like that.
+
+use crate::message::{HEADER, MAGIC_COOKIE};
 
 /// The longest frame there is: ChannelData of 65,535 bytes with header and padding, or STUN of 65,532 with its header.
-pub const MAX_FRAME: usize = 20 + 65_532;
+pub const MAX_FRAME: usize = HEADER + 65_532;
 
 /// Bytes that are read at a time.
 const READ: usize = 16 * 1024;
@@ -27,6 +30,7 @@ pub struct Framer {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    stun_seen: bool,
 }
 
 impl Framer {
@@ -57,7 +61,7 @@ impl Framer {
     /// The next whole frame: a STUN message, or ChannelData with its padding.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FramingError> {
         let waiting = &self.buffer[self.start..self.end];
-        let Some(length) = frame_length(waiting)? else {
+        let Some(length) = frame_length(waiting, self.stun_seen)? else {
             return Ok(None);
         };
         if waiting.len() < length {
@@ -65,6 +69,7 @@ impl Framer {
         }
         let start = self.start;
         self.start += length;
+        self.stun_seen = true;
         Ok(Some(&self.buffer[start..self.start]))
     }
 
@@ -75,21 +80,23 @@ impl Framer {
 }
 
 /// How long the frame is that begins here; `None` while that cannot be told.
-fn frame_length(bytes: &[u8]) -> Result<Option<usize>, FramingError> {
+fn frame_length(bytes: &[u8], stun_seen: bool) -> Result<Option<usize>, FramingError> {
     match bytes.first() {
         None => return Ok(None),
-        Some(0..=3 | 0x40..=0x4F) => {}
+        Some(0..=3) => {}
+        Some(0x40..=0x4F) if stun_seen => {}
         Some(_) => return Err(FramingError),
     }
-    let &[kind, _, high, low, ..] = bytes else {
+    let &[kind, _, high, low, ref rest @ ..] = bytes else {
         return Ok(None);
     };
     let length = usize::from(u16::from_be_bytes([high, low]));
     if kind >= 0x40 {
         return Ok(Some(4 + length.next_multiple_of(4)));
     }
-    if !length.is_multiple_of(4) {
+    let cookie = &rest[..rest.len().min(4)];
+    if !length.is_multiple_of(4) || !MAGIC_COOKIE.starts_with(cookie) {
         return Err(FramingError);
     }
-    Ok(Some(20 + length))
+    Ok(Some(HEADER + length))
 }

@@ -186,13 +186,9 @@ impl Server {
                     RelayError::NoPort => Rejection::CAPACITY,
                 };
                 self.stats.refuse(rejection.refusal);
-                self.table.remove(relay);
-                self.stats.allocations = self.table.len();
-                if bound.is_ok() {
-                    self.outputs.push_back(Output::CloseRelay { relay });
-                    if reserves {
-                        self.outputs.push_back(Output::ReleaseReserved { relay });
-                    }
+                self.close(relay);
+                if reserves {
+                    self.outputs.push_back(Output::ReleaseReserved { relay });
                 }
                 let code = rejection.code;
                 Some(Builder::error(
@@ -304,8 +300,16 @@ impl Server {
     }
 
     fn close(&mut self, relay: RelayId) {
-        if self.table.remove(relay).is_some() {
-            self.outputs.push_back(Output::CloseRelay { relay });
+        let Some(allocation) = self.table.remove(relay) else {
+            return;
+        };
+        self.outputs.push_back(Output::CloseRelay { relay });
+        if let (Relayed::Opening { .. }, PortRequest::Reserved(first)) =
+            (&allocation.relayed, allocation.port)
+        {
+            // Its token is used up, and nobody can ask for that port again.
+            self.outputs
+                .push_back(Output::ReleaseReserved { relay: first });
         }
         self.stats.allocations = self.table.len();
     }

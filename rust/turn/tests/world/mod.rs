@@ -1,12 +1,16 @@
 //! A server with clients and peers around it, in simulated time.
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
+pub mod bytes;
+pub mod model;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use icey_turn::client::{AllocateOptions, Client, Event};
-use icey_turn::message::{Builder, Class, Message, TransactionId, attribute};
+use icey_turn::integrity::{Integrity, Key, PasswordAlgorithm};
+use icey_turn::message::{Builder, Class, Message, TransactionId, attribute, method};
 use icey_turn::{
     Config, Family, FiveTuple, Output, PortRequest, Refusal, RelayError, RelayId, Server, ToPeer,
     Transport, credentials,
@@ -16,6 +20,9 @@ pub const SECRET: &[u8] = b"a secret of tests";
 /// The wall clock at the start.
 pub const EPOCH: u64 = 1_800_000_000;
 pub const PEER: &str = "9.9.9.9:5000";
+
+/// Attributes as they are on the wire: type and value.
+pub type Attributes<'a> = &'a [(u16, &'a [u8])];
 
 pub fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -239,4 +246,50 @@ pub fn code(data: &[u8]) -> u16 {
 pub fn nonce(data: &[u8]) -> Vec<u8> {
     let message = Message::parse(data).expect("a message");
     message.get(attribute::NONCE).expect("a nonce").to_vec()
+}
+
+/// Where most clients are.
+pub const HERE: &str = "5.5.5.5:1000";
+
+/// REQUESTED-TRANSPORT as it has to be.
+pub const UDP: (u16, &[u8]) = (attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+
+/// A request of `username`, as a client of ours would not write it.
+pub fn request(
+    world: &mut World,
+    from: FiveTuple,
+    method: u16,
+    username: &str,
+    password: &str,
+    attributes: Attributes<'_>,
+) -> Vec<u8> {
+    let _ = world.receive(from, &plain(method::REFRESH, [9; 12]));
+    let nonce = nonce(&world.take(from)[0]);
+    let mut request = Builder::new(Class::Request, method, [3; 12]);
+    for (kind, value) in attributes {
+        request = request.attribute(*kind, value);
+    }
+    let algorithm = PasswordAlgorithm::Md5;
+    let key = Key::long_term(algorithm, username.as_bytes(), "icey", password);
+    request
+        .attribute(attribute::USERNAME, username.as_bytes())
+        .attribute(attribute::REALM, b"icey")
+        .attribute(attribute::NONCE, &nonce)
+        .integrity(Integrity::Sha1, &key)
+        .finish()
+}
+
+/// The answer to a request of somebody with good credentials.
+pub fn answer(
+    world: &mut World,
+    from: FiveTuple,
+    method: u16,
+    attributes: Attributes<'_>,
+) -> Vec<u8> {
+    let (username, password) = minted(3600);
+    let request = request(world, from, method, &username, &password, attributes);
+    let _ = world.receive(from, &request);
+    let mut answers = world.take(from);
+    assert_eq!(answers.len(), 1);
+    answers.remove(0)
 }
