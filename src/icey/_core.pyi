@@ -170,6 +170,9 @@ class PeerStats:
     @property
     def connected(self) -> bool: ...
     @property
+    def pairs(self) -> list[str]:
+        """What was tried, as in `PeerDisconnected.pairs`; [] once it is connected."""
+    @property
     def remote_address(self) -> str:
         """``ip:port`` of the chosen path; empty before ICE is up."""
     @property

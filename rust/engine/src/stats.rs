@@ -47,6 +47,8 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PeerStats {
     pub connected: bool,
+    /// What was tried, a line each, for people; empty once it is connected.
+    pub pairs: Vec<String>,
     /// `ip:port` of the chosen path; empty before ICE is up.
     pub remote_address: String,
     pub packets_sent: u64,

@@ -38,6 +38,7 @@ impl From<icey_engine::Stats> for EngineStats {
 #[pyclass(frozen, get_all, module = "icey._core")]
 pub struct PeerStats {
     connected: bool,
+    pairs: Vec<String>,
     remote_address: String,
     packets_sent: u64,
     bytes_sent: u64,
@@ -61,6 +62,7 @@ impl From<icey_engine::PeerStats> for PeerStats {
     fn from(stats: icey_engine::PeerStats) -> Self {
         Self {
             connected: stats.connected,
+            pairs: stats.pairs,
             remote_address: stats.remote_address,
             packets_sent: stats.packets_sent,
             bytes_sent: stats.bytes_sent,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple
@@ -30,6 +31,7 @@ from icey._core import (
 )
 from icey.errors import CandidateError, ClosedError, EngineError, OfferError
 from icey.sessions.address import bind_address
+from icey.sessions.failure import what_to_change, what_was_tried
 from icey.signalling.calls import CallTable, CandidateArrived, Ended, Incoming, Offered, Send
 from icey.turn.service import open_turn
 
@@ -51,6 +53,9 @@ Arguments = TypeVarTuple("Arguments")
 TICK_SECONDS = 0.25
 """How often calls are checked for their deadlines, and modes do what is due."""
 
+PATIENCE_SECONDS = 5.0
+"""A caller who is not connected and hangs up later than this did so because no media came."""
+
 CLOSE_SECONDS = 4.0
 """How long the work that is under way may take when the server ends."""
 
@@ -63,6 +68,9 @@ class Party:
         self.caller = caller
         self.peer = peer
         self.negotiation = asyncio.Lock()  # offers of one call are answered one after the other
+        self.opened = time.monotonic()
+        self.was_connected = False
+        self.pairs: list[str] = []  # what was tried, where it never came up
 
 
 SomeParty = TypeVar("SomeParty", bound=Party)
@@ -82,7 +90,8 @@ class Switchboard(ABC, Generic[SomeParty]):
     """The TURN server beside the engine; None where it is turned off."""
 
     def __init__(self, settings: Settings) -> None:
-        external = [settings.turn.external_ip] if settings.turn.external_ip else []
+        self._external_ip = settings.turn.external_ip
+        external = [self._external_ip] if self._external_ip else []
         host = bind_address(settings.http.host)
         self._engine = Engine(
             host=host,
@@ -283,9 +292,34 @@ class Switchboard(ABC, Generic[SomeParty]):
         party = self._parties.pop(call, None)
         if party is None:
             return
-        log.info("call ended: %s", reason)
+        waited = time.monotonic() - party.opened >= PATIENCE_SECONDS
+        if party.pairs or (waited and not party.was_connected):
+            self._log_failure(party, reason)
+        else:
+            log.info("call ended: %s", reason)
         del self._by_peer[party.peer.id]
         self.released(party, reason)
+
+    def _log_failure(self, party: SomeParty, reason: str) -> None:
+        pairs = party.pairs
+        if not pairs:
+            try:
+                pairs = party.peer.stats().pairs
+            except ClosedError:  # it is gone, and nobody has asked it
+                pairs = []
+        log.warning(
+            "call ended before any media came through: %s. Tried: %s. What may help: %s",
+            reason,
+            what_was_tried(pairs),
+            self._what_to_change(),
+        )
+
+    def _what_to_change(self) -> str:
+        return what_to_change(
+            webrtc_port=self._engine.port,
+            turn_port=None if self.turn is None else self.turn.port,
+            external_ip=self._external_ip,
+        )
 
     # -- the engine and the clock ------------------------------------------------------------
 
@@ -299,8 +333,12 @@ class Switchboard(ABC, Generic[SomeParty]):
             return
         match event:
             case PeerConnected():
+                party.was_connected = True
                 self._perform(self._calls.activate(party.call))
                 self.connected(party)
+            case PeerDisconnected() if event.pairs:
+                party.pairs = event.pairs
+                self._hang_up(party, f"{event.reason}: {self._what_to_change()}")
             case PeerDisconnected():
                 self._hang_up(party, event.reason)
             case KeyframeRequested():

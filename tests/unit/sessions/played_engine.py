@@ -25,6 +25,7 @@ class PlayedPeer:
         self.id = number
         self.offers, self.candidates, self.closed = [], [], False
         self.refusal = None
+        self.pairs = []
         self.codecs = ("h264", "opus")
         self.layers = ()
 
@@ -40,7 +41,9 @@ class PlayedPeer:
         self.candidates.append(candidate)
 
     def stats(self):
-        return SimpleNamespace(bytes_sent=0, loss=None, rtt_ms=None)
+        if self.closed:
+            raise ClosedError("the peer was closed")
+        return SimpleNamespace(bytes_sent=0, loss=None, rtt_ms=None, pairs=self.pairs)
 
     def close(self):
         self.closed = True
@@ -115,7 +118,7 @@ class Connected(PlayedEvent):
 
 
 class Disconnected(PlayedEvent):
-    pass
+    pairs = ()
 
 
 class Keyframe(PlayedEvent):

@@ -269,6 +269,11 @@ impl Peer {
         PeerStats {
             connected: self.connected,
             bitrate_estimate: self.estimate.current(),
+            pairs: if self.connected {
+                Vec::new()
+            } else {
+                self.attempts.lines()
+            },
             ..self.stats.clone()
         }
     }
