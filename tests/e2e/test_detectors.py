@@ -106,6 +106,11 @@ async def test_events_arrive_on_the_page(context, tmp_path):
         }
     }
     async with running_server(tmp_path, settings=settings) as server:
+
+        async def seen() -> bool:
+            return bool((await server.get("/api/status"))["intelligence"]["vision"]["emitted"])
+
+        await until(seen, "an event while nobody watches", deadline_s=10)
         viewer = await watching(context, server.url)
 
         async def both() -> bool:

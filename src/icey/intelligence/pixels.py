@@ -23,6 +23,7 @@ _LUMA_FIRST = frozenset(
 """Formats whose first plane is 8-bit luma."""
 
 _MATRICES = {"bt709": Colorspace.ITU709, "smpte170m": Colorspace.SMPTE170M}
+_TAGS = {"bt709": 1, "smpte170m": 6}  # ITU-T H.273 table 4
 
 
 class Normalizer:
@@ -43,15 +44,19 @@ class Normalizer:
         name = self._settings.pixel_fmt or picture.format.name
         if (width, height, name) == (picture.width, picture.height, picture.format.name):
             return picture
-        return self._reformatter.reformat(
+        matrix = matrix_of(picture)
+        made = self._reformatter.reformat(
             picture,
             width,
             height,
             name,
-            src_colorspace=_MATRICES[matrix_of(picture)],
+            src_colorspace=_MATRICES[matrix],
+            dst_colorspace=_MATRICES[matrix],
             interpolation=Interpolation.AREA,  # the mean of what a pixel covers
             threads=1,
         )
+        made.colorspace = _TAGS[matrix]  # its size no longer tells
+        return made
 
 
 def luma_of(picture: av.VideoFrame) -> NDArray[np.uint8]:

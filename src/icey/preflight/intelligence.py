@@ -9,7 +9,7 @@ from icey.intelligence.plugins import find_plugins
 from icey.preflight.finding import Finding, failed, passed, warned
 
 if TYPE_CHECKING:
-    from icey.config.model import Settings
+    from icey.config.model import Settings, VisionSettings
 
 __all__ = ["check_intelligence"]
 
@@ -32,6 +32,26 @@ def check_intelligence(settings: Settings) -> Finding:
         found = find_plugins(intelligence)
     except ConfigError as error:
         return failed(str(error))
+    if (intelligence.vision.enabled or found.plugins) and not _can_normalize(intelligence.vision):
+        return failed(
+            "FFmpeg cannot make pictures of media.intelligence.vision.normalize.pixelFmt "
+            f"{intelligence.vision.normalize.pixel_fmt!r}: leave it empty, or take gray, rgb24 or "
+            "another format that ffmpeg -pix_fmts lists as an output"
+        )
     on += [f"detector {plugin.name}" for plugin in found.plugins]
     words = f"{', '.join(on)} on" if on else "off"
     return warned("; ".join([words, *found.warnings])) if found.warnings else passed(words)
+
+
+def _can_normalize(settings: VisionSettings) -> bool:
+    """Try it on a small picture: FFmpeg knows formats that it cannot make."""
+    from icey.intelligence.pixels import Normalizer, luma_of, rgb_of  # noqa: PLC0415 - FFmpeg
+    from icey.media.picture import black  # noqa: PLC0415
+
+    try:
+        picture = Normalizer(settings.normalize).normalize(black(64, 36))
+        luma_of(picture)
+        rgb_of(picture)
+    except (ValueError, OSError):
+        return False
+    return True

@@ -6,8 +6,10 @@ from icey.config.model import (
     DetectorSettings,
     IntelligenceSettings,
     MediaSettings,
+    NormalizeSettings,
     Settings,
     SpeechSettings,
+    VisionSettings,
 )
 from icey.preflight.finding import render
 from icey.preflight.intelligence import check_intelligence
@@ -66,3 +68,16 @@ def test_detector_turned_off():
     """A detector that is turned off is not looked for."""
     finding = check_intelligence(settings(use="no_such_module:Mine", enabled=False))
     assert finding.result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("", "pass"), ("gray", "pass"), ("nonsense", "fail"), ("cuda", "fail")]
+)
+def test_pixel_format(name, result):
+    """A pixel format that FFmpeg does not know, or cannot make, fails the check by its key."""
+    vision = VisionSettings(enabled=True, normalize=NormalizeSettings(pixel_fmt=name))
+    intelligence = IntelligenceSettings(vision=vision)
+    finding = check_intelligence(Settings(media=MediaSettings(intelligence=intelligence)))
+    assert finding.result == result
+    if result == "fail":
+        assert "vision.normalize.pixelFmt" in render(finding.detail, public=True)
