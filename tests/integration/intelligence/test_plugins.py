@@ -1,8 +1,6 @@
 """Finding detectors in modules, files and installed packages, and refusing what is none."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +9,7 @@ from icey.config.model import IntelligenceSettings
 from icey.errors import ConfigError
 from icey.intelligence.detector import FrameContext
 from icey.intelligence.plugins import find_plugins
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "icey-colour-blob"
+from integration.intelligence.example_package import install
 
 DETECTOR = """
 class Mine:
@@ -63,13 +60,7 @@ def module(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     """A folder into which the example was installed, as pip installs any package."""
-    target = tmp_path_factory.mktemp("installed")
-    source = tmp_path_factory.mktemp("source") / "package"
-    subprocess.run(["cp", "-r", EXAMPLE, source], check=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    command += ["--no-build-isolation", "--disable-pip-version-check", "--target", target, source]
-    subprocess.run(command, check=True, timeout=120)
-    return target
+    return install(tmp_path_factory.mktemp("installed"), tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture
