@@ -101,8 +101,10 @@ async def test_nothing_is_open(network, browser, server):
     await until(lambda: "no media came through" in server.output, "the log says it")
     line = next(line for line in server.output.splitlines() if "no media came through" in line)
     assert "WARN" in line
-    assert f"UDP port {port}" in server.output
-    assert f"to {network.server}:{port}" in server.output, "the pairs that the engine saw"
+    assert f"host to {network.server}:{port} (udp): " in line
+    assert f"turn:{network.server}:{turn}?transport=udp: no answer" in line
+    assert "nothing at all was heard from the browser over UDP" in line
+    assert f"open UDP port {port} (webrtc.port)" in line
 
 
 async def test_the_direct_way_comes_first(network, browser, server):

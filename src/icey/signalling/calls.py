@@ -46,7 +46,7 @@ EARLY_CANDIDATES = 64
 CANDIDATE_CHARACTERS = 1024
 """A candidate line is far shorter (RFC 8839 §5.1); what is longer is not one."""
 
-REASON_CHARACTERS = 200
+REASON_CHARACTERS = 400
 
 
 class CallState(Enum):

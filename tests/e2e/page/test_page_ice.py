@@ -140,7 +140,9 @@ async def test_no_way_for_the_media(server):
     assert ", none answered" in text
     assert "turn:127.0.0.1:9?transport=udp: no answer" in text
     hangup = (await server.sent("call:hangup"))["data"]["reason"]
-    assert hangup.startswith("no media came through. Directly, UDP port 4501")
+    assert hangup.startswith(
+        "no media came through to the browser, which tried host to 192.0.2.1:4501 (udp): "
+    )
 
 
 FINDINGS = {

@@ -337,7 +337,7 @@ def test_the_callers_reason_is_fit_for_a_log():
         ALICE, message("call:hangup", {"reason": "a\nb\x1b[2J" + "x" * 999}), 0.0
     )
     assert ended.reason.startswith("a b [2J")
-    assert len(ended.reason) == 200
+    assert len(ended.reason) == 400
 
 
 class AnyOrder(RuleBasedStateMachine):

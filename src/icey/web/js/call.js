@@ -222,8 +222,9 @@ export class Call {
     const reason = "no media came through";
     const { servers } = this.#ice;
     const advice = adviceOn(findings, servers);
-    this.#send("call:hangup", { reason: `${reason}. ${advice}` });
-    this.#end("lost", reason, { tried: triedLines(findings, servers), advice });
+    const tried = triedLines(findings, servers);
+    this.#send("call:hangup", { reason: `${reason} to the browser, which tried ${tried.join("; ") || "nothing"}` });
+    this.#end("lost", reason, { tried, advice });
   }
 
   /** DTLS closed by the server cannot be healed by an ICE restart (RFC 8842 §4): call again. */
