@@ -323,10 +323,11 @@ class Pipeline:
                     return due
                 _, samples = line.take()
                 buffer.changed.notify_all()  # there is room
-            data = self._opus.encode(samples)
-            timestamp = to_timestamp(due, AUDIO_CLOCK)
-            for lane in self._lanes:
-                lane.push_sound(data, timestamp, buffer.epoch_ns + due)
+            if self._lanes:  # else only the tap listens
+                data = self._opus.encode(samples)
+                timestamp = to_timestamp(due, AUDIO_CLOCK)
+                for lane in self._lanes:
+                    lane.push_sound(data, timestamp, buffer.epoch_ns + due)
             if self._tap is not None:
                 self._tap.sound(samples, line.rate, due, buffer.epoch_ns + due)
 
