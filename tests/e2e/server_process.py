@@ -56,13 +56,16 @@ class Usage:
 class ServerProcess:
     """A running server: where it is, what it says about itself, what it uses."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, port: int, log: Path, *, tls: bool = False
+    ) -> None:
         self.process = process
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         self.log = log
         self._ps = psutil.Process(process.pid)
         # Loopback goes to no proxy, whatever the environment says.
-        self._http = httpx.AsyncClient(base_url=self.url, trust_env=False)
+        # Certificates of tests are signed by themselves.
+        self._http = httpx.AsyncClient(base_url=self.url, trust_env=False, verify=not tls)
 
     @property
     def output(self) -> str:
@@ -155,7 +158,7 @@ async def running_server(
 ) -> AsyncIterator[ServerProcess]:
     """Run the server until the block is left; its output is printed then, for a failed test."""
     path, port = write_config(folder, settings)
-    server = await start(folder, path, port, *arguments)
+    server = await start(folder, path, port, *arguments, tls="tls" in (settings or {}))
     try:
         await until(server.answers, "the server answers", deadline_s=READY_WITHIN_S)
         yield server
@@ -167,7 +170,9 @@ async def running_server(
     assert code == 0
 
 
-async def start(folder: Path, config: Path, port: int, *arguments: str) -> ServerProcess:
+async def start(
+    folder: Path, config: Path, port: int, *arguments: str, tls: bool = False
+) -> ServerProcess:
     """Start the process; it may not answer yet."""
     log = folder / "server.log"
     with log.open("ab") as output:
@@ -181,4 +186,4 @@ async def start(folder: Path, config: Path, port: int, *arguments: str) -> Serve
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    return ServerProcess(process, port, log)
+    return ServerProcess(process, port, log, tls=tls)
