@@ -111,4 +111,4 @@ async def test_others_cannot_write_into_the_list(server):
     )
     speech(server, "start")
     await expect(server.page.locator("#detections li")).to_have_count(1)
-    await expect(server.page.locator("#detections li")).to_contain_text("Speech")
+    await expect(server.page.locator("#detections li")).to_contain_text("speech")

@@ -58,7 +58,7 @@ export class Detections {
 
   /** @param {Record<string, any>} event */
   #heard(event) {
-    const line = this.#note(String(event.detector), event.type === "detect" ? labels(event) : "Speech");
+    const line = this.#note(String(event.detector), event.type === "detect" ? labels(event) : "speech");
     if (event.type === "speech:end") line.open = false;
   }
 
