@@ -1,6 +1,7 @@
 """``make bench``: measure the budgets of the design, and print them beside what is reached.
 
-``make bench ARGS=--only=load`` measures one part: start, load, browser, record, relay or detect.
+``make bench ARGS=--only=load`` measures one part: start, load, browser, record, relay, detect,
+turn.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import browser, detectors, load, recordings, relay
+from bench import browser, detectors, load, recordings, relay, turn
 from bench.clip import write_clip
 from bench.server import Server
 
-PARTS = ("start", "load", "browser", "record", "relay", "detect")
+PARTS = ("start", "load", "browser", "record", "relay", "detect", "turn")
 MEBIBYTE = 1024 * 1024
 
 
@@ -149,13 +150,28 @@ def detected(table: Table) -> None:
     )
 
 
+def turned(table: Table) -> None:
+    """CPU of a datagram through the TURN server, beside coturn under the same load."""
+    for transport, pace in (("udp", "burst"), ("udp", "paced"), ("tcp", "burst")):
+        costs = turn.measure(pace, transport)
+        table.add_row(
+            f"TURN over {transport.upper()}, {pace}: CPU a datagram",
+            "",
+            "; ".join(
+                f"{cost.server} {cost.packet_us:.1f} µs at {cost.packets_per_second:.0f}/s,"
+                f" {cost.lost} lost"
+                for cost in costs
+            ),
+        )
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part")
     parts = parser.parse_args().only or PARTS
     table = Table("measured", "budget", "reached", title="icey-server, 720p30 at 2 Mb/s + Opus")
-    measures = (start, viewer_load, picture, recorded, relayed, detected)
+    measures = (start, viewer_load, picture, recorded, relayed, detected, turned)
     for name, measure in zip(PARTS, measures, strict=True):
         if name in parts:
             measure(table)

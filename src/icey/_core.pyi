@@ -544,6 +544,9 @@ class TurnStats:
     @property
     def bytes_from_peers(self) -> int: ...
     @property
+    def packets_short_cut(self) -> int:
+        """Datagrams to and from the engine of this process, which no socket has seen."""
+    @property
     def packets_dropped(self) -> int:
         """Datagrams thrown away because a socket's or a connection's queue was full."""
     @property

@@ -183,7 +183,7 @@ async def test_media_pass_through_allocations_both_ways_without_a_socket(externa
         stats = server.stats()
         assert (stats.allocations, stats.connections) == (2, 1)
         relayed = stats.packets_to_peers + stats.packets_from_peers
-        assert stats.packets_short_cut > 100
+        assert stats.packets_short_cut >= 40, "each picture went through it twice"
         # The rest are aiortc's checks of its own relayed candidates, if there are any.
         assert stats.packets_short_cut > 0.9 * relayed
     finally:

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use icey_engine::{Estimation, Event};
-use network::{AUDIO, CLEAN, Link, Network, VIDEO, receiving};
+use network::{AUDIO, CLEAN, Link, Network, SERVER, VIDEO, receiving};
 use str0m::media::KeyframeRequestKind;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -236,6 +236,24 @@ fn a_peer_that_never_comes_up_fails_after_30_s() {
         network.end_of(browser).map(|(_, reason)| reason).as_deref(),
         Some("connection failed")
     );
+    // Whoever looks for the reason sees what was tried.
+    let pairs = network.events.iter().find_map(|(_, event)| match event {
+        Event::PeerDisconnected { pairs, .. } => Some(pairs.as_slice()),
+        _ => None,
+    });
+    let [silence, line] = pairs.expect("its end was told") else {
+        panic!("{pairs:?}");
+    };
+    let address = network.browsers[browser].address;
+    assert_eq!(
+        silence,
+        "nothing at all was heard from the browser over UDP"
+    );
+    assert!(
+        line.starts_with(&format!("browser host {address} to {SERVER}: ")),
+        "{line}"
+    );
+    assert!(line.ends_with(" checks sent, none answered"), "{line}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use icey_turn::FiveTuple;
+use icey_turn::framing::Framer;
 use rustls::ServerConnection;
 
 /// Bytes that wait for the client, payloads of peers among them: half a second at 4 Mb/s. Then the
@@ -38,6 +39,8 @@ pub struct Connection {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     pub tuple: FiveTuple,
+    /// What was read of a message that is not whole yet.
+    pub framer: Framer,
     /// Allocations on it: 0 or 1.
     pub relays: usize,
     /// Watched for becoming writable.
@@ -70,6 +73,7 @@ impl Connection {
             socket,
             tls: tls.map(Box::new),
             tuple,
+            framer: Framer::new(),
             relays: 0,
             watched: false,
             queue: Vec::new(),
@@ -133,10 +137,13 @@ impl Connection {
         self.queue.extend_from_slice(message);
     }
 
-    /// Puts a payload in line, with what goes before and behind it; `false` if it was dropped.
+    /// Puts a payload in line, with what goes before and behind it; `false` if it was dropped, which
+    /// it is only if the kernel does not take what waits either.
     pub fn send_data(&mut self, parts: [&[u8]; 3], now: Instant) -> bool {
         let size: usize = parts.iter().map(|part| part.len()).sum();
-        if self.pending() + size > MAX_DATA {
+        let is_full = |connection: &Self| connection.pending() + size > MAX_DATA;
+        // An error shows again at the next flush, whose business it is.
+        if is_full(self) && (self.flush(now).is_err() || is_full(self)) {
             self.congested.get_or_insert(now);
             return false;
         }

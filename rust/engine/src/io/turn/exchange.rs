@@ -248,12 +248,14 @@ impl Exchange {
         let to = to_client.to;
         if to.transport == Transport::Udp {
             self.clients.push(to.local.ip(), to.remote, &parts);
+            if self.clients.is_due() {
+                self.clients.flush(&self.udp);
+            }
         } else if let Some(id) = self.by_tuple.get(&to)
             && let Some(connection) = self.connections.get_mut(id)
         {
-            if !connection.send_data(parts, now) {
-                self.counters.packets_dropped += 1;
-            }
+            let done = connection.send_data(parts, now);
+            self.counters.packets_dropped += u64::from(!done);
             if self.dirty_connections.last() != Some(id) {
                 self.dirty_connections.push(*id);
             }
@@ -334,17 +336,17 @@ impl Exchange {
         }
     }
 
-    /// Takes a new connection, or closes it at once; its number, if it was taken.
+    /// Takes a new connection, or closes it at once.
     pub fn connect(
         &mut self,
         stream: TcpStream,
         remote: SocketAddr,
         tls: Option<&Arc<ServerConfig>>,
         now: Instant,
-    ) -> Option<u64> {
+    ) {
         if !self.crowd.enter(remote) {
             self.counters.connections_refused += 1;
-            return None;
+            return;
         }
         let id = self.next_number;
         let Some(connection) = prepare(stream, remote, tls, now)
@@ -352,14 +354,13 @@ impl Exchange {
         else {
             self.crowd.leave(remote);
             self.counters.connections_refused += 1;
-            return None;
+            return;
         };
         self.next_number += 1;
         self.by_tuple.insert(connection.tuple, id);
         self.connections.insert(id, connection);
         self.counters.connections_total += 1;
         self.counters.connections = self.crowd.total() as u64;
-        Some(id)
     }
 
     fn watch(&self, fd: RawFd, token: u64) -> bool {
@@ -380,17 +381,16 @@ impl Exchange {
         self.obey(now);
     }
 
-    /// Ends the connections whose time is over; their numbers.
-    pub fn sweep(&mut self, now: Instant) -> Vec<u64> {
+    /// Ends the connections whose time is over.
+    pub fn sweep(&mut self, now: Instant) {
         let over = self.connections.iter();
         let over: Vec<u64> = over
             .filter(|(_, connection)| connection.is_over(now))
             .map(|(id, _)| *id)
             .collect();
-        for id in &over {
-            self.disconnect(*id, true, now);
+        for id in over {
+            self.disconnect(id, true, now);
         }
-        over
     }
 
     /// Something may wait in a connection that has just been read or become writable.

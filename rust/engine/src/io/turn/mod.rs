@@ -21,7 +21,6 @@ mod stats;
 mod thread;
 mod tls;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -179,7 +178,6 @@ impl TurnServer {
             // Room for whatever a datagram can be.
             receiver: Receiver::new(icey_turn::MAX_DATAGRAM + 1),
             exchange: Exchange::new(protocol, epoll, udp, ports, media, engine.clone()),
-            framers: HashMap::new(),
             relayed: Batch::default(),
             external: external.into_iter().collect(),
             sweep: Instant::now(),

@@ -16,6 +16,9 @@ const BATCH: usize = 64;
 const MAX_DATAGRAMS: usize = 2048;
 const MAX_BYTES: usize = 2 << 20;
 
+/// Datagrams that are worth a call to the kernel, before the burst that they are part of is over.
+const BURST: usize = 512;
+
 /// A buffer that a burst made larger is given back.
 const KEPT_BYTES: usize = 128 << 10;
 
@@ -70,6 +73,11 @@ impl Outgoing {
         }
         let end = self.bytes.len();
         self.datagrams.push(Datagram { from, to, end });
+    }
+
+    /// Whether so much waits that it should be flushed now.
+    pub fn is_due(&self) -> bool {
+        !self.blocked && self.datagrams.len() - self.written >= BURST
     }
 
     /// Whether datagrams wait for the kernel to have room.

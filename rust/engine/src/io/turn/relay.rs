@@ -40,6 +40,9 @@ impl Relay {
             self.set_dont_fragment(dont_fragment);
         }
         self.outgoing.push(self.socket.ip(), peer, &[payload]);
+        if self.outgoing.is_due() {
+            self.outgoing.flush(&self.socket);
+        }
     }
 
     /// RFC 8656 §18.7. What is set is noted in any case: a kernel that refuses does so again.
@@ -173,7 +176,12 @@ impl Ports {
         // Where the client reached us it is likely that peers do, too.
         Some(client.local.ip())
             .filter(|ip| fits(ip) && !ip.is_unspecified())
-            .or_else(|| local.iter().copied().find(fits))
+            .or_else(|| {
+                local
+                    .iter()
+                    .copied()
+                    .find(|ip| fits(ip) && !is_link_local(*ip))
+            })
     }
 
     /// A socket on a free port, and on the port above it if that is wanted.
@@ -205,6 +213,14 @@ impl Ports {
             }
         }
         Err(RelayError::NoPort)
+    }
+}
+
+/// Means nothing without an interface.
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 

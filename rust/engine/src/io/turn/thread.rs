@@ -1,8 +1,8 @@
 //! The thread `icey-turn`: waits for all sockets and the clock. It has nothing to do with the
 //! engine's, so that nobody delays media by what he sends here.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::mem;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -59,7 +59,6 @@ pub struct Worker {
     pub tls: Option<(Listener, Arc<ServerConfig>)>,
     pub receiver: Receiver,
     pub exchange: Exchange,
-    pub framers: HashMap<u64, Framer>,
     pub relayed: Batch,
     /// Addresses that are ours although no interface has them.
     pub external: Vec<IpAddr>,
@@ -77,7 +76,6 @@ impl Worker {
             let round = catch_unwind(AssertUnwindSafe(|| self.round(&ready)));
             if round.is_err() {
                 self.exchange.counters.panics += 1;
-                self.framers.clear();
                 self.exchange.start_over();
             }
             self.publish();
@@ -108,9 +106,7 @@ impl Worker {
         self.exchange.expire(now);
         if now.instant >= self.sweep {
             self.sweep = now.instant + SWEEP;
-            for gone in self.exchange.sweep(now.instant) {
-                self.framers.remove(&gone);
-            }
+            self.exchange.sweep(now.instant);
         }
         if now.instant >= self.look {
             self.look = now.instant + LOOK_AROUND;
@@ -196,11 +192,9 @@ impl Worker {
             (TLS, Some((listener, config))) => (listener, Some(&*config)),
             _ => (&mut self.tcp, None),
         };
-        let (exchange, framers) = (&mut self.exchange, &mut self.framers);
+        let exchange = &mut self.exchange;
         let goes_on = listener.accept(now, |stream, remote| {
-            if let Some(id) = exchange.connect(stream, remote, config, now) {
-                framers.insert(id, Framer::new());
-            }
+            exchange.connect(stream, remote, config, now);
         });
         if !goes_on {
             // It was added to the set, so this can be changed.
@@ -223,17 +217,25 @@ impl Worker {
             return;
         }
         let now = Now::read();
-        if let Err(dropped) = self.read_frames(id, now) {
-            self.framers.remove(&id);
-            self.exchange.disconnect(id, dropped, now.instant);
+        // Taken out while it is read, as what comes out of it may write to the connection.
+        let Some(connection) = self.exchange.connection(id) else {
+            return;
+        };
+        let mut framer = mem::take(&mut connection.framer);
+        match self.read_frames(id, &mut framer, now) {
+            Ok(()) => {
+                if let Some(connection) = self.exchange.connection(id) {
+                    connection.framer = framer;
+                }
+            }
+            Err(dropped) => self.exchange.disconnect(id, dropped, now.instant),
         }
     }
 
     /// Reads what a connection has, some at a time. An error says that it is over, and whether it
     /// is us who end it.
-    fn read_frames(&mut self, id: u64, now: Now) -> Result<(), bool> {
+    fn read_frames(&mut self, id: u64, framer: &mut Framer, now: Now) -> Result<(), bool> {
         let mut budget = MAX_READS;
-        let framer = self.framers.get_mut(&id).ok_or(false)?;
         loop {
             let connection = self.exchange.connection(id).ok_or(false)?;
             let tuple = connection.tuple;
