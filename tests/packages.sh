@@ -4,6 +4,7 @@
 set -euo pipefail
 
 packages=()
+PATH=$PATH:/usr/sbin:/sbin  # where users other than root may not look
 
 have_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 have_browser >/dev/null || packages+=(chromium)
@@ -38,6 +39,12 @@ have_rtsp_server >/dev/null 2>&1 || packages+=(
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 )
 
+# TURN is tried by clients of coturn's, and by a browser behind a router of nftables.
+have_turn_clients() { command -v turnutils_uclient && command -v turnutils_peer; }
+have_turn_clients >/dev/null || packages+=(coturn)
+command -v nft >/dev/null || packages+=(nftables)
+command -v ip >/dev/null || packages+=(iproute2)
+
 [ ${#packages[@]} -eq 0 ] && exit 0
 
 command="apt-get install --yes --no-install-recommends ${packages[*]}"
@@ -55,5 +62,9 @@ else
 fi
 echo "installing for the tests: ${packages[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# Of coturn only the clients are wanted: its server would take icey's own port, 3478.
+if [[ " ${packages[*]} " == *" coturn "* && -d /run/systemd/system ]]; then
+  "${run[@]}" systemctl mask --quiet coturn.service
+fi
 "${run[@]}" apt-get update -qq
 "${run[@]}" $command -qq >/dev/null

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from e2e.broadcaster import Broadcaster
+from e2e.certificate import write_certificate
 from e2e.chromium import AUTOPLAY, FAKE_CAMERA, open_chromium
 from e2e.publisher import Publisher
 from e2e.recording_file import read_recording
@@ -107,40 +103,10 @@ async def test_broadcast(tmp_path, transport):
         assert source.errors == viewer.errors == []
 
 
-def write_pair(folder):
-    """A certificate for 127.0.0.1 and its key, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "icey test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=90))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    cert, private = folder / "cert.pem", folder / "key.pem"
-    cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return {"cert": str(cert), "key": str(private)}
-
-
 async def test_stream_over_tls(tmp_path):
     """With `turn.tlsPort` the stream plays through TURN over TLS, which the self-test covers."""
     settings = {
-        "tls": write_pair(tmp_path),
+        "tls": write_certificate(tmp_path),
         "turn": {"tlsPort": free_port(socket.SOCK_STREAM)},
     }
     async with (
