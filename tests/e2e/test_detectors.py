@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import statistics
 
+import pytest
 from playwright.async_api import expect
 
-from e2e.server_process import running_server
+from e2e.rtsp import RtspServer
+from e2e.server_process import free_port, running_server
 from e2e.viewer import Viewer
 from e2e.waiting import until
 
@@ -127,3 +130,48 @@ async def test_events_arrive_on_the_page(context, tmp_path):
         await expect(viewer.page.locator("#detections li").first).to_contain_text("motion")
         await viewer.moves()
         assert viewer.errors == []
+
+
+@pytest.mark.parametrize("passthrough", [False, True])
+async def test_a_network_camera_that_nobody_watches(tmp_path, passthrough):
+    """Detectors look at a camera from the start on, also passed through, and after it was away."""
+    rtsp = RtspServer(free_port(socket.SOCK_STREAM))
+    await rtsp.start()
+    settings = {
+        "media": {
+            "source": rtsp.url,
+            "passthroughVideo": passthrough,
+            "intelligence": {"vision": {"enabled": True}, "speech": {"enabled": True}},
+        }
+    }
+    try:
+        async with running_server(tmp_path, settings=settings) as server:
+
+            async def more(of: str, than: int = 0) -> bool:
+                status = (await server.get("/api/status"))["intelligence"]
+                return int(status[of]["emitted"]) > than
+
+            await until(lambda: more("vision"), "motion", deadline_s=15)
+            await until(lambda: more("speech"), "sound", deadline_s=15)
+
+            await rtsp.stop()
+
+            async def lost() -> bool:
+                return "source lost" in str((await server.get("/api/status"))["warnings"])
+
+            await until(lost, "the loss is told", deadline_s=20)
+            await rtsp.start()
+
+            async def back() -> bool:
+                return not await lost()
+
+            await until(back, "the camera is back", deadline_s=30)
+            before = (await server.get("/api/status"))["intelligence"]["vision"]["emitted"]
+            await until(lambda: more("vision", before), "motion again", deadline_s=15)
+
+            status = await server.get("/api/status")
+            assert status["sessions"] == {"active": 0, "total": 0}
+            assert "secret" not in str(status)
+            assert "secret" not in server.output
+    finally:
+        await rtsp.stop()
