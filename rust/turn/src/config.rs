@@ -18,7 +18,7 @@ pub struct Config {
     pub external_v4: Option<Ipv4Addr>,
     /// The same for IPv6.
     pub external_v6: Option<Ipv6Addr>,
-    /// Opens private networks as peers; see [`policy`](crate::Server) for what stays closed.
+    /// Opens private networks as peers; `policy.rs` has the table of what is open and what stays closed.
     pub allow_local_relay: bool,
     /// All addresses of this machine. Of these only `own_media` and relayed addresses are peers.
     pub own_addresses: Vec<IpAddr>,
