@@ -114,6 +114,8 @@ FILE_ONLY = [
     ("media.intelligence.vision.motion.warmupFrames", 2, 0),
     ("media.intelligence.vision.motion.threshold", 0.08, 0.5),
     ("media.intelligence.vision.motion.cooldownUsec", 500_000, 0),
+    ("media.intelligence.vision.motion.ignoreGlobalChange", True, False),
+    ("media.intelligence.vision.motion.smallObjects", True, False),
     ("media.intelligence.speech.enabled", False, True),
     ("media.intelligence.speech.queueDepth", 32, 4),
     ("media.intelligence.speech.startThreshold", 0.045, 0.1),
