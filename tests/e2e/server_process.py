@@ -57,10 +57,16 @@ class ServerProcess:
     """A running server: where it is, what it says about itself, what it uses."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, port: int, log: Path, *, tls: bool = False
+        self,
+        process: asyncio.subprocess.Process,
+        port: int,
+        log: Path,
+        *,
+        host: str = "127.0.0.1",
+        tls: bool = False,
     ) -> None:
         self.process = process
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{port}"
         self.log = log
         self._ps = psutil.Process(process.pid)
         # Loopback goes to no proxy, whatever the environment says.
@@ -158,7 +164,15 @@ async def running_server(
 ) -> AsyncIterator[ServerProcess]:
     """Run the server until the block is left; its output is printed then, for a failed test."""
     path, port = write_config(folder, settings)
-    server = await start(folder, path, port, *arguments, tls="tls" in (settings or {}))
+    server = await start(folder, path, port, *arguments)
+    if settings:
+        server = ServerProcess(
+            server.process,
+            port,
+            server.log,
+            host="[::1]" if settings.get("http", {}).get("host") == "::1" else "127.0.0.1",
+            tls="tls" in settings,
+        )
     try:
         await until(server.answers, "the server answers", deadline_s=READY_WITHIN_S)
         yield server
@@ -170,9 +184,7 @@ async def running_server(
     assert code == 0
 
 
-async def start(
-    folder: Path, config: Path, port: int, *arguments: str, tls: bool = False
-) -> ServerProcess:
+async def start(folder: Path, config: Path, port: int, *arguments: str) -> ServerProcess:
     """Start the process; it may not answer yet."""
     log = folder / "server.log"
     with log.open("ab") as output:
@@ -186,4 +198,4 @@ async def start(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    return ServerProcess(process, port, log, tls=tls)
+    return ServerProcess(process, port, log)
