@@ -2,7 +2,8 @@
 
 A package offers its detectors in the entry point group ``icey.detectors``; it is enough to install
 it. ``media.intelligence.detectors`` names others, or gives an installed one its options. Nothing
-here makes a detector: its class is imported and looked at, and made by the branch that runs it.
+here makes a detector: its class is imported and looked at, and made by the branch that runs it. A
+class that has a static method ``check`` is asked by it about its options, at each preflight check.
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, Ent
         ) from error
     except ValueError as error:  # some classes written in C do not say what they take
         log.debug("%s does not tell its arguments: %s", entry.use, error)
+    _check(place, entry, target)
     return Plugin(
         plugin.name,
         plugin.takes,
@@ -165,6 +167,22 @@ def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, Ent
         entry.every_nth_frame,
         entry.min_interval_usec,
     )
+
+
+def _check(place: str, entry: DetectorSettings, target: Any) -> None:  # noqa: ANN401
+    """Let a class that wants to look at its options before the server starts do so."""
+    check = getattr(target, "check", None)
+    if not callable(check):
+        return
+    try:
+        check(**entry.options)
+    except (Exception, SystemExit) as error:
+        raise _refusal(
+            f"{place}.options",
+            ", ".join(entry.options) or "{}",
+            f"{_public(entry.use)}: {_reason(error).removeprefix('ValueError: ')}",
+            f"what {_public(entry.use)} can work with",
+        ) from error
 
 
 def _plugin(name: str, target: Any) -> Plugin:  # noqa: ANN401 - it is looked at here
@@ -227,7 +245,9 @@ def _public(use: str) -> str:
 def _reason(error: BaseException) -> str:
     """The first line of an error, without folders of this machine."""
     text = _FOLDERS.sub("", str(error).strip().partition("\n")[0])[:_MAX_REASON]
-    plain = isinstance(error, FileNotFoundError | LookupError | AttributeError | TypeError)
+    plain = isinstance(
+        error, FileNotFoundError | ModuleNotFoundError | LookupError | AttributeError | TypeError
+    )
     return text if plain and text else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
