@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::address;
 use super::socket::Socket;
 
-const BATCH: usize = 64;
+/// Datagrams read in one call.
+pub const BATCH: usize = 64;
 
 /// Larger than any datagram of a WebRTC peer; what is larger is cut, and fails its checks.
 pub const PEER_BYTES: usize = 2048;

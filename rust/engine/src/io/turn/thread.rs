@@ -22,7 +22,7 @@ use super::stats::{Counters, TurnStats};
 use super::{CONNECTION, KINDS, RELAY, TCP, TLS, UDP, WAKE};
 use crate::io::interfaces;
 use crate::io::mailbox::Shared;
-use crate::io::receive::Receiver;
+use crate::io::receive::{BATCH, Receiver};
 use crate::io::socket::Socket;
 
 /// Batches read from one socket, and reads of one connection, before others get their turn.
@@ -152,9 +152,9 @@ impl Worker {
                 };
                 exchange.client_sent(now, from, datagram.data);
             });
-            exchange.flush(now.instant);
-            // As in the engine: an error is EAGAIN, or about a datagram sent before.
-            if !matches!(received, Ok(count) if count > 0) {
+            // As in the engine: an error is EAGAIN, or about a datagram sent before. After a batch
+            // that was not full there is nothing left, or the epoll tells.
+            if !matches!(received, Ok(BATCH)) {
                 return;
             }
         }
@@ -179,8 +179,7 @@ impl Worker {
                     exchange.peer_sent(now, relay, datagram.remote, datagram.data);
                 }
             });
-            exchange.flush(now);
-            if !matches!(received, Ok(count) if count > 0) {
+            if !matches!(received, Ok(BATCH)) {
                 return;
             }
         }
