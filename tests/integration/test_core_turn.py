@@ -8,9 +8,11 @@ import gc
 import hashlib
 import hmac
 import socket
+import struct
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -356,3 +358,28 @@ def test_servers_leave_neither_threads_nor_descriptors(engine: _core.Engine) -> 
         del server
     gc.collect()
     assert (len(list(Path("/proc/self/fd").iterdir())), threads()) == (before, 0)
+
+
+def test_garbage_leaves_nothing_behind(server: _core.TurnServer) -> None:
+    """Noise over UDP and TCP, half messages and resets: all is freed, and others are served."""
+    random = Random(5)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.connect(("127.0.0.1", server.port))
+        for _ in range(300):
+            udp.send(random.randbytes(random.randrange(1500)))
+    reset = struct.pack("ii", 1, 0)
+    half = bytes.fromhex("0003 0100 2112a442")  # an Allocate request of which 268 bytes are missing
+    for n in range(100):
+        with socket.create_connection(("127.0.0.1", server.port)) as tcp:
+            if n % 2:
+                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            tcp.sendall(half if n % 3 else random.randbytes(200))
+    await_stats(server, lambda stats: stats.connections == 0)
+    stats = server.stats()
+    assert stats.connections_total == 100
+    assert stats.refusals["malformed"] > 0
+    assert stats.allocations_total == 0
+    probe(server, transport="tcp")
+    await_stats(server, lambda stats: stats.connections == 0)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
