@@ -69,9 +69,9 @@ async def test_source_ended(tmp_path, context):
         ({"media": {"source": "nowhere.mp4"}}, "nowhere.mp4", {4}),
         ({"media": {"source": "demo:", "video": {"codec": "nosuch"}}}, "nosuch", {3, 4}),
         ({"media": {"source": "demo:", "audio": {"codec": "nosuch"}}}, "nosuch", {3, 4}),
-        ({"turn": {"enabled": True}}, "not available yet", {3}),
+        ({"turn": {"tlsPort": 5349}}, "'turn.tlsPort' is 5349, but there is no certificate", {3}),
     ],
-    ids=["missing source", "unknown video codec", "unknown audio codec", "later feature"],
+    ids=["missing source", "unknown video codec", "unknown audio codec", "TLS without a certificate"],
 )
 async def test_what_cannot_work_does_not_start(tmp_path, settings, words, codes):
     """What can be known before the first call ends the start, with what to change."""

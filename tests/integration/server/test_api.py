@@ -7,6 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from icey.turn.credentials import Credential
+
 TOKEN = "s3cret-t0ken"
 PROTECTED = [
     "/api/ready",
@@ -18,6 +20,7 @@ PROTECTED = [
     "/api/health/x",
     "/artifacts/",
     "/artifacts/x.mp4",
+    "/metrics",
 ]
 
 
@@ -93,6 +96,7 @@ async def test_status(server, http):
         "runtime": {"state": "running"},
         "sessions": {"active": 1, "total": 7},
         "http": {"host": "127.0.0.1", "port": server.port, "scheme": "http", "tls": False},
+        "engine": {},
         "stream": {"source": "demo:", "sourceKind": "demo", "loop": True},
         "record": {"dir": "recordings"},
         "relay": {},
@@ -150,6 +154,72 @@ async def test_config(server, http):
         },
         "stun": {"urls": []},
     }
+
+
+TURN_COUNTERS = {
+    "allocations": {"active": 2, "total": 9},
+    "connections": {"active": 1, "total": 4, "refused": 0, "dropped": 1},
+    "toPeers": {"packets": 7, "bytes": 700},
+    "fromPeers": {"packets": 8, "bytes": 8000},
+    "packetsDropped": 0,
+    "refusals": {"expired": 1},
+}
+
+
+class PlayedTurn:
+    """A TURN server whose counters and credentials the test knows."""
+
+    port, tls_port = 3479, 5349
+
+    def __init__(self):
+        self.minted = 0
+
+    def status(self):
+        return TURN_COUNTERS
+
+    def credential(self):
+        self.minted += 1
+        return Credential(f"170000000{self.minted}", f"signature {self.minted}", 3600)
+
+
+async def test_status_of_turn(server, http):
+    """What the TURN server counts stands beside where it is."""
+    server.sessions.turn = PlayedTurn()
+    body = (await http.get(f"{server.url}/api/status")).json()
+    assert body["turn"] == {
+        "enabled": True,
+        "port": 3479,
+        "tlsPort": 5349,
+        "externalIp": "",
+        **TURN_COUNTERS,
+    }
+
+
+async def test_credentials_for_browsers(server, http):
+    """Each answer has a fresh credential, and says how long it is good."""
+    server.sessions.turn = PlayedTurn()
+    first, second = [
+        (await http.get(f"http://localhost:{server.port}/api/config")).json()["turn"]
+        for _ in range(2)
+    ]
+    assert first == {
+        "enabled": True,
+        "host": "localhost",
+        "port": 3479,
+        "tlsPort": 5349,
+        "username": "1700000001",
+        "credential": "signature 1",
+        "ttlSec": 3600,
+    }
+    assert (second["username"], second["credential"]) == ("1700000002", "signature 2")
+
+
+async def test_external_address_for_browsers(make_server, http):
+    """Browsers are sent to the external address where there is one."""
+    async with make_server({"turn": {"externalIp": "192.0.2.1"}}) as server:
+        server.sessions.turn = PlayedTurn()
+        body = (await http.get(f"{server.url}/api/config")).json()
+        assert body["turn"]["host"] == "192.0.2.1"
 
 
 @pytest.mark.parametrize(("ready", "code"), [(True, 200), (False, 503)])
@@ -234,6 +304,7 @@ async def test_no_answer_tells_a_secret_or_a_path(make_server, http, tmp_path):
 
 async def test_every_field_is_documented(server, http):
     """docs/http-api.md names each field of each answer."""
+    server.sessions.turn = PlayedTurn()
     text = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
     for path in ("health", "ready", "status", "config"):
         section = text.partition(f"## GET /api/{path}\n")[2].partition("\n## ")[0]
@@ -243,3 +314,11 @@ async def test_every_field_is_documented(server, http):
         missing = {name for name in body if name not in section}
         assert not missing, path
         assert not {name for name in inner if name not in text}, path
+
+
+async def test_metrics(server, http):
+    """What Prometheus scrapes, and only to read."""
+    answer = await http.get(f"{server.url}/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert "\nicey_sessions_total 7.0\n" in answer.text
+    assert (await http.post(f"{server.url}/metrics")).status_code == 405

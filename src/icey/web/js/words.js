@@ -131,7 +131,6 @@ const ADVICE = [
   [/\b(disk|folder of recordings)\b/i, "Whoever runs the server has to look after its disk; then call again."],
   [/no H\.?264/i, "Use a browser with H.264: Chrome, Edge, Safari, or Firefox with its OpenH264 plugin on."],
   [/source unavailable|no such file|not found/i, "Check media.source on the server, then watch again."],
-  [/not available yet/i, "This version of the server cannot do that yet."],
   [/already has a source/i, "Somebody else is live: watch, or broadcast when they have stopped."],
   [/no free|is full|too many|limit/i, "Try again when someone has left."],
 ];
