@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads it from the signature
+from starlette.responses import Response
 
 from icey.server.auth import offered_tokens
+from icey.server.metrics import CONTENT_TYPE, metrics_text
 
 if TYPE_CHECKING:
     from icey.config.model import Settings
@@ -88,9 +89,25 @@ class ApiContext:
 
 
 def add_api(app: FastAPI, context: ApiContext) -> None:
-    """Add the routes under ``/api`` and the JSON form of every error."""
+    """Add the routes under ``/api``, ``/metrics``, and the JSON form of every error."""
+
+    async def require_token(request: Request) -> None:
+        if not context.token.required:
+            return
+        offered = offered_tokens(request.headers.raw, request.scope["query_string"])
+        if not any(context.token.admits(token) for token in offered):
+            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+
     app.include_router(_open_routes(context))
-    app.include_router(_protected_routes(context))
+    app.include_router(_protected_routes(context), dependencies=[Depends(require_token)])
+
+    @app.api_route("/metrics", methods=READ, dependencies=[Depends(require_token)])
+    async def metrics() -> Response:
+        return Response(
+            metrics_text(_status(context)),
+            headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"},
+        )
+
     app.add_exception_handler(HTTPException, _error_response)
     app.add_exception_handler(Exception, _error_response)
 
@@ -106,14 +123,7 @@ def _open_routes(context: ApiContext) -> APIRouter:
 
 
 def _protected_routes(context: ApiContext) -> APIRouter:
-    async def require_token(request: Request) -> None:
-        if not context.token.required:
-            return
-        offered = offered_tokens(request.headers.raw, request.scope["query_string"])
-        if not any(context.token.admits(token) for token in offered):
-            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
-
-    router = APIRouter(prefix="/api", dependencies=[Depends(require_token)])
+    router = APIRouter(prefix="/api")
 
     @router.api_route("/ready", methods=READ)
     async def ready() -> JSONResponse:
@@ -165,6 +175,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "uptimeSec": round(time.monotonic() - context.started, 3),
         "sessions": running["sessions"],
         "http": context.http_json(),
+        "engine": running.get("engine", {}),
         "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
         "record": {"dir": media.record_dir.name, **running.get("record", {})},
         "relay": running.get("relay", {}),

@@ -52,7 +52,8 @@ class SessionService(Protocol):
     def status(self) -> dict[str, Any]:
         """Tell the server how the calls fare.
 
-        ``sessions`` (``active``, ``total``), ``state`` and ``warnings`` go into ``/api/status``;
+        ``sessions`` (``active``, ``total``), ``state``, ``warnings`` and ``engine`` (its counters)
+        go into ``/api/status``;
         ``source`` (``healthy``, ``detail``, or None) and ``webrtcPort`` tell the preflight check
         of a running server what this very server holds.
         """

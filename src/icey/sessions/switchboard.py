@@ -193,6 +193,21 @@ class Switchboard(ABC, Generic[SomeParty]):
             "warnings": [],
             "source": None,
             "webrtcPort": self._engine.port,
+            "engine": self._engine_status(),
+        }
+
+    def _engine_status(self) -> dict[str, int]:
+        stats = self._engine.stats()
+        return {
+            "peers": stats.peers,
+            "packetsSent": stats.packets_sent,
+            "bytesSent": stats.bytes_sent,
+            "packetsReceived": stats.packets_received,
+            "bytesReceived": stats.bytes_received,
+            "packetsDropped": stats.packets_dropped,
+            "packetsUnknown": stats.packets_unknown,
+            "framesDropped": stats.frames_dropped,
+            "panics": stats.panics,
         }
 
     async def close(self, reason: str) -> None:

@@ -91,6 +91,19 @@ class PlayedEngine:
     def route(self, source, track, layer=""):
         self.routes[track.id] = source.id, layer
 
+    def stats(self):
+        return SimpleNamespace(
+            peers=len(self.peers),
+            packets_sent=11,
+            bytes_sent=12,
+            packets_received=13,
+            bytes_received=14,
+            packets_dropped=15,
+            packets_unknown=16,
+            frames_dropped=17,
+            panics=0,
+        )
+
     @property
     def waiting(self):
         return bool(self._events)
