@@ -35,7 +35,7 @@ HERE = "127.0.0.1"
 @pytest_asyncio.fixture
 async def server(tmp_path):
     """A server as it comes, but for its secret."""
-    settings = {"turn": {"secret": SECRET, "userQuota": 3, "maxAllocations": 6}}
+    settings = {"turn": {"secret": SECRET, "userQuota": 4, "maxAllocations": 8}}
     async with running_server(tmp_path, "--source", "demo:", settings=settings) as server:
         yield server
 
@@ -190,12 +190,17 @@ async def test_quotas(server):
         def allocate(who):
             return stack.enter_context(TurnClient(at)).allocate(*who).code
 
-        assert [allocate(first) for _ in range(4)] == [0, 0, 0, 486]
-        assert [allocate(second) for _ in range(3)] == [0, 0, 0]
+        assert [allocate(first) for _ in range(5)] == [0, 0, 0, 0, 486]
+        assert [allocate(second) for _ in range(4)] == [0, 0, 0, 0]
         assert allocate(third) == 508
-        assert (await status(server))["allocations"]["active"] == 6
+
+        async def full():
+            return (await status(server))["allocations"]["active"] == 8
+
+        await until(full, "eight allocations live")
     refusals = (await status(server))["refusals"]
-    assert (refusals["user_quota"], refusals["capacity"]) == (1, 1)
+    assert refusals["user_quota"] == 1
+    assert refusals["capacity"] >= 1
 
 
 async def test_spoofed_sources(server):

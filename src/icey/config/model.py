@@ -149,11 +149,11 @@ class TurnSettings(SettingsModel):
     """Whether TURN may relay to private addresses. Off, so that a credential is no door into the
     network behind the server; the server's own media can be reached in any case."""
 
-    max_allocations: Annotated[int, Field(ge=1, le=16_384)] = 4096
+    max_allocations: Annotated[int, Field(ge=4, le=16_384)] = 4096
     """Allocations (RFC 8656 §2) that may live at a time. A browser makes several for a call: one
     for each of its networks over UDP, TCP and TLS."""
 
-    user_quota: Annotated[int, Field(ge=1, le=16_384)] = 64
+    user_quota: Annotated[int, Field(ge=4, le=16_384)] = 64
     """Allocations that one user name may have at a time. Each page gets a name of its own, save
     where very many ask at once."""
 

@@ -72,12 +72,16 @@ def _try(settings: Settings, target: TurnTarget) -> Finding:
 
     here = try_here(target)
     problems = [f"{_way(trial)}: {trial.problem}" for trial in here if trial.problem]
+    if problems and all(trial.full for trial in here if trial.problem):
+        return warned(
+            "all allocations are in use: no further browser gets one; raise turn.maxAllocations"
+        )
     if problems:
         return failed(
             f"the self-test failed on {target.host}: {'; '.join(problems)}; see that no firewall "
             f"of this machine blocks the port, {_OFF}"
         )
-    seen = ", ".join(f"{_way(trial)} {trial.round_trip_ms:.1f} ms" for trial in here)
+    seen = ", ".join(f"{_way(trial)} {trial.round_trip_ms:.2f} ms" for trial in here)
     hindrances = (
         _from_outside(target.external_ip, try_from_outside(target)),
         reachability(settings.http.host, settings.turn.external_ip, target.addresses),

@@ -24,6 +24,9 @@ OUTSIDE_TIMEOUT_S = 1.5
 """To the router and back, or not at all."""
 
 
+_CAPACITY = 508  # RFC 8656 §19
+
+
 @dataclass(frozen=True)
 class Trial:
     """One way that was tried.
@@ -33,12 +36,14 @@ class Trial:
         port: that was tried.
         round_trip_ms: how long a datagram took through the server and back; None: it failed.
         problem: why it failed, "" where it did not.
+        full: it failed because there are as many allocations as may be: that is no fault.
     """
 
     transport: Transport
     port: int
     round_trip_ms: float | None = None
     problem: str = ""
+    full: bool = False
 
 
 def try_here(target: TurnTarget) -> list[Trial]:
@@ -81,5 +86,5 @@ def _try(target: TurnTarget, host: str, transport: Transport, port: int, timeout
             timeout=timeout_s,
         )
     except TurnProbeError as error:
-        return Trial(transport, port, problem=str(error))
+        return Trial(transport, port, problem=str(error), full=error.code == _CAPACITY)
     return Trial(transport, port, probe.round_trip_ms)

@@ -68,7 +68,7 @@ FILE_ONLY = [
     ("turn.username", "", "suffix"),
     ("turn.credentialTtlSeconds", 3600, 60),
     ("turn.allowLocalRelay", False, True),
-    ("turn.maxAllocations", 4096, 1),
+    ("turn.maxAllocations", 4096, 4),
     ("turn.userQuota", 64, 16_384),
     ("turn.maxBitrate", 20_000_000, 0),
     ("turn.relayPortMin", 49_152, 1024),

@@ -45,7 +45,7 @@ WRONG = [
     ("turn.externalIp", "example.org", '"example.org"'),
     ("turn.credentialTtlSeconds", 0, "0"),
     ("turn.username", "a b", '"a b"'),
-    ("turn.maxAllocations", 0, "0"),
+    ("turn.maxAllocations", 3, "3"),
     ("turn.userQuota", 20_000, "20000"),
     ("turn.maxBitrate", -1, "-1"),
     ("turn.relayPortMin", 1023, "1023"),

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from e2e.turn_client import TurnClient
 from icey._core import Engine
 from icey.config.model import Settings
 from icey.turn import selftest
@@ -61,6 +62,21 @@ def test_refused(target):
     wrong = dataclasses.replace(target.credential, password="another")
     trials = try_here(dataclasses.replace(target, credential=wrong))
     assert all("401" in trial.problem for trial in trials)
+
+
+def test_full():
+    """A server without room for one more says so, and the trial knows it for that."""
+    settings = Settings.model_validate({"turn": {"port": 0, "maxAllocations": 4}})
+    with (
+        contextlib.closing(Engine(host=HERE)) as engine,
+        contextlib.closing(TurnService(engine, settings, host=HERE)) as service,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(4):
+            client = stack.enter_context(TurnClient((HERE, service.port)))
+            credential = service.credential()
+            assert client.allocate(credential.username, credential.password).code == 0
+        assert [trial.full for trial in try_here(service.target())] == [True, True]
 
 
 def test_from_outside(target, shut, monkeypatch):

@@ -47,7 +47,7 @@ GOOD = [Trial("udp", 3478, 0.31), Trial("tcp", 3478, 0.44)]
 def test_works(monkeypatch):
     """What passed is told, with how long it took."""
     play(monkeypatch, GOOD)
-    assert check() == ("pass", "a datagram passed through by UDP 3478 0.3 ms, TCP 3478 0.4 ms")
+    assert check() == ("pass", "a datagram passed through by UDP 3478 0.31 ms, TCP 3478 0.44 ms")
 
 
 def test_off():
@@ -63,6 +63,16 @@ def test_does_not_work(monkeypatch):
     assert "UDP 3478: no answer within 4 s" in detail
     assert "TCP" not in detail
     assert "--no-turn" in detail
+
+
+def test_full(monkeypatch):
+    """A server whose allocations are all in use is no broken one."""
+    play(monkeypatch, [Trial("udp", 3478, problem="508", full=True), GOOD[1]])
+    result, detail = check()
+    assert result == "warn"
+    assert "turn.maxAllocations" in detail
+    play(monkeypatch, [Trial("udp", 3478, problem="508", full=True), Trial("tcp", 1, problem="x")])
+    assert check()[0] == "fail"
 
 
 def test_shut_from_outside(monkeypatch):
