@@ -71,7 +71,12 @@ async def test_source_ended(tmp_path, context):
         ({"media": {"source": "demo:", "audio": {"codec": "nosuch"}}}, "nosuch", {3, 4}),
         ({"turn": {"tlsPort": 5349}}, "'turn.tlsPort' is 5349, but there is no certificate", {3}),
     ],
-    ids=["missing source", "unknown video codec", "unknown audio codec", "TLS without a certificate"],
+    ids=[
+        "missing source",
+        "unknown video codec",
+        "unknown audio codec",
+        "TLS without a certificate",
+    ],
 )
 async def test_what_cannot_work_does_not_start(tmp_path, settings, words, codes):
     """What can be known before the first call ends the start, with what to change."""
