@@ -20,6 +20,7 @@ _SELECTED = """async () => {
             type: ours.candidateType,
             protocol: ours.relayProtocol ?? ours.protocol,
             url: ours.url ?? "",
+            address: ours.address,
             remote: `${theirs.address}:${theirs.port}`,
         };
     }
@@ -28,6 +29,6 @@ _SELECTED = """async () => {
 
 
 async def selected_path(page: Page) -> dict[str, str]:
-    """The way of the media: our `type`, `protocol` to the TURN server and its `url`, `remote`."""
+    """The way of the media: our `type` and `address`, how TURN is reached, `remote`."""
     path: dict[str, str] = await until(lambda: page.evaluate(_SELECTED), "a selected path")
     return path

@@ -26,6 +26,9 @@ _numbers = itertools.count()
 
 RULES = """
 table ip nat {{
+  chain pre {{
+    type nat hook prerouting priority dstnat
+  }}
   chain post {{
     type nat hook postrouting priority srcnat
     oifname "{outward}" masquerade
@@ -82,6 +85,11 @@ class StrictNetwork:
             for port in ports:
                 rule = f"ip daddr {self.server} {protocol} dport {port} accept"
                 self._in(self._router, "nft", "add", "rule", "ip", "filter", "forward", rule)
+
+    def forward(self, address: str) -> None:
+        """Give this machine a public address: the router passes on what is for it."""
+        rule = f"ip daddr {address} dnat to {self.server}"
+        self._in(self._router, "nft", "add", "rule", "ip", "nat", "pre", rule)
 
     def command(self, folder: Path, program: str) -> Path:
         """Write a program that is `program`, in the browser's place."""

@@ -15,6 +15,9 @@ from e2e.strict_network import obstacle, strict_network
 from e2e.viewer import Viewer
 from e2e.waiting import until
 
+PUBLIC = "203.0.113.7"
+"""The address of the router, which is not the server's."""
+
 OBSTACLE = functools.cache(obstacle)
 
 
@@ -78,6 +81,24 @@ async def test_udp_is_blocked_wholly(network, browser, server):
     await viewer.moves(pictures=60)
     path = await selected_path(viewer.page)
     assert (path["type"], path["protocol"]) == ("relay", "tcp")
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_server_behind_a_nat(network, browser, tmp_path, transport):
+    """A server that only `turn.externalIp` reaches gives relayed addresses on it, and plays."""
+    network.forward(PUBLIC)
+    settings = {"http": {"host": "0.0.0.0"}, "turn": {"externalIp": PUBLIC}}
+    async with running_server(tmp_path, "--source", "demo:", settings=settings) as server:
+        http, turn = await ports(server)
+        network.allow(tcp=(http, turn), udp=(turn,) if transport == "udp" else ())
+        context = await browser.new_context()
+        viewer = await Viewer.open(context, f"http://{PUBLIC}:{http}")
+        await viewer.watch()
+        await viewer.moves(pictures=60)
+        path = await selected_path(viewer.page)
+        assert (path["type"], path["protocol"]) == ("relay", transport)
+        assert path["url"] == f"turn:{PUBLIC}:{turn}?transport={transport}"
+        assert path["address"] == PUBLIC
 
 
 async def test_nothing_is_open(network, browser, server):
