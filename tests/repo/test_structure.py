@@ -56,6 +56,7 @@ PURE = (
     "sessions/adaptation.py",
     "intelligence/detector.py",
     "intelligence/motion.py",
+    "intelligence/preroll.py",
     "intelligence/sampler.py",
     "intelligence/speech.py",
     "media/timebase.py",

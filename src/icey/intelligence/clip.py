@@ -137,7 +137,8 @@ class Clips:
 
     def wants_keyframe(self, now_ns: int) -> bool:
         """Say whether the newest keyframe is so old that a clip would begin too early."""
-        newest = self._ring.newest_keyframe_ns
+        with self._changed:
+            newest = self._ring.newest_keyframe_ns
         return newest is None or now_ns - newest >= KEYFRAME_NS
 
     def _add(self, unit: Unit) -> None:

@@ -50,8 +50,10 @@ def _writers(settings: Settings) -> list[tuple[str, Path, str]]:
     """The folders that this configuration writes to: what for, where, and the setting."""
     if settings.media.mode == "record":
         return [("recordings", settings.media.record_dir, "--record-dir or media.recordDir")]
-    vision = settings.media.intelligence.vision
-    if settings.media.mode != "stream" or not vision.enabled:
+    intelligence = settings.media.intelligence
+    vision = intelligence.vision
+    looked_at = vision.enabled or intelligence.detectors
+    if settings.media.mode != "stream" or not looked_at:
         return []
     prefix = "media.intelligence.vision"
     kinds = [
@@ -80,6 +82,7 @@ def check_record_dir(settings: Settings, running: Running | None = None) -> Find
             reason = error.strerror or type(error).__name__
             return failed(f"cannot write {name} to ", path, f" ({reason}): {advice} with {setting}")
     detail = [part for _, path, _ in writers for part in (path, " ")]
+    # A stream goes on without snapshots and clips, recordings do not.
     floor = settings.media.record.min_free_bytes if settings.media.mode == "record" else 0
     return _judge_room(detail, min(free), floor)
 

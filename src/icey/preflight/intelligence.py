@@ -22,6 +22,8 @@ def check_intelligence(settings: Settings) -> Finding:
     if settings.media.mode != "stream":
         if entries:
             on.append(f"{len(entries)} detector(s) of media.intelligence.detectors")
+        if intelligence.webhook.get_secret_value():
+            on.append("the webhook")
         if not on:
             return passed("off")
         return warned(

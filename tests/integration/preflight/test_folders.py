@@ -179,6 +179,21 @@ def test_snapshots_and_clips(tmp_path):
     assert "media.intelligence.vision.clips.dir" in detail
 
 
+def test_snapshots_of_own_detectors_alone(tmp_path):
+    """Without motion, but with a detector of one's own, there are snapshots as well."""
+    media = MediaSettings.model_validate(
+        {
+            "recordDir": tmp_path / "r",
+            "intelligence": {
+                "vision": {"snapshots": {"enabled": True}},
+                "detectors": [{"use": "a:B"}],
+            },
+        }
+    )
+    result, detail = shown(check_record_dir(Settings(media=media)))
+    assert (result, str(tmp_path / "r" / "snapshots") in detail) == ("pass", True)
+
+
 def test_packaged_page():
     """The page inside the package is there."""
     finding = check_web_root(Settings())

@@ -64,6 +64,16 @@ def test_detector_in_another_mode():
     assert "inactive in relay mode" in render(finding.detail, public=True)
 
 
+def test_webhook_in_another_mode():
+    """Outside stream mode there are no events for a webhook, and that is a warning."""
+    media = {"mode": "record", "intelligence": {"webhook": "https://example.org/secret"}}
+    finding = check_intelligence(Settings.model_validate({"media": media}))
+    detail = render(finding.detail, public=True)
+    assert finding.result == "warn"
+    assert "the webhook turned on, but inactive in record mode" in detail
+    assert "secret" not in detail
+
+
 def test_detector_turned_off():
     """A detector that is turned off is not looked for."""
     finding = check_intelligence(settings(use="no_such_module:Mine", enabled=False))

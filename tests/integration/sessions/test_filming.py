@@ -168,3 +168,30 @@ def test_keyframes(stage):
     keyframes = [at for _, at, keyframe in clips.units if keyframe]
     assert len(keyframes) == 3
     assert all(1.9e9 < b - a < 2.7e9 for a, b in pairwise(keyframes))
+
+
+def test_passed_through(tmp_path):
+    """Of a source that is passed through, its own access units are filmed; nothing is encoded."""
+    options = {"profile": "baseline", "bf": "0", "g": "30", "preset": "ultrafast"}
+    film = make(tmp_path / "film.mp4", Film(frames=300, audio_seconds=10.0, options=options))
+    settings = MediaSettings.model_validate({"passthroughVideo": True})
+    pipeline = Pipeline(parse_source(str(film)), settings, on_event=lambda _: None)
+    pipeline.prepare()
+    clips = Noted()
+    filming = Filming(clips, pipeline, settings.video.bitrate)
+    try:
+        filming.follow({})
+        pipeline.start()
+
+        def filmed_for_3_s():
+            filming.follow({})
+            return clips.units and clips.units[-1][1] - clips.units[0][1] > 3_000_000_000
+
+        until(filmed_for_3_s)
+        keyframes = [at for _, at, keyframe in clips.units if keyframe]
+        assert {round((b - a) / 1e9, 1) for a, b in pairwise(keyframes)} == {1.0}
+        assert {(b - a) % 16 for a, b in pairwise(decoded(clips.units))} == {1}
+    finally:
+        filming.close()
+        pipeline.stop()
+        assert pipeline.join(10)
