@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["what_to_change", "what_was_tried"]
+__all__ = ["what_to_change", "what_was_seen"]
 
 
 def what_to_change(*, webrtc_port: int, turn_port: int | None, external_ip: str) -> str:
@@ -31,6 +31,6 @@ def what_to_change(*, webrtc_port: int, turn_port: int | None, external_ip: str)
     return f"open UDP port {webrtc_port} (webrtc.port) to browsers, {by_turn}; {address}"
 
 
-def what_was_tried(pairs: Sequence[str]) -> str:
+def what_was_seen(pairs: Sequence[str]) -> str:
     """Put what the engine saw into one line of a log."""
     return "; ".join(pairs) or "nothing"

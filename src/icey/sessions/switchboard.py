@@ -31,7 +31,7 @@ from icey._core import (
 )
 from icey.errors import CandidateError, ClosedError, EngineError, OfferError
 from icey.sessions.address import bind_address
-from icey.sessions.failure import what_to_change, what_was_tried
+from icey.sessions.failure import what_to_change, what_was_seen
 from icey.signalling.calls import CallTable, CandidateArrived, Ended, Incoming, Offered, Send
 from icey.turn.service import open_turn
 
@@ -323,9 +323,9 @@ class Switchboard(ABC, Generic[SomeParty]):
             except ClosedError:  # it is gone, and nobody has asked it
                 pairs = []
         log.warning(
-            "call ended before any media came through: %s. Tried: %s. What may help: %s",
+            "call ended before any media came through: %s. The server saw: %s. What may help: %s",
             reason,
-            what_was_tried(pairs),
+            what_was_seen(pairs),
             self._what_to_change(),
         )
 

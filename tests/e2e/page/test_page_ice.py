@@ -205,3 +205,5 @@ async def test_lines_of_what_was_tried(server):
         f"{UDP}: refused, 401 Unauthorized",
         f"{TCP}: no answer",
     ]
+    findings = {"pairs": [], "relays": [""], "refusals": []}
+    assert await server.page.evaluate(script, [findings, servers(UDP, TCP)]) == []

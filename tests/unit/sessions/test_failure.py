@@ -1,6 +1,6 @@
 """What is said of calls whose media found no way."""
 
-from icey.sessions.failure import what_to_change, what_was_tried
+from icey.sessions.failure import what_to_change, what_was_seen
 
 
 def test_what_to_change():
@@ -19,7 +19,7 @@ def test_what_to_change_without_turn():
     assert "see that turn.externalIp 192.0.2.1 is" in words
 
 
-def test_what_was_tried():
+def test_what_was_seen():
     """All that the engine saw is in one line."""
-    assert what_was_tried(["a to b: 1 check sent", "c"]) == "a to b: 1 check sent; c"
-    assert what_was_tried([]) == "nothing"
+    assert what_was_seen(["a to b: 1 check sent", "c"]) == "a to b: 1 check sent; c"
+    assert what_was_seen([]) == "nothing"

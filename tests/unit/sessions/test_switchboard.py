@@ -72,7 +72,7 @@ async def test_caller_gives_up(house, monkeypatch, caplog):
     house.sessions.deliver(ALICE, HANGUP)
     await house.until(lambda: peer.closed)
     (line,) = warnings(caplog)
-    assert "no media came through. Tried: browser host 192.0.2.7:50022" in line
+    assert "no media came through. The server saw: browser host 192.0.2.7:50022" in line
 
 
 async def test_ordinary_ends_are_no_failure(house, monkeypatch, caplog):

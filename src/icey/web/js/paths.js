@@ -30,7 +30,7 @@
 /**
  * @typedef {object} Findings
  * @property {Pair[]} pairs
- * @property {string[]} relays The TURN servers that gave an address.
+ * @property {string[]} relays The TURN servers that gave an address; empty texts where the browser does not say which.
  * @property {Refusal[]} refusals
  */
 
@@ -117,8 +117,9 @@ export function triedLines({ pairs, relays, refusals }, servers) {
     ways.set(key, { ...pair, sent: sent + pair.sent, answered: answered + pair.answered });
   }
   const refused = refusals.filter(({ code }) => code !== NO_ANSWER);
-  // Browsers tell late of a server that is silent, and of some never.
-  const silent = turnUrls(servers).filter((url) => !relays.includes(url) && !refused.some((refusal) => refusal.url === url));
+  // Browsers tell late of a server that is silent, and some never; others do not say which one gave an address.
+  const heard = new Set([...relays, ...refused.map(({ url }) => url)]);
+  const silent = heard.has("") ? [] : turnUrls(servers).filter((url) => !heard.has(url));
   return [
     ...[...ways].map(([way, { sent, answered }]) => `${way}: ${checks(sent)}, ${answered || "none"} answered`),
     ...refused.map(({ url, code, text }) => `${url}: refused, ${code} ${text}`),
