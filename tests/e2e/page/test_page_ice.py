@@ -139,6 +139,10 @@ async def test_no_way_for_the_media(server):
     assert "host to 192.0.2.1:4501 (udp): " in text
     assert ", none answered" in text
     assert "turn:127.0.0.1:9?transport=udp: no answer" in text
+    # It stays to be read while the next call is made.
+    await server.sent("call:offer", count=2)
+    await expect(server.page.locator("#status")).to_have_text("Connecting…")
+    assert await problem.inner_text() == text
     hangup = (await server.sent("call:hangup"))["data"]["reason"]
     assert hangup.startswith(
         "no media came through to the browser, which tried host to 192.0.2.1:4501 (udp): "

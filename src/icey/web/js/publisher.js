@@ -46,6 +46,8 @@ export class Publisher {
   /** What the person switched off; it stays off in the next call of the same wish. */
   #off = { audio: false, video: false };
   #note = "";
+  /** What to change, where media found no way; it stays to be read while the next call is made. */
+  #noWay = "";
   #asking = false;
   #turn = 0;
   /**
@@ -69,9 +71,15 @@ export class Publisher {
       send,
       ice,
       setUp: (pc) => this.#setUp(pc),
-      onState: (state) => this.progressed(state),
-      onLost: (end, delayMs) =>
-        this.interrupted(`The call was lost. Calling again ${inSeconds(delayMs)}…`, ended(end).problem),
+      onState: (state) => {
+        if (state === "active") this.#noWay = "";
+        this.progressed(state);
+      },
+      onLost: (end, delayMs) => {
+        const { problem } = ended(end);
+        this.#noWay = end.advice ? problem : "";
+        this.interrupted(`The call was lost. Calling again ${inSeconds(delayMs)}…`, problem);
+      },
       onAway: () => this.interrupted(SERVER_AWAY, ""),
       onEnd: (end) => this.#ended(end),
     });
@@ -94,6 +102,7 @@ export class Publisher {
   /** @param {string} address `user|id` of a server. */
   async call(address) {
     this.hangup();
+    this.#noWay = "";
     const turn = ++this.#turn;
     this.#off = { audio: false, video: false };
     this.#asking = true;
@@ -210,7 +219,7 @@ export class Publisher {
    * @param {string} status
    * @param {string} [problem]
    */
-  say(phase, status, problem = this.#note) {
+  say(phase, status, problem = this.#noWay || this.#note) {
     this.said = { phase, status, problem };
     this.#options.onPhase(phase, status, problem);
   }

@@ -36,6 +36,8 @@ export class Watcher {
   /** Whether there was a picture since Watch was clicked. */
   #shown = false;
   /** @type {keyof typeof WAITING} */ #waiting = "";
+  /** What to change, where media found no way; it stays to be read while the next call is made. */
+  #noWay = "";
 
   /** @param {WatcherOptions} options */
   constructor(options) {
@@ -50,8 +52,11 @@ export class Watcher {
       },
       onTrack,
       onState: (state) => this.#progress(state),
-      onLost: (end, delayMs) =>
-        onPhase("recovering", `The call was lost. Calling again ${inSeconds(delayMs)}…`, ended(end).problem),
+      onLost: (end, delayMs) => {
+        const { problem } = ended(end);
+        this.#noWay = end.advice ? problem : "";
+        onPhase("recovering", `The call was lost. Calling again ${inSeconds(delayMs)}…`, problem);
+      },
       onAway: () => onPhase("recovering", SERVER_AWAY, ""),
       onEnd(end) {
         const { status, problem } = ended(end);
@@ -74,6 +79,7 @@ export class Watcher {
   watch(address) {
     this.hangup();
     this.#shown = false;
+    this.#noWay = "";
     this.#options.onPhase("calling", "Calling the server…", "");
     this.#dialer.dial(address);
   }
@@ -149,7 +155,7 @@ export class Watcher {
     if (state === "calling") {
       this.#waiting = ""; // what an earlier call was told
       this.#options.onSlow(false);
-    } else if (state === "negotiating") this.#options.onPhase(phase, "Connecting…", "");
+    } else if (state === "negotiating") this.#options.onPhase(phase, "Connecting…", this.#noWay);
     else if (state === "active" && this.#waiting) this.#options.onPhase("waiting", WAITING[this.#waiting], "");
     else if (state === "active" && !this.#shown) this.#options.onPhase(phase, "Connected. Waiting for the first picture…", "");
     else if (state === "active") this.#options.onPhase("playing", "Playing.", "");
