@@ -33,7 +33,7 @@ use self::receive::{PEER_BYTES, Receiver};
 use self::send::Sender;
 use self::socket::Socket;
 use self::thread::Worker;
-use self::turn::exchange::Media;
+use self::turn::media::Media;
 use self::turn::short_cut::{Batch, EngineEnd};
 use crate::core::Core;
 use crate::core::inbound::ReceiverOptions;

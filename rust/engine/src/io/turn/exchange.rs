@@ -16,6 +16,7 @@ use rustls::{ServerConfig, ServerConnection};
 use super::connection::Connection;
 use super::epoll::Epoll;
 use super::listener::{Crowd, canonical};
+use super::media::Media;
 use super::outgoing::Outgoing;
 use super::relay::{Ports, Relay};
 use super::short_cut::Batch;
@@ -23,34 +24,6 @@ use super::stats::Counters;
 use super::{CONNECTION, RELAY};
 use crate::io::mailbox::Shared;
 use crate::io::socket::Socket;
-
-/// The engine's addresses, for the short cut.
-#[derive(Debug, Clone)]
-pub struct Media {
-    /// Those that the engine knows as its own.
-    pub local: Vec<SocketAddr>,
-    /// Those that are only advertised: a NAT's.
-    pub additional: Vec<SocketAddr>,
-}
-
-impl Media {
-    /// All of them.
-    pub fn all(&self) -> Vec<SocketAddr> {
-        self.local.iter().chain(&self.additional).copied().collect()
-    }
-
-    /// The engine's own name for one of its addresses.
-    ///
-    /// For a NAT's it is the last one of that family, which is the loopback address, if there is
-    /// one: the least likely to be used by its own name in the same allocation.
-    fn own_name(&self, address: SocketAddr) -> Option<SocketAddr> {
-        if self.local.contains(&address) {
-            return Some(address);
-        }
-        let same = |own: &&SocketAddr| own.is_ipv4() == address.is_ipv4();
-        self.local.iter().rfind(same).copied()
-    }
-}
 
 /// The time, as the server wants it.
 #[derive(Debug, Clone, Copy)]

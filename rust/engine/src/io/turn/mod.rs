@@ -11,8 +11,9 @@
 
 mod connection;
 mod epoll;
-pub(crate) mod exchange;
+mod exchange;
 mod listener;
+pub(crate) mod media;
 mod outgoing;
 mod probe;
 mod relay;
