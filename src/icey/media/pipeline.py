@@ -31,7 +31,7 @@ from icey.media.events import PipelineEvent, PipelineStats, SourceBroken, Source
 from icey.media.input import source_error
 from icey.media.lane import Lane, Sink
 from icey.media.passthrough import AccessUnit, LastGroup
-from icey.media.picture import black
+from icey.media.picture import black, copy_of
 from icey.media.playback import FileReader
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK, to_timestamp
 
@@ -364,7 +364,9 @@ class Pipeline:
                 continue
             self._encode(picture, due)
             if self._tap is not None:
-                self._tap.picture(picture, due, buffer.epoch_ns + due)
+                # The demo draws all its pictures into one frame.
+                own = copy_of(picture) if self._source.kind == "demo" else picture
+                self._tap.picture(own, due, buffer.epoch_ns + due)
         return self._repeat(now)
 
     def _take_picture(self, now: int) -> tuple[av.VideoFrame | AccessUnit, int, int | None] | None:

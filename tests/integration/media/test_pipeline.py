@@ -42,14 +42,40 @@ def test_demo_strip_survives_the_encoder():
         units = player.video.wait_count(40)
     delays = []
     for unit, luma in zip(units, decode_video(units), strict=True):
-        height, width = luma.shape
-        row = luma[int(height * STRIP_HEIGHT / 2)]
-        wall = decode_strip(
-            [float(row[int((i + 0.5) * width / STRIP_BLOCKS)]) for i in range(STRIP_BLOCKS)]
-        )
+        wall = strip_of(luma)
         assert wall is not None
         delays.append(wall - (unit.captured_ns + offset) / 1e6)
     assert -2 <= np.median(delays) < 15
+
+
+def test_tap_may_keep_pictures():
+    """What a tap gets of the demo stays as it was, also once the next pictures are drawn."""
+
+    class Keeper:
+        def __init__(self):
+            self.kept = []
+
+        def picture(self, picture, media_ns, due_ns):
+            self.kept.append((picture, strip_of(picture.to_ndarray(format="gray"))))
+
+        def sound(self, *_):
+            pass
+
+    keeper = Keeper()
+    with Player("demo:", settings(size=(640, 360)), tap=keeper) as player:
+        player.video.wait_count(20)
+    clocks = [strip_of(picture.to_ndarray(format="gray")) for picture, _ in keeper.kept]
+    assert clocks == [then for _, then in keeper.kept]
+    assert len(set(clocks)) == len(clocks) >= 19
+
+
+def strip_of(luma):
+    """The wall clock in a picture of the demo, of shape (h, w)."""
+    height, width = luma.shape
+    row = luma[int(height * STRIP_HEIGHT / 2)]
+    return decode_strip(
+        [float(row[int((i + 0.5) * width / STRIP_BLOCKS)]) for i in range(STRIP_BLOCKS)]
+    )
 
 
 def test_first_picture_is_there_at_start():
