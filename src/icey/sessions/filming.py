@@ -1,8 +1,10 @@
-"""Where the clips of a feed come from: the best encoder that runs for viewers, or their own.
+"""Where the clips of a feed come from: an encoder that runs for viewers anyway, or their own.
 
-A clip costs no second encoder while somebody watches: it gets what the viewer with the best path
-gets. While nobody does, an encoder runs for the clips alone, as a pre-roll cannot be made
-afterwards. On the way from one to the other the old one counts until the new one gives a keyframe.
+A clip costs no second encoder while somebody watches whose path carries (nearly) the full bitrate.
+A slower viewer's pictures would be poor evidence, and the keyframes that clips need would cost him
+pictures; so then, and while nobody watches, an encoder runs for the clips alone, as a pre-roll
+cannot be made afterwards. On the way from one to the other the old one counts until the new one
+gives a keyframe.
 
 All of it runs on the event loop, but for the sinks, which the media thread calls.
 """
@@ -24,8 +26,8 @@ __all__ = ["Filming"]
 OWN = -1
 """The number of the lane that nobody watches; viewers' lanes count from 0."""
 
-BETTER = 1.5
-"""How many times the bitrate of the lane in use another must have to take its place."""
+GOOD, STILL_GOOD = 0.7, 0.5
+"""The shares of the full bitrate from which a viewers' lane is used, and below which it is left."""
 
 
 class _Selector:
@@ -77,7 +79,7 @@ class Filming:
     Args:
         clips: what is fed.
         pipeline: where a lane of their own is opened.
-        bitrate: of that lane, bit/s.
+        bitrate: the full one, ``media.video.bitrate``; that of their own lane.
     """
 
     def __init__(self, clips: Clips, pipeline: Pipeline, bitrate: int) -> None:
@@ -118,16 +120,16 @@ class Filming:
         return self._clips.join(timeout_s)
 
     def _choose(self, lanes: Mapping[int, Lane]) -> tuple[int, Lane]:
-        if not lanes:
-            if self._own is None:
-                sinks = _VideoTee(OWN, self._selector, None), _SoundTee(OWN, self._selector, None)
-                self._own = self._pipeline.add_lane(
-                    video=sinks[0], audio=sinks[1], bitrate=self._bitrate
-                )
-            return OWN, self._own
-        best = max(lanes, key=lambda number: lanes[number].bitrate)
         wanted = self._selector.wanted
         used = None if wanted is None else lanes.get(wanted)
-        if wanted is not None and used is not None and lanes[best].bitrate < BETTER * used.bitrate:
+        if wanted is not None and used is not None and used.bitrate >= STILL_GOOD * self._bitrate:
             return wanted, used
-        return best, lanes[best]
+        best = max(lanes, key=lambda number: lanes[number].bitrate, default=OWN)
+        if best != OWN and lanes[best].bitrate >= GOOD * self._bitrate:
+            return best, lanes[best]
+        if self._own is None:
+            sinks = _VideoTee(OWN, self._selector, None), _SoundTee(OWN, self._selector, None)
+            self._own = self._pipeline.add_lane(
+                video=sinks[0], audio=sinks[1], bitrate=self._bitrate
+            )
+        return OWN, self._own
