@@ -165,30 +165,38 @@ REFUSED = {"url": UDP, "code": 401, "text": "Unauthorized"}
 
 
 @pytest.mark.parametrize(
-    ("findings", "servers", "advice"),
+    ("findings", "servers", "policy", "advice"),
     [
-        (FINDINGS, [], ["UDP port 4501 of", "Its TURN server is off (turn.enabled)"]),
-        (FINDINGS, servers(UDP, TCP), ["UDP port 4501 of", "did not answer at localhost:3478:"]),
+        (FINDINGS, [], "all", ["UDP port 4501 of", "Its TURN server is off (turn.enabled)"]),
+        ({**FINDINGS, "pairs": []}, [], "relay", ["asks for TURN alone"]),
+        (
+            FINDINGS,
+            servers(UDP, TCP),
+            "all",
+            ["UDP port 4501 of", "did not answer at localhost:3478:"],
+        ),
         (
             {**FINDINGS, "pairs": [RELAYED], "relays": [UDP]},
             servers(UDP),
+            "all",
             ["answered, but nothing came back through it"],
         ),
         (
             {**FINDINGS, "pairs": [], "refusals": [REFUSED]},
             servers(UDP),
+            "all",
             ["Its TURN server refused (401 Unauthorized)"],
         ),
     ],
 )
-async def test_advice(server, findings, servers, advice):
+async def test_advice(server, findings, servers, policy, advice):
     """What to change follows from what was seen."""
     await server.open_page()
-    script = """async ([findings, servers]) => {
+    script = """async ([findings, ice]) => {
         const { adviceOn } = await import("/js/paths.js");
-        return adviceOn(findings, servers);
+        return adviceOn(findings, ice);
     }"""
-    said = await server.page.evaluate(script, [findings, servers])
+    said = await server.page.evaluate(script, [findings, {"servers": servers, "policy": policy}])
     assert all(words in said for words in advice)
     assert ("UDP port" in said) == bool([p for p in findings["pairs"] if not p["relayed"]])
 

@@ -221,7 +221,7 @@ export class Call {
     const { findings } = this.#paths;
     const reason = "no media came through";
     const { servers } = this.#ice;
-    const advice = adviceOn(findings, servers);
+    const advice = adviceOn(findings, this.#ice);
     const tried = triedLines(findings, servers);
     this.#send("call:hangup", { reason: `${reason} to the browser, which tried ${tried.join("; ") || "nothing"}` });
     this.#end("lost", reason, { tried, advice });

@@ -6,6 +6,8 @@
  * @module paths
  */
 
+/** @import {Ice} from "./types.js" */
+
 /**
  * One pair of addresses that was checked (RFC 8445 §6.1.2).
  *
@@ -129,10 +131,10 @@ export function triedLines({ pairs, relays, refusals }, servers) {
 
 /**
  * @param {Findings} findings
- * @param {RTCIceServer[]} servers Those that the connection was given.
+ * @param {Pick<Ice, "servers" | "policy">} ice What the connection was given.
  * @returns {string} What whoever runs the server can change.
  */
-export function adviceOn({ pairs, relays, refusals }, servers) {
+export function adviceOn({ pairs, relays, refusals }, { servers, policy }) {
   const turn = turnUrls(servers);
   const direct = [...new Set(pairs.filter((pair) => !pair.relayed).map((pair) => pair.to.replace(/.*:/, "")))];
   const said = [];
@@ -140,7 +142,9 @@ export function adviceOn({ pairs, relays, refusals }, servers) {
     said.push(`Directly, UDP port ${direct.join(", ")} of the server did not answer: open it (webrtc.port), and behind a NAT set turn.externalIp.`);
   }
   const refused = refusals.find(({ code }) => code !== NO_ANSWER && code !== 0);
-  if (turn.length === 0) {
+  if (turn.length === 0 && policy === "relay") {
+    said.push("The page's address asks for TURN alone (relay), which this server does not offer like that (turn.enabled, turn.tlsPort).");
+  } else if (turn.length === 0) {
     said.push("Its TURN server is off (turn.enabled): with it, media pass through one port, over TCP too.");
   } else if (relays.length > 0) {
     said.push("Its TURN server answered, but nothing came back through it: see its log, and the check named turn in icey-server --doctor.");
