@@ -50,6 +50,16 @@ class OnTrigger:
 """
 
 
+EVENT_SOURCE = """() => new Promise((done, fail) => {
+    const source = new EventSource("/api/events");
+    source.addEventListener("error", () => fail(new Error("no events")));
+    source.addEventListener("icey:vision", ({ data, lastEventId }) => {
+        source.close();
+        done({ data, lastEventId });
+    });
+})"""
+
+
 class Events:
     """What `/api/events` said, as kind and data."""
 
@@ -240,8 +250,8 @@ class Hook:
         self._thread.join()
 
 
-async def test_example_from_a_package(tmp_path, monkeypatch):
-    """The example, installed by pip, finds the demo's red bar; program and webhook hear of it."""
+async def test_example_from_a_package(context, tmp_path, monkeypatch):
+    """The example, installed by pip, finds the demo's red bar; programs and webhook hear of it."""
     installed = install(tmp_path / "installed", tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(installed))
     hook = Hook()
@@ -261,6 +271,11 @@ async def test_example_from_a_package(tmp_path, monkeypatch):
             # The sixth of eight bars, which go from 1/40 to 3/5 of the height.
             assert found["region"]["x"] == pytest.approx(5 / 8, abs=0.02)
             assert found["region"]["width"] == pytest.approx(1 / 8, abs=0.03)
+            page = await context.new_page()
+            await page.goto(server.url)
+            heard = await page.evaluate(EVENT_SOURCE)
+            assert json.loads(heard["data"])["detector"] == "colour-blob"
+            assert int(heard["lastEventId"]) > 0
             await until(lambda: len(hook.bodies) >= 3, "the webhook has the events too")
             path, body = hook.bodies[0]
             assert path == "/hook?key=very-secret"

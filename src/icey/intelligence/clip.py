@@ -233,13 +233,15 @@ class Clips:
     def _run(self) -> None:
         while (clip := self._next_clip()) is not None:
             try:
-                self._write(clip)
+                finished = self._write(clip)
             except (OSError, RecordingError) as error:
                 self._complain(error)
                 self._rescue(clip)
             except Exception:
-                log.exception("a clip is lost")
+                log.exception("a clip cannot go on")
                 self._rescue(clip)
+            else:
+                self._on_finished(finished)
 
     def _next_clip(self) -> _Clip | None:
         with self._changed:
@@ -247,7 +249,7 @@ class Clips:
                 self._changed.wait()
             return self._clip
 
-    def _write(self, clip: _Clip) -> None:
+    def _write(self, clip: _Clip) -> ClipFinished:
         """Write a clip to its end.
 
         Raises:
@@ -270,7 +272,7 @@ class Clips:
         self.finished += 1
         self._trouble = ""
         log.info("clip %s: %.1f s", finished.name, finished.seconds)
-        self._on_finished(ClipFinished(clip.detector, clip.reference, clip.start, finished.seconds))
+        return ClipFinished(clip.detector, clip.reference, clip.start, finished.seconds)
 
     def _write_pending(self, clip: _Clip) -> bool:
         """Write what has come; says whether the clip is over."""
@@ -297,8 +299,8 @@ class Clips:
                 self._clip = None
         try:
             clip.take.rescue()
-        except (OSError, RecordingError) as error:
-            log.warning("%s is left for the next start to repair: %s", clip.take.name, error)
+        except Exception:  # the next clip has nothing to do with it
+            log.exception("%s is left for the next start to repair", clip.take.name)
 
     def _complain(self, error: OSError | RecordingError) -> None:
         """Say it once, not for each event."""

@@ -126,11 +126,11 @@ class Webhook:
             except _RefusedError as error:
                 self._complain(str(error))
                 break
-            except (ValueError, http.client.InvalidURL):  # their text may hold the URL
-                self._complain("its URL cannot be used")
-                break
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 self._disconnect()
+                if not _may_pass(error):
+                    self._complain("its URL cannot be used")
+                    break
                 self._complain(_reason(error))
                 if remaining == 0 or not self._pause(backoff.failed()):
                     break
@@ -215,6 +215,15 @@ class Webhook:
         if reason != self._trouble:
             log.warning("the webhook (media.intelligence.webhook) does not take events: %s", reason)
         self._trouble = reason
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a second try is worth it; no text is shown of what is wrong with the URL itself."""
+    return not isinstance(error, http.client.InvalidURL) and (
+        isinstance(
+            error, OSError | http.client.HTTPException
+        )  # a wrong certificate is a ValueError
+    )
 
 
 def _reason(error: BaseException) -> str:

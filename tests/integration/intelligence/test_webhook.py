@@ -4,11 +4,16 @@ import base64
 import json
 import logging
 import socket
+import ssl
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from icey.intelligence import webhook
 from icey.intelligence.webhook import TRIES, Webhook
@@ -72,6 +77,30 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def make_certificate(folder):
+    """A key and a certificate for localhost that nobody trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    return folder / "key.pem", folder / "certificate.pem"
 
 
 @pytest.fixture
@@ -240,6 +269,29 @@ def test_what_is_no_http(hook):
         until(lambda: sent.status()["failed"] == 1)
         thread.join(10)
     assert sent.status()["error"]
+
+
+def test_https(receiver, hook, tmp_path, monkeypatch):
+    """The certificate is checked, with the names and roots that the system trusts."""
+    key, certificate = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    plain = receiver._server.socket
+    receiver._server.socket = context.wrap_socket(
+        plain, server_side=True, do_handshake_on_connect=False
+    )
+    receiver._server.handle_error = lambda *_: None
+    url = f"https://localhost:{receiver.port}/"
+    wary = hook(url)
+    post(wary, 1)
+    until(lambda: wary.status()["failed"] == 1)
+    assert "its certificate is not trusted" in wary.status()["error"]
+    assert wary.status()["retries"] == TRIES - 1
+    assert receiver.requests == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    trusting = hook(url)
+    post(trusting, 2)
+    until(lambda: trusting.status()["delivered"] == 1)
 
 
 def test_url_that_cannot_be_used(hook):

@@ -216,3 +216,19 @@ def test_data_is_bounded():
     assert len(made["text"]) == 256
     assert len(made["list"]) == 256
     assert len(json.dumps(made["deep"])) < 100
+
+
+def test_links_of_what_is_kept():
+    """Links are signed in a copy: the event itself, which others may hold, stays as it is."""
+    kept = {
+        name: {"path": f"{name}s/a", "url": f"/artifacts/{name}s/a"}
+        for name in ("snapshot", "clip")
+    }
+    event = seen([Detection("x", 1)], kept)
+    signed = event.with_links(lambda path: f"{path}?signature=s")
+    for name in kept:
+        assert signed.data["data"][name]["url"] == f"/artifacts/{name}s/a?signature=s"
+        assert signed.data["data"][name]["path"] == f"{name}s/a"
+        assert event.data["data"][name]["url"] == f"/artifacts/{name}s/a"
+    bare = seen([Detection("x", 1)])
+    assert bare.with_links(lambda path: f"{path}?") is bare
