@@ -312,8 +312,8 @@ class Engine:
                 only H.264 of a Baseline profile in packetization mode 1 is accepted, which every
                 viewer takes, and Opus.
             simulcast: with ``packets``: accept up to three simulcast layers, see `Peer.layers`.
-            estimation: ``remb`` leaves the estimate to the browser, and is the cheapest;
-                ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
+            estimation: ``remb`` leaves the estimate to the browser, and is the cheapest; it is
+                the one for routed tracks. ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
             max_bitrate: of a peer that sends, with ``twcc`` only: bit/s that its tracks may reach
                 together, None for 2 500 000. The estimate probes no further.
                 Of a peer that receives: what the browser may send of video, in bit/s; None or 0
@@ -401,6 +401,17 @@ class Peer:
         """Limit what the browser sends of video, all layers together; 0 lifts the limit.
 
         Told by REMB each second, and in later answers.
+
+        Raises:
+            ClosedError: the peer was closed.
+        """
+    def probe(self, bits_per_second: int) -> None:
+        """Find out whether the path to a viewer of routed tracks carries so much.
+
+        A browser that estimates by itself (REMB) believes that its path carries little more than
+        what comes, but in its first two seconds of video it takes note of probes. So some 60 ms
+        after the next picture up to three bursts of seven packets are sent at that rate, resends of
+        packets that it has, until an estimate says that it is enough.
 
         Raises:
             ClosedError: the peer was closed.

@@ -46,6 +46,10 @@ impl Peer {
         detached(py, || self.0.limit_bitrate(bits_per_second))
     }
 
+    fn probe(&self, py: Python<'_>, bits_per_second: u64) -> PyResult<()> {
+        detached(py, || self.0.probe(bits_per_second))
+    }
+
     fn request_keyframe(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || self.0.request_keyframe())
     }

@@ -7,6 +7,9 @@ A browser's own estimate (REMB) hardly grows beyond what it is sent, so it canno
 layer would fit. Where it has been at ease for `EASE_SECONDS`, the next layer is tried. The estimate
 then needs its time (Chromium's grows by 8 % a second), so the try goes on for as long as it grows.
 A try that fails is paid for with a pause that doubles each time.
+
+At its start a viewer is probed (`Peer.probe`). So what its path is said to carry in the first seconds
+is known, and the best layer that fits is taken at once.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ EASE = 1.2
 
 CLIMB_SECONDS = 5.0
 """The next layer must have been in reach for so long."""
+
+START_SECONDS = 5.0
+"""For so long after the first estimate the best layer in reach is taken at once."""
 
 EASE_SECONDS = 10.0
 """For so long a viewer must have been at ease before the next layer is tried."""
@@ -56,6 +62,7 @@ class LayerChoice:
     _not_before: float = 0.0
     _grew_at: float | None = None
     _highest: int = 0
+    _started_at: float | None = None
 
     def choose(self, rates: Sequence[int], path: int | None, now: float) -> int:
         """Choose a layer.
@@ -75,6 +82,8 @@ class LayerChoice:
             self._move(below[-1] if below else there[0])
         if path is None:
             return self.layer
+        if self._started_at is None:
+            self._started_at = now
         if path < rates[self.layer] * MARGIN and not self._grows(path, now):
             fitting = [i for i in there if i < self.layer and rates[i] * MARGIN <= path]
             lowest = there[0]
@@ -115,6 +124,11 @@ class LayerChoice:
             self._ease_since = None
         if now < self._not_before:
             return
+        if self._started_at is not None and now - self._started_at < START_SECONDS:
+            fitting = [i for i, rate in enumerate(rates) if 0 < rate * MARGIN <= path]
+            if fitting and fitting[-1] > self.layer:
+                self._move(fitting[-1])
+                return
         in_reach = self._reach_since is not None and now - self._reach_since >= CLIMB_SECONDS
         at_ease = self._ease_since is not None and now - self._ease_since >= EASE_SECONDS
         if in_reach or at_ease:

@@ -35,6 +35,10 @@ TAKEN = "relay already has a source"
 LAYERS = 3
 """Simulcast layers at the most: the page offers three."""
 
+PROBE_BITRATE, PROBE_MARGIN = 3_000_000, 1.35
+"""What a viewer's path is probed for at its start, in bit/s: so much at the least, and that much more
+than the source sends. The page's largest layer has 2 Mb/s; it may not be there yet."""
+
 MEASURE_SECONDS = 2.0
 """How often the viewers' paths are measured, for the status."""
 
@@ -132,9 +136,13 @@ class RelaySessions(Switchboard[_Member]):
         return viewer
 
     def connected(self, party: _Member) -> None:
-        """Tell a viewer to wait where there is nothing to see yet."""
+        """Probe a viewer's path, and tell it to wait where there is nothing to see yet."""
         party.is_connected = True
-        if party.role == "viewer" and self._source is None:
+        if party.role != "viewer":
+            return
+        if self._settings.simulcast and (self._source is None or len(self._tracks) > 1):
+            self._probe(party)
+        if self._source is None:
             self._tell(party, "relay:waiting")
 
     def media_started(self, party: _Member, kind: str, layer: str) -> None:
@@ -198,6 +206,8 @@ class RelaySessions(Switchboard[_Member]):
         for viewer in self._viewers():
             viewer.choice, viewer.attached = LayerChoice(), 0
             self._engine.attach(viewer.peer, self._video[0])
+            if viewer.is_connected and len(layers) > 1:
+                self._probe(viewer)
             self._tell(viewer, "relay:live")
 
     @property
@@ -209,6 +219,10 @@ class RelaySessions(Switchboard[_Member]):
 
     def _viewers(self) -> list[_Member]:
         return [member for member in self._parties.values() if member.role == "viewer"]
+
+    def _probe(self, viewer: _Member) -> None:
+        most = max((track.bitrate for track in self._tracks), default=0)
+        viewer.peer.probe(max(PROBE_BITRATE, round(most * PROBE_MARGIN)))
 
     def _choose(self, viewer: _Member) -> None:
         tracks = self._tracks

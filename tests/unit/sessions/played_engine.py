@@ -28,6 +28,7 @@ class PlayedPeer:
         self.pairs = []
         self.codecs = ("h264", "opus")
         self.layers = ()
+        self.probes = []
 
     def accept_offer(self, sdp):
         if self.closed:
@@ -39,6 +40,9 @@ class PlayedPeer:
 
     def add_candidate(self, candidate):
         self.candidates.append(candidate)
+
+    def probe(self, bits_per_second):
+        self.probes.append(bits_per_second)
 
     def stats(self):
         if self.closed:

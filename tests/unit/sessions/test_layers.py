@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icey.sessions.layers import CLIMB_SECONDS, EASE_SECONDS, PATIENCE_SECONDS, LayerChoice
+from icey.sessions.layers import (
+    CLIMB_SECONDS,
+    EASE_SECONDS,
+    PATIENCE_SECONDS,
+    START_SECONDS,
+    LayerChoice,
+)
 
 RATES = [150_000, 500_000, 1_500_000]
 
@@ -20,9 +26,33 @@ def play(choice, path, seconds, start=0.0, rates=RATES):
     return layers
 
 
+def started():
+    """One whose start is over, on the lowest layer."""
+    choice = LayerChoice()
+    play(choice, 165_000, START_SECONDS, start=-START_SECONDS)
+    return choice
+
+
+def test_what_is_known_at_the_start_is_taken_at_once():
+    """The first estimate, of a probe, leads to the best layer that fits; one that grows, too."""
+    assert LayerChoice().choose(RATES, 3_000_000, 0.0) == 2
+    assert LayerChoice().choose(RATES, 600_000, 0.0) == 1
+    choice = LayerChoice()
+    assert choice.choose(RATES, 200_000, 0.0) == 0
+    assert choice.choose(RATES, 2_000_000, 4.0) == 2
+
+
+def test_a_layer_that_failed_at_the_start_is_not_taken_at_once_again():
+    """The first seconds are no licence to swing."""
+    choice = LayerChoice()
+    assert choice.choose(RATES, 3_000_000, 0.0) == 2
+    assert choice.choose(RATES, 200_000, 1.0) == 0
+    assert play(choice, 3_000_000, 9, start=1.25)[-1] == 0
+
+
 def test_it_climbs_step_by_step_where_the_path_carries_more():
     """One layer each five seconds, never two at once."""
-    layers = play(LayerChoice(), 3_000_000, 15)
+    layers = play(started(), 3_000_000, 15)
     assert layers[0] == 0
     assert layers.index(1) == CLIMB_SECONDS * 4
     assert layers.index(2) == pytest.approx(2 * CLIMB_SECONDS * 4, abs=2)

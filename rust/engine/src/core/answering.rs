@@ -85,8 +85,11 @@ impl Peer {
     ) -> Result<String, EngineError> {
         let prepared = offer::prepare(sdp)?;
         let options = &self.options;
-        self.rtc
-            .get_or_insert_with(|| negotiation::build(options, local, now));
+        if self.rtc.is_none() {
+            let (rtc, keys) = negotiation::build(options, local, now);
+            self.rtc = Some(rtc);
+            self.keys = keys;
+        }
         self.negotiate(&prepared)
     }
 
@@ -94,8 +97,12 @@ impl Peer {
         let Some(rtc) = self.rtc.as_mut() else {
             return Err(EngineError::Closed("peer"));
         };
-        for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
-            negotiation::declare(rtc, sender, false);
+        // The answer tells the SSRCs of what str0m knows.
+        let undeclared = |sender: &&mut Sender| !sender.declared;
+        let mut lent = Vec::new();
+        for sender in self.senders.iter_mut().filter(undeclared) {
+            negotiation::declare(rtc, sender);
+            lent.push(sender.ssrc);
         }
         let mut answer = negotiation::accept(rtc, &prepared.text)?;
         let mut renumbered = false;
@@ -127,8 +134,15 @@ impl Peer {
             rtc.media(sender.mid)
                 .is_some_and(|media| media.direction().is_sending())
         });
-        for sender in self.senders.iter_mut().filter(|sender| !sender.declared) {
-            rtc.direct_api().remove_stream_tx(sender.ssrc);
+        for sender in &mut self.senders {
+            if lent.contains(&sender.ssrc) || !sender.declared {
+                rtc.direct_api().remove_stream_tx(sender.ssrc);
+                sender.declared = false;
+            }
+        }
+        if let Some(egress) = &mut self.egress {
+            let senders = &self.senders;
+            egress.retain(|ssrc| senders.iter().any(|sender| *sender.ssrc == ssrc));
         }
         Ok(answer)
     }

@@ -69,6 +69,7 @@ impl Peer {
                 return Driven::Gone(FAILED);
             }
         }
+        self.work_egress(now, context);
         if self.mend_pacing(now, context) {
             until = now;
         }
@@ -88,6 +89,7 @@ impl Peer {
             self.limit(),
             self.estimate.deadline(),
             self.inbound.as_ref().and_then(Inbound::deadline),
+            self.egress_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -114,6 +116,7 @@ impl Peer {
                 }
             }
             class => {
+                self.note_path((source, destination));
                 if self.stats.remote_address.is_empty() || class == Class::Dtls {
                     self.stats.remote_address = destination.to_string();
                 }
@@ -165,14 +168,7 @@ impl Peer {
             RtcEvent::KeyframeRequest(request) => {
                 let sender = self.senders.iter().find(|sender| sender.mid == request.mid);
                 let track = sender.and_then(|sender| sender.current());
-                if let Some(track) = track
-                    && self.congestion.heeds_request(now)
-                {
-                    context.events.push(Event::KeyframeRequested {
-                        peer: self.id,
-                        track,
-                    });
-                }
+                self.keyframe_asked(now, track, context);
             }
             RtcEvent::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
                 self.estimate.set_remb(estimate.as_f64());
@@ -186,13 +182,13 @@ impl Peer {
                     self.stats.rtt_ms = Some(rtt.as_secs_f64() * 1000.0);
                 }
                 if let Some(path) = path {
+                    self.note_path((path.local.addr, path.remote.addr));
                     self.stats.remote_address = path.remote.addr.to_string();
                 }
             }
             RtcEvent::MediaEgressStats(stats) => {
                 self.count_feedback(&stats);
                 self.watch_losses(&stats);
-                self.judge_path(now, &stats, context);
             }
             RtcEvent::MediaIngressStats(stats) => {
                 if let Some(inbound) = &mut self.inbound {

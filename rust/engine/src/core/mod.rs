@@ -11,7 +11,9 @@ pub mod candidate;
 mod congestion;
 pub mod demux;
 mod drive;
+mod egress;
 mod estimate;
+mod forwarding;
 pub mod h264;
 pub mod inbound;
 mod negotiation;
@@ -190,6 +192,12 @@ impl Core {
         self.with_peer(id, now, out, |peer, _| peer.limit_bitrate(bitrate, now));
     }
 
+    /// Lets the estimate of a viewer of routed tracks show whether its path carries so much, in
+    /// bit/s.
+    pub fn probe(&mut self, id: PeerId, bitrate: u64, now: Instant, out: &mut dyn Outbound) {
+        self.with_peer(id, now, out, |peer, _| peer.probe(bitrate));
+    }
+
     /// Says goodbye to a peer and forgets it. No event follows.
     pub fn close_peer(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
         self.with_peer(id, now, out, |peer, _| peer.close());
@@ -350,6 +358,51 @@ impl Core {
         out: &mut dyn Outbound,
         f: impl FnOnce(&mut Peer, &mut Context<'_>) -> R,
     ) -> Option<R> {
+        let done = self.guarded(id, now, out, |peer, context| {
+            let result = f(peer, context);
+            let driven = peer.drive(now, context);
+            peer.alarm = None;
+            (result, driven, peer.backlog(now))
+        });
+        let (result, driven, backlog) = done?;
+        match driven {
+            Driven::Until(deadline) => {
+                if let Some((track, age)) = backlog {
+                    self.publish_backlog(track, age);
+                }
+                self.timers.arm(id, deadline);
+            }
+            Driven::Gone(reason) => self.disconnect(id, reason.to_owned(), now),
+        }
+        Some(result)
+    }
+
+    /// Does something with a peer that moves nothing of str0m, so it need not be driven.
+    fn with_viewer<R>(
+        &mut self,
+        id: PeerId,
+        now: Instant,
+        out: &mut dyn Outbound,
+        f: impl FnOnce(&mut Peer, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let done = self.guarded(id, now, out, |peer, context| {
+            (f(peer, context), peer.alarm.take())
+        });
+        let (result, alarm) = done?;
+        if let Some(deadline) = alarm {
+            self.timers.arm(id, deadline);
+        }
+        Some(result)
+    }
+
+    /// Does something with a peer. A panic closes this peer and no other.
+    fn guarded<R>(
+        &mut self,
+        id: PeerId,
+        now: Instant,
+        out: &mut dyn Outbound,
+        f: impl FnOnce(&mut Peer, &mut Context<'_>) -> R,
+    ) -> Option<R> {
         let peer = self.peers.get_mut(&id)?;
         let mut context = Context {
             out,
@@ -360,22 +413,8 @@ impl Core {
         };
         // Unwind safe: after a panic the peer is dropped, whatever state it is in, and what the
         // context leads to is changed by single calls that do not panic half-way.
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            let result = f(peer, &mut context);
-            (result, peer.drive(now, &mut context), peer.backlog(now))
-        }));
-        match done {
-            Ok((result, Driven::Until(deadline), backlog)) => {
-                if let Some((track, age)) = backlog {
-                    self.publish_backlog(track, age);
-                }
-                self.timers.arm(id, deadline);
-                Some(result)
-            }
-            Ok((result, Driven::Gone(reason), _)) => {
-                self.disconnect(id, reason.to_owned(), now);
-                Some(result)
-            }
+        match catch_unwind(AssertUnwindSafe(|| f(peer, &mut context))) {
+            Ok(result) => Some(result),
             Err(panic) => {
                 Counters::add(&self.counters.panics, 1);
                 let reason = format!("internal error: {}", text_of(&*panic));

@@ -8,6 +8,7 @@ use str0m::media::{Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap, Ssrc};
 use str0m::{Candidate, Rtc};
 
+use super::egress::keys::{self, Keys};
 use super::offer::receive::Wanted;
 use super::peer::{Estimation, Local, PeerOptions};
 use super::sender::Sender;
@@ -20,10 +21,6 @@ const RESEND_RATIO: f32 = 0.5;
 /// What is kept for resending: three seconds at 3 Mb/s.
 const RESEND_PACKETS: usize = 1000;
 const RESEND_AGE: Duration = Duration::from_secs(3);
-
-/// The same of what is forwarded to many: an entry takes some 500 bytes of each viewer's, and what
-/// does not fit the processor's caches costs time with every packet.
-const FORWARDED_AGE: Duration = Duration::from_secs(1);
 
 /// How late a receiver report may be noticed where the bitrate follows it.
 const REPORTS_SEEN_WITHIN: Duration = Duration::from_millis(250);
@@ -59,7 +56,7 @@ const RECEIVED_PROFILES: [(u8, u8, bool, u32); 8] = [
 ];
 
 /// An instance for a peer that has not made its offer yet.
-pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
+pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> (Rtc, Keys) {
     let mut extensions = ExtensionMap::empty();
     extensions.set(2, Extension::AbsoluteSendTime);
     extensions.set(4, Extension::RtpMid);
@@ -91,7 +88,7 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
     for params in codecs.iter_mut() {
         params.set_fb_transport_cc(twcc);
     }
-    let mut rtc = config.build(now);
+    let (mut rtc, keys) = keys::build(config, now);
     for address in &local.addresses {
         if let Ok(candidate) = Candidate::host(*address, "udp") {
             rtc.add_local_candidate(candidate);
@@ -101,7 +98,7 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> Rtc {
         rtc.bwe()
             .set_bitrate(MIN_BITRATE.into(), max_bitrate.into());
     }
-    rtc
+    (rtc, keys)
 }
 
 /// An instance for a peer that receives and has not made its offer yet.
@@ -169,16 +166,11 @@ pub fn renumber(rtc: &mut Rtc, mid: Mid) -> (Ssrc, Option<Ssrc>) {
 }
 
 /// Makes the stream known to str0m, which then sends reports of it.
-pub fn declare(rtc: &mut Rtc, sender: &mut Sender, is_forwarded: bool) {
+pub fn declare(rtc: &mut Rtc, sender: &mut Sender) {
     let mut api = rtc.direct_api();
     let stream = api.declare_stream_tx(sender.ssrc, sender.rtx, sender.mid, None);
     if sender.kind == MediaKind::Video {
-        let age = if is_forwarded {
-            FORWARDED_AGE
-        } else {
-            RESEND_AGE
-        };
-        stream.set_rtx_cache(RESEND_PACKETS, age, Some(RESEND_RATIO));
+        stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_RATIO));
     }
     sender.declared = true;
 }

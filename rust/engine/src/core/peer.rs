@@ -26,6 +26,9 @@ use str0m::{Candidate, Input, Rtc};
 use super::attempts::Attempts;
 use super::congestion::Congestion;
 use super::demux::{Class, Path};
+use super::egress::Egress;
+use super::egress::keys::Keys;
+use super::egress::probe::Probes;
 use super::estimate::Estimate;
 use super::inbound::{Inbound, ReceiverOptions};
 use super::pacing::Pacing;
@@ -102,6 +105,15 @@ pub struct Peer {
     pub(super) congestion: Congestion,
     pub(super) estimate: Estimate,
     pub(super) pacing: Pacing,
+    pub(super) keys: Keys,
+    /// The way past str0m, of a peer that has had packets of a source.
+    pub(super) egress: Option<Box<Egress>>,
+    pub(super) probes: Probes,
+    pub(super) path: Option<Path>,
+    /// When the path was judged last.
+    pub(super) judged: Option<Instant>,
+    /// When the peer must be woken, if that is earlier than what `drive` said last.
+    pub(super) alarm: Option<Instant>,
     pub(super) stats: PeerStats,
     pub(super) feedback: Vec<(Mid, u64, u64)>,
     pub(super) errors: u32,
@@ -126,6 +138,12 @@ impl Peer {
             congestion: Congestion::default(),
             estimate: Estimate::default(),
             pacing: Pacing::default(),
+            keys: Keys::default(),
+            egress: None,
+            probes: Probes::default(),
+            path: None,
+            judged: None,
+            alarm: None,
             stats: PeerStats::default(),
             feedback: Vec::new(),
             errors: 0,
@@ -193,6 +211,10 @@ impl Peer {
             Counters::add(&context.counters.packets_unknown, 1);
             return;
         }
+        if class == Class::Media && self.hear(now, datagram, context) {
+            return;
+        }
+        let Some(rtc) = self.rtc.as_mut() else { return };
         self.heard = now;
         if rtc.handle_input(input).is_err() {
             // Garbage in a DTLS record, e.g. Anybody can send that, so it is not held against the

@@ -72,7 +72,7 @@ impl Core {
         };
         target.measure(now, packets);
         for viewer in target.viewers() {
-            let switched = self.with_peer(viewer, now, out, |peer, context| {
+            let switched = self.with_viewer(viewer, now, out, |peer, context| {
                 peer.forward(now, track, packets, context)
             });
             if switched == Some(true) {

@@ -239,6 +239,14 @@ impl Sender {
         line.rtp.wrapping_add((units as u32).max(1))
     }
 
+    /// The RTP timestamp of a moment after the newest that was sent.
+    pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
+        let line = self.timeline?;
+        let elapsed = now.saturating_duration_since(line.captured).as_nanos();
+        let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
+        Some(line.rtp.wrapping_add(units as u32))
+    }
+
     /// How far the numbers of forwarded packets have come, and how many packets that were. What is
     /// missing was missing at the source.
     pub fn progress(&self) -> (u64, u64) {

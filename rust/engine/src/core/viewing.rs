@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use str0m::Rtc;
 use str0m::rtp::RtpWrite;
-use str0m::stats::MediaEgressStats;
 
-use super::congestion::{Flow, Sent};
+use super::congestion::Flow;
 use super::peer::{Estimation, Peer, advance};
-use super::relay::Arrived;
-use super::sender::{Sender, Verdict};
+use super::sender::{Place, Sender, Verdict};
 use super::track::{Frame, MediaKind};
 use super::{Context, TrackId, negotiation};
 use crate::event::Event;
@@ -74,15 +72,20 @@ impl Peer {
             self.drop_frames(1, context);
             return false;
         }
-        let (Some(rtc), sender) = (self.rtc.as_mut(), &mut self.senders[index]) else {
-            return false;
-        };
+        let sender = &mut self.senders[index];
         let before = sender.current();
         let Verdict::Send { timestamp } = sender.judge(frame) else {
             return false;
         };
+        if self.egress.is_some() {
+            self.send_past(now, index, frame, timestamp, context);
+            return self.senders[index].current() != before;
+        }
+        let Some(rtc) = self.rtc.as_mut() else {
+            return false;
+        };
         if !sender.declared {
-            negotiation::declare(rtc, sender, false);
+            negotiation::declare(rtc, sender);
         }
         let captured = frame.captured.min(now);
         let mut api = rtc.direct_api();
@@ -103,70 +106,44 @@ impl Peer {
         switched
     }
 
-    /// Sends packets of a source as they came, if the peer is to have them. `true` as for
-    /// [`Peer::send`].
-    pub fn forward(
+    /// Sends a frame to a peer that has had packets of a source before.
+    fn send_past(
         &mut self,
         now: Instant,
-        track: TrackId,
-        packets: &[&Arrived],
+        index: usize,
+        frame: &Frame,
+        timestamp: u32,
         context: &mut Context<'_>,
-    ) -> bool {
-        let Some(index) = self.carrier(track) else {
-            return false;
-        };
-        self.congestion.is_relayed = true;
-        if !self.flows(now, index, track, context) {
-            let frames = packets.iter().filter(|packet| packet.marker).count();
-            self.drop_frames(frames as u64, context);
-            return false;
+    ) {
+        if !self.open(now, index) {
+            return;
         }
-        let (Some(rtc), sender) = (self.rtc.as_mut(), &mut self.senders[index]) else {
-            return false;
-        };
-        let before = sender.current();
-        let ssrc = sender.ssrc;
-        let mut api = rtc.direct_api();
-        let mut stream = api.stream_tx(&ssrc).filter(|_| sender.declared);
-        let mut has_sent = false;
-        for packet in packets {
-            let Some(place) = sender.place(track, packet) else {
-                continue;
+        let kind = self.senders[index].kind;
+        let last = frame.payloads.len() - 1;
+        for (i, payload) in frame.payloads.iter().enumerate() {
+            let sender = &mut self.senders[index];
+            let (ssrc, sequence) = (*sender.ssrc, sender.next_sequence());
+            let place = Place {
+                sequence,
+                timestamp,
             };
-            if stream.is_none() {
-                negotiation::declare(rtc, sender, true);
-                api = rtc.direct_api();
-                stream = api.stream_tx(&ssrc);
-            }
-            let Some(stream) = &mut stream else {
-                return false;
-            };
-            let (sequence, captured) = (place.sequence.into(), packet.captured.min(now));
-            let payload = packet.payload.clone();
-            let write = RtpWrite::new(sender.pt, sequence, place.timestamp, captured, payload)
-                .marker(packet.marker)
-                .nackable(sender.kind == MediaKind::Video);
-            stream.write_rtp(write);
-            has_sent = true;
+            let marker = i == last && kind == MediaKind::Video;
+            let egress = self.egress.as_mut();
+            let datagram = egress.and_then(|e| e.packet(now, ssrc, place, marker, payload));
+            self.emit(datagram, context);
         }
-        if !has_sent {
-            return false;
-        }
-        let (switched, kind) = (sender.current() != before, sender.kind);
-        advance(rtc, now, &mut self.errors);
         self.sent(now, kind, context);
-        switched
     }
 
     /// The sender that carries a track, of a peer that is connected.
-    fn carrier(&self, track: TrackId) -> Option<usize> {
+    pub(super) fn carrier(&self, track: TrackId) -> Option<usize> {
         let carries = |sender: &Sender| sender.tracks().any(|carried| carried == track);
         let index = self.senders.iter().position(carries)?;
         self.connected.then_some(index)
     }
 
     /// Whether what comes now is sent; not while the viewer cannot keep up.
-    fn flows(
+    pub(super) fn flows(
         &mut self,
         now: Instant,
         index: usize,
@@ -197,12 +174,12 @@ impl Peer {
         }
     }
 
-    fn drop_frames(&mut self, frames: u64, context: &mut Context<'_>) {
+    pub(super) fn drop_frames(&mut self, frames: u64, context: &mut Context<'_>) {
         self.stats.frames_dropped += frames;
         Counters::add(&context.counters.frames_dropped, frames);
     }
 
-    fn sent(&mut self, now: Instant, kind: MediaKind, context: &mut Context<'_>) {
+    pub(super) fn sent(&mut self, now: Instant, kind: MediaKind, context: &mut Context<'_>) {
         if kind == MediaKind::Video && self.congestion.sent(now) {
             context.events.push(Event::PeerCongested {
                 peer: self.id,
@@ -212,7 +189,7 @@ impl Peer {
     }
 
     /// Drops to a keyframe after `until`.
-    fn congest(&mut self, until: Option<Instant>, context: &mut Context<'_>) {
+    pub(super) fn congest(&mut self, until: Option<Instant>, context: &mut Context<'_>) {
         let videos = |sender: &&mut Sender| sender.kind == MediaKind::Video;
         for sender in self.senders.iter_mut().filter(videos) {
             sender.wait_for_keyframe();
@@ -229,33 +206,6 @@ impl Peer {
     pub fn fell_behind(&mut self, context: &mut Context<'_>) {
         if self.senders.iter().any(|s| s.kind == MediaKind::Video) {
             self.congest(None, context);
-        }
-    }
-
-    /// Finds out whether the path to a viewer carries what is forwarded.
-    pub(super) fn judge_path(
-        &mut self,
-        now: Instant,
-        stats: &MediaEgressStats,
-        context: &mut Context<'_>,
-    ) {
-        let is_video = |s: &Sender| s.mid == stats.mid && s.kind == MediaKind::Video;
-        let Some(sender) = self.senders.iter().find(|sender| is_video(sender)) else {
-            return;
-        };
-        if !self.congestion.is_relayed {
-            return;
-        }
-        let (sequence, packets) = sender.progress();
-        let sent = Sent {
-            bytes: stats.bytes,
-            packets,
-            sequence,
-        };
-        let estimate = self.estimate.current();
-        let pause = self.congestion.judge(now, stats.loss, sent, estimate);
-        if let Some(pause) = pause {
-            self.congest(Some(now + pause), context);
         }
     }
 

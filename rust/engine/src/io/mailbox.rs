@@ -54,6 +54,10 @@ pub enum Command {
         id: PeerId,
         bitrate: u64,
     },
+    Probe {
+        id: PeerId,
+        bitrate: u64,
+    },
     RequestKeyframe {
         id: PeerId,
     },

@@ -105,6 +105,16 @@ impl Peer {
         })
     }
 
+    /// Lets the estimate of a viewer of routed tracks show whether its path carries so much, in
+    /// bit/s.
+    pub fn probe(&self, bitrate: u64) -> Result<(), EngineError> {
+        self.check_open()?;
+        self.shared.command(Command::Probe {
+            id: self.id,
+            bitrate,
+        })
+    }
+
     /// Asks the browser for a keyframe.
     pub fn request_keyframe(&self) -> Result<(), EngineError> {
         self.check_open()?;

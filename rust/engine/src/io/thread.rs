@@ -95,6 +95,7 @@ impl Worker {
                 self.core.create_receiver_with(id, inbox, options, now);
             }
             Command::LimitBitrate { id, bitrate } => self.core.limit_bitrate(id, bitrate, now, out),
+            Command::Probe { id, bitrate } => self.core.probe(id, bitrate, now, out),
             Command::RequestKeyframe { id } => self.core.request_keyframe(id, now, out),
             Command::AcceptOffer { id, sdp, reply } => {
                 // Whoever waited for a reply may have given up; then it is of no use to anybody.
