@@ -109,7 +109,7 @@ def recorded(table: Table) -> None:
 
 
 def relayed(table: Table) -> None:
-    """CPU of a forwarded packet and memory of a viewer."""
+    """CPU of a forwarded packet beside the bare loop's, memory of a viewer, delay, churn."""
     few, *many = relay.measure([1, 50, 200])
     for entry in many:
         more = 1e6 * (entry.cpu_s - few.cpu_s) / (entry.packets - few.packets)
@@ -120,7 +120,24 @@ def relayed(table: Table) -> None:
             f"{entry.packet_us:.1f} µs all in, {more:.1f} µs one more;"
             f" {entry.packets / relay.MEASURE_S:.0f} packets/s, {entry.lost} lost",
         )
-        table.add_row("relay, memory of one more viewer", "1 MiB", f"{memory:.2f} MiB")
+        bare, segmented = entry.bare.packet_us, entry.segmented.packet_us
+        table.add_row(
+            "  of a bare loop: AES-256-GCM + sendmmsg",
+            "",
+            f"{bare:.1f} µs, with segmentation {segmented:.1f} µs",
+        )
+        table.add_row(
+            "  of the server: times that",
+            "1.5",
+            f"{entry.packet_us / bare:.2f}, with segmentation {entry.packet_us / segmented:.2f}",
+        )
+        table.add_row("  memory of one more viewer", "1 MiB", f"{memory:.2f} MiB")
+    added = relay.delay(150)
+    table.add_row(
+        f"relay, {added.viewers} viewers: added delay, p99",
+        "5 ms",
+        f"{added.p99_ms:.1f} ms, median {added.median_ms:.1f} ms",
+    )
     gone = relay.churn(2000)
     growth = 100 * (gone.memory_after / gone.memory_before - 1)
     table.add_row(

@@ -1,13 +1,19 @@
-"""What a relay viewer costs the server: one light publisher, many light viewers."""
+"""What a relay viewer costs the server: one light publisher, many light viewers.
+
+Beside it, in the same run, the least that it could cost: a bare loop that encrypts and sends the
+packets of the same clip to as many sockets (``rust/engine/examples/bare.rs``).
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.clients import LightClients
+from bench.clients import ROOT, LightClients
 from bench.clip import write_units
 from bench.server import Server
 
@@ -16,6 +22,28 @@ MEASURE_S = 10.0
 GONE_WITHIN_S = 30.0
 REST_S = 20.0
 """Timers of what is gone run out in that time, and memory is given back."""
+
+
+@dataclass(frozen=True)
+class Bare:
+    """What encrypting and sending alone cost, for as many viewers of the same clip."""
+
+    packets: int
+    cpu_s: float
+
+    @property
+    def packet_us(self) -> float:
+        """CPU µs of a packet."""
+        return 1e6 * self.cpu_s / max(self.packets, 1)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """What the engine adds to a packet's way, from the source's send to the viewer's kernel."""
+
+    viewers: int
+    median_ms: float
+    p99_ms: float
 
 
 @dataclass(frozen=True)
@@ -29,6 +57,8 @@ class Relayed:
     frames: int
     lost: int
     sent: int
+    bare: Bare
+    segmented: Bare
 
     @property
     def packet_us(self) -> float:
@@ -53,6 +83,7 @@ def measure(counts: list[int]) -> list[Relayed]:
                     before, sent = viewers.report, source.report
                     cost = server.measure(MEASURE_S)
                     after, sent_after = viewers.report, source.report
+                bare, segmented = _bare(clip, count), _bare(clip, count, "segmented")
                 results.append(
                     Relayed(
                         viewers=count,
@@ -62,9 +93,35 @@ def measure(counts: list[int]) -> list[Relayed]:
                         frames=after["frames"] - before["frames"],
                         lost=after["lost"] - before["lost"],
                         sent=sent_after["sent"] - sent["sent"],
+                        bare=bare,
+                        segmented=segmented,
                     )
                 )
             return results
+
+
+def _bare(clip: Path, viewers: int, *words: str) -> Bare:
+    answer = _example("bare", str(clip), str(viewers), f"{MEASURE_S:.0f}", *words)
+    return Bare(packets=answer["packets"], cpu_s=answer["cpu_s"])
+
+
+def delay(viewers: int) -> Delay:
+    """What the engine adds, measured with its own example and all of it on this machine."""
+    answer = _example("relay", str(viewers), f"{MEASURE_S:.0f}", "delay")
+    return Delay(viewers, answer["median_ms"], answer["p99_ms"])
+
+
+def _example(name: str, *words: str) -> dict[str, float]:
+    """Run one of the engine's examples, which ends with a line of JSON."""
+    command = ["cargo", "run", "--release", "--locked", "--quiet", "--package", "icey-engine"]
+    done = subprocess.run(
+        [*command, "--example", name, "--", *words],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCRtpSender, RTCSessionDescription, rtcdtlstransport
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from av import AudioFrame, VideoFrame
 
@@ -154,6 +154,32 @@ async def test_viewers_go_on_from_one_source_to_the_next(engine: _core.Engine) -
     await eventually(lambda: video.bitrate == 0)
     for client in watching:
         await client.close()
+
+
+@pytest.mark.parametrize(
+    "profile", rtcdtlstransport.SRTP_PROFILES, ids=lambda p: p.openssl_profile.decode()
+)
+async def test_every_kind_of_keys_is_sent_with(
+    engine: _core.Engine, profile: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A viewer decodes pictures and sound with each SRTP profile, and its reports are read."""
+    monkeypatch.setattr(rtcdtlstransport, "SRTP_PROFILES", [profile])
+    video, audio = engine.create_track("video"), engine.create_track("audio")
+    watching, sender = await viewer(engine, video, audio), source(engine, 120)
+    await sender.connect()
+    await wait_for_media(engine, sender.peer)
+    engine.route(sender.peer, video)
+    engine.route(sender.peer, audio)
+    await eventually(lambda: watching.has_shown(120) and watching.sounds > 20)
+    await eventually(lambda: watching.peer.stats().loss == 0.0)
+    [report] = [
+        s
+        for s in (await watching.client.getStats()).values()
+        if s.type == "remote-outbound-rtp" and s.kind == "video"
+    ]
+    assert report.packetsSent > 0
+    await sender.close()
+    await watching.close()
 
 
 async def test_a_track_without_a_route_gets_nothing(engine: _core.Engine) -> None:

@@ -1,11 +1,12 @@
 //! What a forwarded packet costs, beside the least that it could, and how much later it is.
 //!
-//! `cargo run --release -p icey-engine --example relay -- [viewers] [seconds] [burst|paced]`
+//! `cargo run --release -p icey-engine --example relay -- [viewers] [seconds] [burst|paced|delay]`
 //!
 //! A source sends H.264 of about 2 Mb/s at 30 frames a second and Opus, over loopback, to the
 //! engine, which forwards it to viewers; these are str0m instances in this process. `burst` sends a
 //! picture's packets at once, `paced` spreads them evenly, which gives the engine no two packets at
-//! once: the dearest case. The floor encrypts as many payloads by AES-256-GCM and gives as many
+//! once: the dearest case; `delay` is `burst` without the floor, and with a line of JSON at the end.
+//! The floor encrypts as many payloads by AES-256-GCM and gives as many
 //! datagrams to sendmmsg, for as many sockets, which are read as the viewers' are.
 //!
 //! The delay is from the source's send to the kernel's timestamp on the viewer's datagram; of a
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use icey_engine::{
@@ -39,6 +40,10 @@ const PAYLOAD: usize = 1150;
 /// The time of sending stands behind these bytes of a picture's packet.
 const HEAD: usize = 4;
 
+/// Delays of what was sent earlier are not counted, in ns since the epoch: the start of so many
+/// viewers at once is another thing.
+static COUNTED_FROM: AtomicU64 = AtomicU64::new(u64::MAX);
+
 struct Client {
     rtc: Rtc,
     socket: UdpSocket,
@@ -53,7 +58,8 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let count: usize = arguments.next().map_or(Ok(50), |text| text.parse())?;
     let seconds: u64 = arguments.next().map_or(Ok(10), |text| text.parse())?;
-    let is_paced = arguments.next().as_deref() == Some("paced");
+    let manner = arguments.next();
+    let is_paced = manner.as_deref() == Some("paced");
     let engine = Engine::new(&EngineConfig {
         host: "127.0.0.1".into(),
         port: 0,
@@ -80,6 +86,7 @@ fn main() -> Result<()> {
         engine.route(&source, track, "")?;
     }
     publisher.publish(&engine, Duration::from_secs(2), is_paced)?;
+    COUNTED_FROM.store(clock(), Ordering::Relaxed);
     let (before, cpu_before, start) = (engine.stats(), engine_cpu()?, Instant::now());
     publisher.publish(&engine, Duration::from_secs(seconds), is_paced)?;
     let (after, cpu) = (engine.stats(), engine_cpu()? - cpu_before);
@@ -114,8 +121,12 @@ fn main() -> Result<()> {
          skipped for viewers that do not keep up; {} packets of the source's missing",
         source.packets_lost
     );
-    print_delays(&viewers);
+    let (median, p99) = print_delays(&viewers);
     engine.close();
+    if manner.as_deref() == Some("delay") {
+        println!("{{\"median_ms\": {median}, \"p99_ms\": {p99}}}");
+        return Ok(());
+    }
 
     let at_once = if is_paced { 1 } else { PACKETS as usize };
     let encrypting = floor::encrypt(packets, mean as usize)?;
@@ -175,7 +186,8 @@ fn wait_for(engine: &Engine, count: usize, deadline: Instant) -> Result<()> {
     Ok(())
 }
 
-fn print_delays(viewers: &[Client]) {
+/// Prints delays, and tells the median and the 99th percentile, in ms.
+fn print_delays(viewers: &[Client]) -> (f64, f64) {
     let mut all: BTreeMap<u64, u64> = BTreeMap::new();
     for (delay, n) in viewers.iter().flat_map(|viewer| &viewer.delays) {
         *all.entry(*delay).or_default() += n;
@@ -195,6 +207,7 @@ fn print_delays(viewers: &[Client]) {
         percentile(0.99),
         percentile(1.0)
     );
+    (percentile(0.5), percentile(0.99))
 }
 
 fn client(direction: Direction) -> Result<(Client, String, SdpPendingOffer)> {
@@ -252,10 +265,10 @@ impl Client {
                         && packet.payload.len() == PAYLOAD
                     {
                         let sent = u64::from_be_bytes(stamp.try_into()?);
-                        *self
-                            .delays
-                            .entry(at.saturating_sub(sent) / 10_000)
-                            .or_default() += 1;
+                        if sent >= COUNTED_FROM.load(Ordering::Relaxed) {
+                            let delay = at.saturating_sub(sent) / 10_000;
+                            *self.delays.entry(delay).or_default() += 1;
+                        }
                     }
                 }
                 Output::Event(_) => {}
@@ -361,13 +374,17 @@ impl Publisher {
 
 /// A packet that looks like one of H.264, a keyframe each second, with the time of sending.
 fn picture_part(picture: u64, part: u64) -> Vec<u8> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, |time| time.as_nanos() as u64);
     let mut payload = vec![part as u8; PAYLOAD];
     let is_keyframe = picture.is_multiple_of(PICTURES);
     payload[0] = if is_keyframe && part == 0 { 0x67 } else { 0x41 };
-    payload[HEAD..HEAD + 8].copy_from_slice(&now.to_be_bytes());
+    payload[HEAD..HEAD + 8].copy_from_slice(&clock().to_be_bytes());
     payload
+}
+
+/// The real-time clock, which the kernel's timestamps are of, in ns.
+fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |time| time.as_nanos() as u64)
 }
 
 fn answer_mids(offer: &str) -> Vec<Mid> {

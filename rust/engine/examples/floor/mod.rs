@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Bytes of a socket's queue.
@@ -26,7 +27,8 @@ pub fn engine_cpu() -> Result<Duration> {
     Err("no engine thread".into())
 }
 
-fn thread_cpu() -> Duration {
+/// CPU time of this thread so far.
+pub fn thread_cpu() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -52,29 +54,121 @@ pub fn encrypt(count: u64, size: usize) -> Result<Duration> {
     Ok(thread_cpu() - start)
 }
 
+/// Sockets that a thread reads and throws away what comes.
+pub struct Readers {
+    names: Vec<libc::sockaddr_in>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Readers {
+    pub fn start(count: usize) -> Result<Self> {
+        let (mut readers, mut names) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.set_nonblocking(true)?;
+            widen(&socket)?;
+            names.push(name_of(socket.local_addr()?)?);
+            readers.push(socket);
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while !stopped.load(Ordering::Relaxed) {
+                for socket in &readers {
+                    while socket.recv_from(&mut buffer).is_ok() {}
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Ok(Self {
+            names,
+            stop,
+            thread,
+        })
+    }
+
+    /// Where to send to.
+    pub fn names(&self) -> &[libc::sockaddr_in] {
+        &self.names
+    }
+
+    pub fn stop(self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the reader panicked".into())
+    }
+}
+
+/// Gives all datagrams to the kernel in one call; with segmentation, those in a row to one address
+/// and of one size, the last of which may be smaller, as one message.
+pub fn send_batch(
+    socket: &UdpSocket,
+    batch: &mut [(libc::sockaddr_in, Vec<u8>)],
+    is_segmented: bool,
+) -> Result<()> {
+    let mut vectors: Vec<libc::iovec> = batch
+        .iter_mut()
+        .map(|(_, data)| libc::iovec {
+            iov_base: data.as_mut_ptr().cast(),
+            iov_len: data.len(),
+        })
+        .collect();
+    let mut controls = vec![[0_u64; 4]; batch.len()];
+    let mut messages = Vec::with_capacity(batch.len());
+    let mut start = 0;
+    while start < batch.len() {
+        let size = batch[start].1.len();
+        let address = |i: usize| (batch[i].0.sin_port, batch[i].0.sin_addr.s_addr);
+        let mut end = start + 1;
+        while is_segmented && end < batch.len() && batch[end - 1].1.len() == size {
+            if address(end) != address(start) || batch[end].1.len() > size {
+                break;
+            }
+            end += 1;
+        }
+        // SAFETY: all-zero bytes are a valid mmsghdr.
+        let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        let header = &mut message.msg_hdr;
+        header.msg_name = (&raw mut batch[start].0).cast();
+        header.msg_namelen = size_of::<libc::sockaddr_in>() as _;
+        header.msg_iov = &mut vectors[start];
+        header.msg_iovlen = (end - start) as _;
+        if end - start > 1 {
+            header.msg_control = controls[start].as_mut_ptr().cast();
+            header.msg_controllen = size_of::<[u64; 4]>() as _;
+            // SAFETY: the control buffer is zeroed, aligned, and larger than the one entry.
+            unsafe {
+                let control = libc::CMSG_FIRSTHDR(header);
+                (*control).cmsg_level = libc::SOL_UDP;
+                (*control).cmsg_type = libc::UDP_SEGMENT;
+                (*control).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as _) as _;
+                std::ptr::write_unaligned(libc::CMSG_DATA(control).cast(), size as u16);
+                header.msg_controllen = libc::CMSG_SPACE(size_of::<u16>() as _) as _;
+            }
+        }
+        messages.push(message);
+        start = end;
+    }
+    let mut sent = 0;
+    while sent < messages.len() {
+        let rest = &mut messages[sent..];
+        // SAFETY: every pointer leads to a buffer that outlives the call, with its true length.
+        let done =
+            unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0) };
+        if done < 0 {
+            return Err(std::io::Error::last_os_error().into());
+        }
+        sent += done as usize;
+    }
+    Ok(())
+}
+
 /// CPU time of sending so many datagrams of a size to so many sockets in turn, `at_once` in a row to
 /// each, by segmentation if that is more than one. The sockets are read by another thread.
 pub fn send(count: u64, size: usize, sockets: usize, at_once: usize) -> Result<Duration> {
-    let mut readers = Vec::new();
-    let mut names = Vec::new();
-    for _ in 0..sockets {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.set_nonblocking(true)?;
-        widen(&socket)?;
-        names.push(name_of(socket.local_addr()?)?);
-        readers.push(socket);
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    let reading = std::thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        while !stopped.load(Ordering::Relaxed) {
-            for socket in &readers {
-                while socket.recv_from(&mut buffer).is_ok() {}
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    });
+    let readers = Readers::start(sockets)?;
+    let mut names = readers.names().to_vec();
     let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let fd = sender.as_raw_fd();
     if at_once > 1 {
@@ -110,8 +204,7 @@ pub fn send(count: u64, size: usize, sockets: usize, at_once: usize) -> Result<D
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    reading.join().map_err(|_| "the reader panicked")?;
+    readers.stop()?;
     Ok(spent)
 }
 
@@ -142,6 +235,12 @@ pub fn widen(socket: &UdpSocket) -> Result<()> {
     let fd = socket.as_raw_fd();
     let forced = set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, ROOM);
     forced.or_else(|_| set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, ROOM))
+}
+
+/// The same for what is sent.
+pub fn widen_sending(socket: &UdpSocket) -> Result<()> {
+    let fd = socket.as_raw_fd();
+    set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, ROOM)
 }
 
 /// Lets the kernel tell when datagrams come (socket(7), SO_TIMESTAMPNS).
