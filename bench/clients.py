@@ -79,9 +79,9 @@ class LightClients:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The newest totals: connected, packets, bytes, frames, lost, sent, asked."""
+        """The newest totals: connected, packets, bytes, frames, lost, sent, asked; when (`at`, s)."""
         return dict(self._report)
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            self._report = json.loads(line)
+            self._report = {**json.loads(line), "at": time.monotonic()}

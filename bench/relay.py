@@ -12,6 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.clients import ROOT, LightClients
 from bench.clip import write_units
@@ -19,6 +20,9 @@ from bench.server import Server
 
 SETTLE_S = 4.0
 MEASURE_S = 10.0
+RESENT_WITHIN_S = 2.0
+"""A packet that is still missing then is lost."""
+
 GONE_WITHIN_S = 30.0
 REST_S = 20.0
 """Timers of what is gone run out in that time, and memory is given back."""
@@ -83,21 +87,28 @@ def measure(counts: list[int]) -> list[Relayed]:
                     before, sent = viewers.report, source.report
                     cost = server.measure(MEASURE_S)
                     after, sent_after = viewers.report, source.report
+                    time.sleep(RESENT_WITHIN_S)
+                    lost = viewers.report["lost"]
                 bare, segmented = _bare(clip, count), _bare(clip, count, "segmented")
                 results.append(
                     Relayed(
                         viewers=count,
                         cpu_s=cost.cpu_s,
                         memory_bytes=cost.memory_bytes,
-                        packets=after["packets"] - before["packets"],
-                        frames=after["frames"] - before["frames"],
-                        lost=after["lost"] - before["lost"],
-                        sent=sent_after["sent"] - sent["sent"],
+                        packets=_in_the_stretch(before, after, "packets"),
+                        frames=_in_the_stretch(before, after, "frames"),
+                        lost=lost,
+                        sent=_in_the_stretch(sent, sent_after, "sent"),
                         bare=bare,
                         segmented=segmented,
                     )
                 )
             return results
+
+
+def _in_the_stretch(before: dict[str, Any], after: dict[str, Any], name: str) -> int:
+    """How much of it there was in `MEASURE_S`: the clients report each second, at some moment."""
+    return round((after[name] - before[name]) * MEASURE_S / (after["at"] - before["at"]))
 
 
 def _bare(clip: Path, viewers: int, *words: str) -> Bare:

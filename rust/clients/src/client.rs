@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, Frequency, MediaKind, MediaTime, Mid};
 use str0m::net::{Protocol, Receive};
@@ -15,6 +16,9 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::clip::{Clip, Cursor};
 use crate::reception::{Reception, Totals};
+
+/// What a socket holds until it is read, in bytes, as far as the system grants it.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 pub struct Client {
     rtc: Rtc,
@@ -41,6 +45,8 @@ impl Client {
     ) -> Result<(Self, String), Box<dyn Error>> {
         let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = socket.local_addr()?;
+        // One thread reads all sockets: what comes while it does not run is not to be lost.
+        SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
         registry.register(&mut socket, token, Interest::READABLE)?;
 
         let publishes = clip.is_some();
