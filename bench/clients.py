@@ -79,7 +79,7 @@ class LightClients:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The newest totals: connected, packets, bytes, frames, lost, sent, asked; when (`at`, s)."""
+        """The newest totals: connected, packets, bytes, frames, lost, sent, asked; `at` (s)."""
         return dict(self._report)
 
     def _read(self) -> None:

@@ -161,7 +161,9 @@ fn numbers_map_one_to_one_under_loss_and_reordering() {
         network.run(2 * SECOND);
         let video = packets(&network, viewer, network.browsers[viewer].video);
         assert!(video.len() > 500, "seed {seed}: {}", video.len());
-        check(&video, 90_000 * 3);
+        // str0m, which is the camera here, may lose the new SSRC to a late packet of the old one: it
+        // names the section no longer, and all is lost until the numbers jump.
+        check(&video, 90_000 * 5);
         let mut numbers: Vec<u64> = video.iter().map(|packet| *packet.seq_no).collect();
         numbers.sort_unstable();
         let steps = numbers.windows(2).map(|pair| pair[1] - pair[0]);
@@ -455,4 +457,44 @@ fn a_codec_that_was_not_agreed_on_is_not_forwarded() {
     camera.video.pt = 96.into(); // VP8, which the browser could send
     network.film(&mut camera, SECOND);
     assert_eq!(packets(&network, viewer, video).len(), before);
+}
+
+#[test]
+fn wishes_for_several_layers_are_merged_too_and_none_is_forgotten() {
+    let mut network = Network::new(1);
+    let high = 3;
+    network.add_track(high, MediaKind::Video);
+    let low_viewer = network.connect_with(CLEAN, Estimation::Remb, rtp_browser());
+    let high_viewer = network.connect_with(CLEAN, Estimation::Remb, rtp_browser());
+    let mut layers = network.connect_layers(CLEAN, &["q", "f"]);
+    network.route(&layers[0], VIDEO, Some("q"));
+    network.route(&layers[0], high, Some("f"));
+    network.attach(high_viewer, high);
+    network.film_layers(&mut layers, 2 * SECOND);
+    for camera in &mut layers {
+        camera.obeys = false;
+    }
+    let source = layers[0].browser;
+    let before = network.browsers[source].keyframe_requests.len();
+    for _ in 0..40 {
+        for viewer in [low_viewer, high_viewer] {
+            let browser = &mut network.browsers[viewer];
+            let mid = browser.video;
+            let mut api = browser.rtc.direct_api();
+            let stream = api.stream_rx_by_mid(mid, None).expect("it receives");
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+        }
+        network.film_layers(&mut layers, SECOND / 10);
+    }
+    let asked = &network.browsers[source].keyframe_requests[before..];
+    assert!(
+        asked
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] >= SECOND * 49 / 100)
+    );
+    for layer in ["q", "f"] {
+        let of_layer = network.browsers[source].layers_asked[before..].iter();
+        let count = of_layer.filter(|rid| **rid == Some(layer.into())).count();
+        assert!((3..=4).contains(&count), "{layer} {count} times");
+    }
 }

@@ -8,8 +8,8 @@ layer would fit. Where it has been at ease for `EASE_SECONDS`, the next layer is
 then needs its time (Chromium's grows by 8 % a second), so the try goes on for as long as it grows.
 A try that fails is paid for with a pause that doubles each time.
 
-At its start a viewer is probed (`Peer.probe`). So what its path is said to carry in the first seconds
-is known, and the best layer that fits is taken at once.
+At its start a viewer is probed (`Peer.probe`). So what its path is said to carry in the first
+seconds is known, and the best layer that fits is taken at once.
 """
 
 from __future__ import annotations

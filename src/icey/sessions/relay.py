@@ -36,8 +36,8 @@ LAYERS = 3
 """Simulcast layers at the most: the page offers three."""
 
 PROBE_BITRATE, PROBE_MARGIN = 3_000_000, 1.35
-"""What a viewer's path is probed for at its start, in bit/s: so much at the least, and that much more
-than the source sends. The page's largest layer has 2 Mb/s; it may not be there yet."""
+"""What a viewer's path is probed for at its start, in bit/s: so much at the least, and that much
+more than the source sends. The page's largest layer has 2 Mb/s; it may not be there yet."""
 
 MEASURE_SECONDS = 2.0
 """How often the viewers' paths are measured, for the status."""

@@ -8,7 +8,7 @@ use str0m::rtp::RtpPacket;
 use str0m::stats::MediaIngressStats;
 
 use super::clock::CaptureClock;
-use super::stream::Incoming;
+use super::stream::{Incoming, KEYFRAME_SPACING};
 use super::{Arrived, Origin};
 use crate::core::receive::frame::Codec;
 use crate::core::receive::inbox::Writer;
@@ -33,6 +33,8 @@ pub struct Source {
     clock: CaptureClock,
     epochs: u64,
     is_connected: bool,
+    /// When it was asked for a keyframe last, of whichever layer.
+    asked: Option<Instant>,
     nacks: Vec<(Mid, Option<Rid>, u64)>,
 }
 
@@ -49,6 +51,7 @@ impl Source {
             clock: CaptureClock::new(now),
             epochs: 0,
             is_connected: false,
+            asked: None,
             nacks: Vec::new(),
         }
     }
@@ -138,12 +141,15 @@ impl Source {
 
     /// Lets time pass. `true` if str0m was given something to send.
     pub fn work(&mut self, now: Instant, rtc: &mut Rtc, stats: &mut PeerStats) -> bool {
-        let mut has_asked = false;
-        if !self.is_connected {
+        if !self.is_connected || self.asked.is_some_and(|at| now < at + KEYFRAME_SPACING) {
             return false;
         }
-        for stream in &mut self.streams {
-            if !stream.keyframes.take(now, false) {
+        let mut due: Vec<&mut Incoming> = self.videos().collect();
+        // The longest wish first, so that no layer waits for another for ever.
+        due.sort_by_key(|stream| stream.keyframes.deadline());
+        let mut has_asked = false;
+        for stream in due {
+            if has_asked || !stream.keyframes.take(now, false) {
                 continue;
             }
             let incoming = stream.ssrc();
@@ -157,6 +163,9 @@ impl Source {
                 None => stream.keyframes.put_back(),
             }
         }
+        if has_asked {
+            self.asked = Some(now);
+        }
         has_asked
     }
 
@@ -166,7 +175,9 @@ impl Source {
             .streams
             .iter()
             .map(|stream| stream.keyframes.deadline());
-        deadlines.flatten().min().filter(|_| self.is_connected)
+        let wished = deadlines.flatten().min().filter(|_| self.is_connected)?;
+        let allowed = self.asked.map_or(wished, |at| at + KEYFRAME_SPACING);
+        Some(wished.max(allowed))
     }
 
     /// Media may flow.

@@ -11,8 +11,9 @@ use crate::core::receive::frame::{Codec, Report};
 use crate::core::receive::keyframes::Keyframes;
 use crate::core::track::MediaKind;
 
-/// The least time between two requests for a keyframe. Each costs all viewers quality.
-const KEYFRAME_SPACING: Duration = Duration::from_millis(500);
+/// The least time between two requests for a keyframe, of one layer or another. Each costs all
+/// viewers quality.
+pub const KEYFRAME_SPACING: Duration = Duration::from_millis(500);
 
 /// A stream that begins again after so long is told anew.
 const SILENCE: Duration = Duration::from_secs(2);
