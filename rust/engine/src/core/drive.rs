@@ -116,7 +116,7 @@ impl Peer {
                 }
             }
             class => {
-                self.note_path((source, destination));
+                self.nomination.used((source, destination));
                 if self.stats.remote_address.is_empty() || class == Class::Dtls {
                     self.stats.remote_address = destination.to_string();
                 }
@@ -182,7 +182,7 @@ impl Peer {
                     self.stats.rtt_ms = Some(rtt.as_secs_f64() * 1000.0);
                 }
                 if let Some(path) = path {
-                    self.note_path((path.local.addr, path.remote.addr));
+                    self.nomination.used((path.local.addr, path.remote.addr));
                     self.stats.remote_address = path.remote.addr.to_string();
                 }
             }

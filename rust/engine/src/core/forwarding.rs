@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use str0m::rtp::Extension;
 
 use super::congestion::Sent;
-use super::demux::Path;
 use super::egress::Egress;
 use super::egress::Terms;
 use super::egress::rtcp::Feedback;
@@ -160,7 +159,7 @@ impl Peer {
 
     /// Hands a datagram over.
     pub(super) fn emit(&mut self, datagram: Option<Vec<u8>>, context: &mut Context<'_>) {
-        let (Some((local, remote)), Some(payload)) = (self.path, datagram) else {
+        let (Some((local, remote)), Some(payload)) = (self.nomination.path(), datagram) else {
             return;
         };
         self.stats.packets_sent += 1;
@@ -171,11 +170,6 @@ impl Peer {
             remote,
             payload,
         });
-    }
-
-    /// The path that str0m sends on.
-    pub(super) fn note_path(&mut self, path: Path) {
-        self.path = Some(path);
     }
 
     /// Takes RTCP about what goes past str0m. `false` if the datagram is for str0m.

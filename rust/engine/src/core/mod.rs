@@ -17,6 +17,7 @@ mod forwarding;
 pub mod h264;
 pub mod inbound;
 mod negotiation;
+mod nomination;
 pub mod offer;
 mod pacing;
 pub mod peer;

@@ -31,6 +31,7 @@ use super::egress::keys::Keys;
 use super::egress::probe::Probes;
 use super::estimate::Estimate;
 use super::inbound::{Inbound, ReceiverOptions};
+use super::nomination::Nomination;
 use super::pacing::Pacing;
 use super::receive::Sources;
 use super::receive::inbox::Writer;
@@ -109,7 +110,7 @@ pub struct Peer {
     /// The way past str0m, of a peer that has had packets of a source.
     pub(super) egress: Option<Box<Egress>>,
     pub(super) probes: Probes,
-    pub(super) path: Option<Path>,
+    pub(super) nomination: Nomination,
     /// When the path was judged last.
     pub(super) judged: Option<Instant>,
     /// When the peer must be woken, if that is earlier than what `drive` said last.
@@ -141,7 +142,7 @@ impl Peer {
             keys: Keys::default(),
             egress: None,
             probes: Probes::default(),
-            path: None,
+            nomination: Nomination::default(),
             judged: None,
             alarm: None,
             stats: PeerStats::default(),
@@ -206,6 +207,7 @@ impl Peer {
                 self.attempts.received(destination, source, datagram);
             }
             context.routes.learn(self.id, path, now);
+            self.nomination.heard(path, datagram);
         }
         if class == Class::Media && !self.sources.accept(now, datagram) {
             Counters::add(&context.counters.packets_unknown, 1);

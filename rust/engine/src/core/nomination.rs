@@ -1,0 +1,114 @@
+//! On which path a peer is sent what goes past str0m.
+//!
+//! str0m knows, and tells once a second. A second on a path that was left is too long, so the same
+//! is concluded here from the messages that it takes: the browser names the path (USE-CANDIDATE,
+//! RFC 8445 §7.3.1.5), and that counts once a check of ours has been answered on it (§7.2.5.3.4).
+//! Without an answer anybody could have us send to a stranger.
+
+use str0m::ice::StunMessage;
+
+use super::demux::Path;
+
+/// Paths on which checks were answered that are remembered.
+const MAX_PATHS: usize = 16;
+
+/// The path of one peer.
+#[derive(Debug, Default)]
+pub struct Nomination {
+    path: Option<Path>,
+    named: Option<Path>,
+    answered: Vec<Path>,
+}
+
+impl Nomination {
+    /// The path to send on.
+    pub fn path(&self) -> Option<Path> {
+        self.path
+    }
+
+    /// str0m sends on this path.
+    pub fn used(&mut self, path: Path) {
+        self.path = Some(path);
+    }
+
+    /// Takes note of a STUN message that str0m accepts.
+    pub fn heard(&mut self, path: Path, datagram: &[u8]) {
+        let Ok(message) = StunMessage::parse(datagram) else {
+            return;
+        };
+        if message.is_binding_request() && message.use_candidate() {
+            self.named = Some(path);
+        } else if message.is_successful_binding_response() && !self.answered.contains(&path) {
+            if self.answered.len() == MAX_PATHS {
+                self.answered.remove(0);
+            }
+            self.answered.push(path);
+        } else {
+            return;
+        }
+        if let Some(named) = self.named
+            && self.answered.contains(&named)
+        {
+            self.path = Some(named);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: u8 = 0;
+    const RESPONSE: u8 = 1;
+
+    /// A STUN message with USERNAME, and with USE-CANDIDATE if so wanted.
+    fn message(class: u8, names: bool) -> Vec<u8> {
+        let mut body = vec![0, 6, 0, 3, b'a', b':', b'b', 0];
+        if names {
+            body.extend([0, 0x25, 0, 0]);
+        }
+        // A response needs an address, XOR-MAPPED-ADDRESS.
+        body.extend([0, 0x20, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6]);
+        // PRIORITY and ICE-CONTROLLING of a request, and what str0m wants of every message.
+        body.extend([0, 0x24, 0, 4, 0, 0, 0, 1]);
+        body.extend([0x80, 0x2a, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1]);
+        body.extend([0, 8, 0, 20]);
+        body.extend([0; 20]);
+        let head = [class, 1, 0, body.len() as u8, 0x21, 0x12, 0xa4, 0x42];
+        [&head[..], &[7; 12], &body].concat()
+    }
+
+    fn paths() -> [Path; 2] {
+        let us = "10.0.0.1:4000".parse().expect("an address");
+        ["10.0.0.2:1", "10.0.0.3:1"].map(|them| (us, them.parse().expect("an address")))
+    }
+
+    #[test]
+    fn a_path_that_is_named_counts_once_it_has_answered() {
+        let ([first, second], mut nomination) = (paths(), Nomination::default());
+        nomination.used(first);
+        nomination.heard(second, &message(REQUEST, true));
+        assert_eq!(nomination.path(), Some(first), "a stranger's, perhaps");
+        nomination.heard(second, &message(RESPONSE, false));
+        assert_eq!(nomination.path(), Some(second));
+        nomination.heard(first, &message(RESPONSE, false));
+        nomination.heard(first, &message(REQUEST, false));
+        assert_eq!(nomination.path(), Some(second), "it was not named");
+        nomination.heard(first, &message(REQUEST, true));
+        assert_eq!(nomination.path(), Some(first));
+        nomination.used(second);
+        assert_eq!(nomination.path(), Some(second));
+    }
+
+    #[test]
+    fn what_answers_is_not_remembered_for_ever() {
+        let mut nomination = Nomination::default();
+        let (local, _) = paths()[0];
+        for port in 1..1000 {
+            let path = (local, ([10, 0, 0, 2], port).into());
+            nomination.heard(path, &message(RESPONSE, false));
+            nomination.heard(path, &[0, 1, 2]);
+        }
+        assert_eq!(nomination.answered.len(), MAX_PATHS);
+    }
+}
