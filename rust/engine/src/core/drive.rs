@@ -10,6 +10,7 @@ use str0m::{Event as RtcEvent, Input, Output};
 
 use super::demux::{Class, classify};
 use super::inbound::Inbound;
+use super::nomination;
 use super::peer::{FAILED, Peer};
 use super::{Context, Datagram};
 use crate::event::Event;
@@ -106,6 +107,10 @@ impl Peer {
             contents,
             ..
         } = transmit;
+        if nomination::is_asked(&contents) {
+            self.nomination.used((source, destination));
+            return;
+        }
         match classify(&contents) {
             Class::Stun => {
                 if !self.connected {
@@ -116,7 +121,6 @@ impl Peer {
                 }
             }
             class => {
-                self.nomination.used((source, destination));
                 if self.stats.remote_address.is_empty() || class == Class::Dtls {
                     self.stats.remote_address = destination.to_string();
                 }
@@ -161,6 +165,8 @@ impl Peer {
                 self.attempts.forget();
                 if let Some(inbound) = &mut self.inbound {
                     inbound.connected(now);
+                } else if let Some(rtc) = &mut self.rtc {
+                    nomination::ask(rtc);
                 }
                 context.events.push(Event::PeerConnected { peer: self.id });
                 self.request_keyframes(context);

@@ -1,16 +1,21 @@
 //! On which path a peer is sent what goes past str0m.
 //!
-//! str0m knows, and tells once a second. A second on a path that was left is too long, so the same
-//! is concluded here from the messages that it takes: the browser names the path (USE-CANDIDATE,
-//! RFC 8445 §7.3.1.5), and that counts once a check of ours has been answered on it (§7.2.5.3.4).
-//! Without an answer anybody could have us send to a stranger.
+//! str0m knows, and tells once a second. A second on a path that was left is too long. So whenever
+//! it may have changed its mind, it is handed a message to send, and where it would send that is
+//! the path; the message itself is not sent. It changes its mind where the browser names a path
+//! (USE-CANDIDATE, RFC 8445 §7.3.1.5), or a check of ours is answered (§7.2.5.3.4).
 
+use str0m::Rtc;
 use str0m::ice::StunMessage;
+use str0m::rtp::Ssrc;
 
 use super::demux::Path;
 
 /// Paths on which checks were answered that are remembered.
 const MAX_PATHS: usize = 16;
+
+/// The sender of the message that is not sent: a number that no stream of ours has.
+const NOBODY: u32 = 0;
 
 /// The path of one peer.
 #[derive(Debug, Default)]
@@ -31,27 +36,38 @@ impl Nomination {
         self.path = Some(path);
     }
 
-    /// Takes note of a STUN message that str0m accepts.
-    pub fn heard(&mut self, path: Path, datagram: &[u8]) {
+    /// Takes note of a STUN message that str0m accepts; whether it may change its mind by it.
+    pub fn heard(&mut self, path: Path, datagram: &[u8]) -> bool {
         let Ok(message) = StunMessage::parse(datagram) else {
-            return;
+            return false;
         };
         if message.is_binding_request() && message.use_candidate() {
-            self.named = Some(path);
-        } else if message.is_successful_binding_response() && !self.answered.contains(&path) {
-            if self.answered.len() == MAX_PATHS {
-                self.answered.remove(0);
-            }
-            self.answered.push(path);
-        } else {
-            return;
+            return self.named.replace(path) != Some(path);
         }
-        if let Some(named) = self.named
-            && self.answered.contains(&named)
-        {
-            self.path = Some(named);
+        if !message.is_successful_binding_response() || self.answered.contains(&path) {
+            return false;
         }
+        if self.answered.len() == MAX_PATHS {
+            self.answered.remove(0);
+        }
+        self.answered.push(path);
+        true
     }
+}
+
+/// Hands str0m the message that shows the path.
+pub fn ask(rtc: &mut Rtc) {
+    let nobody = Ssrc::from(NOBODY);
+    let mut api = rtc.direct_api();
+    api.send_app_specific_feedback(nobody, nobody, *b"path");
+}
+
+/// Whether a datagram of str0m's is that message. The sender of RTCP is in the clear.
+pub fn is_asked(datagram: &[u8]) -> bool {
+    let is_rtcp = datagram
+        .get(1)
+        .is_some_and(|kind| (192..=223).contains(kind));
+    is_rtcp && datagram.get(4..8) == Some(&NOBODY.to_be_bytes())
 }
 
 #[cfg(test)]
@@ -84,18 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_is_named_counts_once_it_has_answered() {
+    fn only_what_is_new_may_change_the_path() {
         let ([first, second], mut nomination) = (paths(), Nomination::default());
-        nomination.used(first);
-        nomination.heard(second, &message(REQUEST, true));
-        assert_eq!(nomination.path(), Some(first), "a stranger's, perhaps");
-        nomination.heard(second, &message(RESPONSE, false));
-        assert_eq!(nomination.path(), Some(second));
-        nomination.heard(first, &message(RESPONSE, false));
-        nomination.heard(first, &message(REQUEST, false));
-        assert_eq!(nomination.path(), Some(second), "it was not named");
-        nomination.heard(first, &message(REQUEST, true));
-        assert_eq!(nomination.path(), Some(first));
+        assert!(nomination.heard(first, &message(REQUEST, true)));
+        assert!(!nomination.heard(first, &message(REQUEST, true)));
+        assert!(nomination.heard(first, &message(RESPONSE, false)));
+        assert!(!nomination.heard(first, &message(RESPONSE, false)));
+        assert!(!nomination.heard(second, &message(REQUEST, false)));
+        assert!(nomination.heard(second, &message(REQUEST, true)));
+        assert!(nomination.heard(first, &message(REQUEST, true)), "and back");
+        assert_eq!(nomination.path(), None, "str0m decides");
         nomination.used(second);
         assert_eq!(nomination.path(), Some(second));
     }

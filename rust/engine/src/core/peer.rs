@@ -31,7 +31,7 @@ use super::egress::keys::Keys;
 use super::egress::probe::Probes;
 use super::estimate::Estimate;
 use super::inbound::{Inbound, ReceiverOptions};
-use super::nomination::Nomination;
+use super::nomination::{self, Nomination};
 use super::pacing::Pacing;
 use super::receive::Sources;
 use super::receive::inbox::Writer;
@@ -198,6 +198,7 @@ impl Peer {
             return;
         };
         let input = Input::Receive(now, receive);
+        let mut may_move = false;
         if class == Class::Stun {
             if !rtc.accepts(&input) {
                 Counters::add(&context.counters.packets_unknown, 1);
@@ -207,7 +208,7 @@ impl Peer {
                 self.attempts.received(destination, source, datagram);
             }
             context.routes.learn(self.id, path, now);
-            self.nomination.heard(path, datagram);
+            may_move = self.nomination.heard(path, datagram);
         }
         if class == Class::Media && !self.sources.accept(now, datagram) {
             Counters::add(&context.counters.packets_unknown, 1);
@@ -222,6 +223,9 @@ impl Peer {
             // Garbage in a DTLS record, e.g. Anybody can send that, so it is not held against the
             // peer; if it was fatal, `drive` sees that str0m has ended.
             Counters::add(&context.counters.packets_unknown, 1);
+        }
+        if may_move && self.connected && self.inbound.is_none() {
+            nomination::ask(rtc);
         }
     }
 
