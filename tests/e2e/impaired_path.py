@@ -85,7 +85,22 @@ class ImpairedPath:
             RTCPeerConnection.prototype.setRemoteDescription = async function ({ type, sdp }) {
                 return set.call(this, { type, sdp: await throughPath(sdp) });
             };
-            RTCPeerConnection.prototype.addIceCandidate = async () => {}; // there is one way only
+            // There is one way only: neither side learns an address of the other.
+            RTCPeerConnection.prototype.addIceCandidate = async () => {};
+            Object.defineProperty(RTCPeerConnectionIceEvent.prototype, "candidate", {
+                get: () => null,
+            });
+            const local = Object.getOwnPropertyDescriptor(
+                RTCPeerConnection.prototype, "localDescription",
+            );
+            Object.defineProperty(RTCPeerConnection.prototype, "localDescription", {
+                get() {
+                    const description = local.get.call(this);
+                    if (!description) return description;
+                    const { type, sdp } = description;
+                    return { type, sdp: sdp.replace(/^a=candidate:.*\\r\\n/gm, "") };
+                },
+            });
         """)
 
     def _from_client(self, data: bytes, client: tuple[str, int]) -> None:
