@@ -313,7 +313,8 @@ class Engine:
                 viewer takes, and Opus.
             simulcast: with ``packets``: accept up to three simulcast layers, see `Peer.layers`.
             estimation: ``remb`` leaves the estimate to the browser, and is the cheapest; it is
-                the one for routed tracks. ``twcc`` estimates here and paces the packets, for peers whose encoder follows.
+                the one for routed tracks. ``twcc`` estimates here and paces the packets, for
+                peers whose encoder follows.
             max_bitrate: of a peer that sends, with ``twcc`` only: bit/s that its tracks may reach
                 together, None for 2 500 000. The estimate probes no further.
                 Of a peer that receives: what the browser may send of video, in bit/s; None or 0
