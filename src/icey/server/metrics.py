@@ -36,7 +36,7 @@ class _Single(NamedTuple):
 _SINGLES = (
     _Single("icey_ready", "Whether no check of the newest preflight report failed.", "ready"),
     _Single("icey_uptime_seconds", "Time since the start.", "uptimeSec"),
-    _Single("icey_sessions", "Calls now.", "sessions.active"),
+    _Single("icey_sessions_active", "Calls now.", "sessions.active"),
     _Single("icey_sessions_total", "Calls since the start.", "sessions.total"),
     _Single("icey_engine_peers", "Browsers with a media path now.", "engine.peers"),
     _Single("icey_engine_sent_packets_total", "Datagrams sent.", "engine.packetsSent"),
@@ -53,9 +53,11 @@ _SINGLES = (
         "Access units that a viewer or a queue could not take.",
         "engine.framesDropped",
     ),
-    _Single("icey_turn_allocations", "TURN allocations now.", "turn.allocations.active"),
+    _Single("icey_turn_allocations_active", "TURN allocations now.", "turn.allocations.active"),
     _Single("icey_turn_allocations_total", "TURN allocations made.", "turn.allocations.total"),
-    _Single("icey_turn_connections", "Open TCP and TLS connections.", "turn.connections.active"),
+    _Single(
+        "icey_turn_connections_active", "Open TCP and TLS connections.", "turn.connections.active"
+    ),
     _Single("icey_turn_connections_total", "Accepted ones.", "turn.connections.total"),
     _Single("icey_turn_connections_refused_total", "Too many.", "turn.connections.refused"),
     _Single(

@@ -44,7 +44,7 @@ def test_what_there_is():
         ("icey_build_info", ("mode", "relay"), ("version", '0.1.0 "x"')): 1,
         ("icey_ready",): 1,
         ("icey_uptime_seconds",): 12.5,
-        ("icey_sessions",): 2,
+        ("icey_sessions_active",): 2,
         ("icey_sessions_total",): 7,
         ("icey_relay_viewers",): 3,
     }
@@ -58,7 +58,7 @@ def test_turn_counts_refusals_by_reason():
         "refusals": {"expired": 2, "forged": 0},
     }
     samples = read(BARE | {"turn": turn})
-    assert samples["icey_turn_allocations",] == 1
+    assert samples["icey_turn_allocations_active",] == 1
     assert samples["icey_turn_allocations_total",] == 4
     assert samples["icey_turn_from_peers_bytes_total",] == 900
     assert samples["icey_turn_refusals_total", ("reason", "expired")] == 2
