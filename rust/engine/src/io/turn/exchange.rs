@@ -37,8 +37,8 @@ impl Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             instant: Instant::now(),
-            // A clock before 1970 is not set: every credential is good then, and none is minted.
-            unix_seconds: unix.map_or(0, |since| since.as_secs()),
+            // A clock before 1970 is not set: no credential is good then, and none is minted.
+            unix_seconds: unix.map_or(u64::MAX, |since| since.as_secs()),
         }
     }
 }
