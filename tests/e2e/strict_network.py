@@ -42,6 +42,13 @@ table ip filter {{
 }}
 """
 
+NO_IPV6 = """
+for which in all default; do
+  file=/proc/sys/net/ipv6/conf/$which/disable_ipv6
+  [ ! -e $file ] || echo 1 > $file
+done
+"""
+
 
 def run(*command: str) -> str:
     """Run a program to its end; what it says on stderr is in the error."""
@@ -65,6 +72,9 @@ class StrictNetwork:
         browser, router, links = self._browser, self._router, self._links
         for namespace in (browser, router):
             run("ip", "netns", "add", namespace)
+            # A link gets its IPv6 address seconds after it is up, and on that Chromium breaks off
+            # what it is loading (ERR_NETWORK_CHANGED).
+            self._in(namespace, "sh", "-c", NO_IPV6)
             self._in(namespace, "ip", "link", "set", "lo", "up")
         near, far, there, here = links
         run("ip", "link", "add", near, "netns", browser, "type", "veth",

@@ -56,6 +56,10 @@ async def visit(browser, network, http):
     return await Viewer.open(context, f"http://{network.server}:{http}")
 
 
+def relayed_over(transport):
+    return lambda path: (path["type"], path["protocol"]) == ("relay", transport)
+
+
 async def test_only_the_turn_port_is_open(network, browser, server):
     """Where only the TURN port is open beside that of the page, the stream plays through it."""
     http, turn = await ports(server)
@@ -63,9 +67,9 @@ async def test_only_the_turn_port_is_open(network, browser, server):
     viewer = await visit(browser, network, http)
     await viewer.watch()
     await viewer.moves(pictures=60)
-    path = await selected_path(viewer.page)
-    assert (path["type"], path["protocol"]) == ("relay", "udp")
-    assert path["url"] == f"turn:{network.server}:{turn}?transport=udp"
+    # Over UDP or TCP: Chromium gathers no further once one of them works.
+    path = await selected_path(viewer.page, lambda path: path["type"] == "relay")
+    assert path["url"].startswith(f"turn:{network.server}:{turn}?transport=")
     status = (await server.get("/api/status"))["turn"]
     assert status["allocations"]["active"] >= 1
     assert status["toPeers"]["packets"] > 0
@@ -79,8 +83,7 @@ async def test_udp_is_blocked_wholly(network, browser, server):
     viewer = await visit(browser, network, http)
     await viewer.watch()
     await viewer.moves(pictures=60)
-    path = await selected_path(viewer.page)
-    assert (path["type"], path["protocol"]) == ("relay", "tcp")
+    await selected_path(viewer.page, relayed_over("tcp"))
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -90,13 +93,15 @@ async def test_server_behind_a_nat(network, browser, tmp_path, transport):
     settings = {"http": {"host": "0.0.0.0"}, "turn": {"externalIp": PUBLIC}}
     async with running_server(tmp_path, "--source", "demo:", settings=settings) as server:
         http, turn = await ports(server)
-        network.allow(tcp=(http, turn), udp=(turn,) if transport == "udp" else ())
+        if transport == "udp":
+            network.allow(tcp=(http,), udp=(turn,))
+        else:
+            network.allow(tcp=(http, turn))
         context = await browser.new_context()
         viewer = await Viewer.open(context, f"http://{PUBLIC}:{http}")
         await viewer.watch()
         await viewer.moves(pictures=60)
-        path = await selected_path(viewer.page)
-        assert (path["type"], path["protocol"]) == ("relay", transport)
+        path = await selected_path(viewer.page, relayed_over(transport))
         assert path["url"] == f"turn:{PUBLIC}:{turn}?transport={transport}"
         assert path["address"] == PUBLIC
 
@@ -138,4 +143,4 @@ async def test_the_direct_way_comes_first(network, browser, server):
     viewer = await visit(browser, network, http)
     await viewer.watch()
     await viewer.moves(pictures=60)
-    assert (await selected_path(viewer.page))["type"] != "relay"
+    await selected_path(viewer.page, lambda path: path["type"] != "relay")
