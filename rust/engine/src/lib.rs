@@ -17,10 +17,11 @@ pub mod event;
 pub mod io;
 pub mod stats;
 
-pub use crate::core::inbound::{Delivery, ReceiverOptions};
 pub use crate::core::offer::MAX_SDP_BYTES;
 pub use crate::core::peer::{Estimation, PeerOptions};
-pub use crate::core::receive::frame::{Codec, ReceivedFrame, Report};
+pub use crate::core::receive::frame::{Codec, ReceivedFrame};
+pub use crate::core::receive::options::{Delivery, ReceiverOptions};
+pub use crate::core::receive::sender_report::SenderReport;
 pub use crate::core::track::MediaKind;
 pub use crate::core::{PeerId, TrackId};
 pub use error::EngineError;

@@ -222,7 +222,7 @@ fn times_and_reports_share_one_axis_over_a_wrap() {
         let mut reports: Vec<_> = frames.iter().filter_map(|frame| frame.report).collect();
         reports.dedup();
         assert!((8..=12).contains(&reports.len()), "{}", reports.len());
-        let origin = |report: &icey_engine::Report| {
+        let origin = |report: &icey_engine::SenderReport| {
             report.ntp_ns as f64 / 1e9 - (report.timestamp as f64 - first as f64) / rate
         };
         let mut origins: Vec<f64> = reports.iter().map(origin).collect();

@@ -19,7 +19,7 @@ impl Peer {
         context: &mut Context<'_>,
     ) -> Result<String, EngineError> {
         let is_first = self.rtc.is_none();
-        let answer = if self.inbound.is_some() {
+        let answer = if self.publisher.is_some() {
             self.answer_sender(now, sdp, local)
         } else {
             self.answer_viewer(now, sdp, local)
@@ -66,15 +66,16 @@ impl Peer {
         sdp: &str,
         local: &Local,
     ) -> Result<String, EngineError> {
-        let Some(inbound) = &mut self.inbound else {
+        let Some(publisher) = &mut self.publisher else {
             return Err(EngineError::Closed("peer"));
         };
-        let prepared = offer::receive::prepare(sdp, self.rtc.is_none(), inbound.wanted())?;
+        let prepared = offer::receive::prepare(sdp, self.rtc.is_none(), publisher.wanted())?;
         let rtc = self
             .rtc
-            .get_or_insert_with(|| negotiation::build_receiver(inbound.wanted(), local, now));
-        let answer = inbound.negotiate(now, rtc, &prepared, &mut self.stats)?;
-        Ok(answer::steer(&answer, inbound.limit()))
+            .get_or_insert_with(|| negotiation::build_receiver(publisher.wanted(), local, now));
+        let answer = negotiation::accept(rtc, &prepared.text)?;
+        publisher.handle_negotiated(now, rtc, &prepared, &mut self.stats)?;
+        Ok(answer::steer(&answer, publisher.max_bitrate()))
     }
 
     fn answer_viewer(

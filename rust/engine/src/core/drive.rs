@@ -9,9 +9,9 @@ use str0m::stats::MediaEgressStats;
 use str0m::{Event as RtcEvent, Input, Output};
 
 use super::demux::{Class, classify};
-use super::inbound::Inbound;
 use super::nomination;
 use super::peer::{FAILED, Peer};
+use super::publisher::Publisher;
 use super::{Context, Datagram};
 use crate::event::Event;
 
@@ -39,8 +39,8 @@ impl Peer {
         while let Some(rtc) = self.rtc.as_mut() {
             match rtc.poll_output() {
                 Ok(Output::Timeout(at)) if at > now => {
-                    if let Some(inbound) = &mut self.inbound
-                        && inbound.work(now, rtc, &mut self.stats)
+                    if let Some(publisher) = &mut self.publisher
+                        && publisher.poll(now, rtc, &mut self.stats)
                     {
                         continue;
                     }
@@ -89,7 +89,7 @@ impl Peer {
         for deadline in [
             self.limit(),
             self.estimate.deadline(),
-            self.inbound.as_ref().and_then(Inbound::deadline),
+            self.publisher.as_ref().and_then(Publisher::deadline),
             self.egress_deadline(),
         ]
         .into_iter()
@@ -156,15 +156,15 @@ impl Peer {
     fn handle(&mut self, now: Instant, event: RtcEvent, context: &mut Context<'_>) {
         match event {
             RtcEvent::RtpPacket(packet) => {
-                if let (Some(inbound), Some(rtc)) = (&mut self.inbound, &mut self.rtc) {
-                    inbound.packet(now, &packet, rtc, &mut self.stats, context);
+                if let (Some(publisher), Some(rtc)) = (&mut self.publisher, &mut self.rtc) {
+                    publisher.handle_packet(now, &packet, rtc, &mut self.stats, context);
                 }
             }
             RtcEvent::Connected => {
                 self.connected = true;
                 self.attempts.forget();
-                if let Some(inbound) = &mut self.inbound {
-                    inbound.connected(now);
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.handle_connected(now);
                 } else if let Some(rtc) = &mut self.rtc {
                     nomination::ask(rtc);
                 }
@@ -197,8 +197,8 @@ impl Peer {
                 self.watch_losses(&stats);
             }
             RtcEvent::MediaIngressStats(stats) => {
-                if let Some(inbound) = &mut self.inbound {
-                    inbound.count_nacks(&stats, &mut self.stats);
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.handle_stats(&stats, &mut self.stats);
                 }
             }
             _ => {}

@@ -8,8 +8,8 @@ use super::congestion::Sent;
 use super::egress::Egress;
 use super::egress::Terms;
 use super::egress::rtcp::Feedback;
+use super::forward::packet::RtpPacket;
 use super::peer::Peer;
-use super::relay::Arrived;
 use super::sender::Sender;
 use super::track::MediaKind;
 use super::{Context, Datagram, TrackId};
@@ -33,7 +33,7 @@ impl Peer {
         &mut self,
         now: Instant,
         track: TrackId,
-        packets: &[&Arrived],
+        packets: &[&RtpPacket],
         context: &mut Context<'_>,
     ) -> bool {
         let Some(index) = self.carrier(track) else {

@@ -13,16 +13,18 @@ pub mod demux;
 mod drive;
 mod egress;
 mod estimate;
+pub mod forward;
 mod forwarding;
 pub mod h264;
-pub mod inbound;
+pub mod meter;
+pub mod nal;
 mod negotiation;
 mod nomination;
 pub mod offer;
 mod pacing;
 pub mod peer;
+pub mod publisher;
 pub mod receive;
-pub mod relay;
 mod routing;
 mod sender;
 pub mod timers;
@@ -42,10 +44,11 @@ use str0m::ice::StunMessage;
 
 use self::demux::{Class, Routes, classify};
 use self::drive::Driven;
-use self::inbound::ReceiverOptions;
+use self::forward::packet::RtpPacket;
+use self::forward::router::Router;
 use self::peer::{Local, Peer, PeerOptions};
 use self::receive::inbox::Writer;
-use self::relay::{Arrived, Routing};
+use self::receive::options::ReceiverOptions;
 use self::timers::Timers;
 use self::track::{Frame, MediaKind, Track, TrackState};
 use crate::error::EngineError;
@@ -79,7 +82,7 @@ pub struct Context<'a> {
     pub events: &'a mut Vec<Event>,
     pub routes: &'a mut Routes,
     /// Packets that are to be forwarded.
-    pub arrivals: &'a mut Vec<Arrived>,
+    pub arrivals: &'a mut Vec<RtpPacket>,
     pub counters: &'a Counters,
 }
 
@@ -91,8 +94,8 @@ pub struct Core {
     routes: Routes,
     timers: Timers,
     events: Vec<Event>,
-    routing: Routing,
-    arrivals: Vec<Arrived>,
+    routing: Router,
+    arrivals: Vec<RtpPacket>,
     /// Routed tracks of which a keyframe is needed.
     wishes: BTreeSet<TrackId>,
     counters: Arc<Counters>,
@@ -107,7 +110,7 @@ impl Core {
             routes: Routes::default(),
             timers: Timers::default(),
             events: Vec::new(),
-            routing: Routing::default(),
+            routing: Router::default(),
             arrivals: Vec::new(),
             wishes: BTreeSet::new(),
             counters,

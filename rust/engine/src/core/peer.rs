@@ -30,11 +30,12 @@ use super::egress::Egress;
 use super::egress::keys::Keys;
 use super::egress::probe::Probes;
 use super::estimate::Estimate;
-use super::inbound::{Inbound, ReceiverOptions};
 use super::nomination::{self, Nomination};
 use super::pacing::Pacing;
-use super::receive::Sources;
+use super::publisher::Publisher;
 use super::receive::inbox::Writer;
+use super::receive::options::ReceiverOptions;
+use super::receive::ssrc_limit::SsrcLimit;
 use super::sender::Sender;
 use super::{Context, PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
@@ -92,8 +93,8 @@ pub struct Peer {
     pub(super) rtc: Option<Rtc>,
     pub(super) senders: Vec<Sender>,
     /// A peer either sends or receives.
-    pub(super) inbound: Option<Inbound>,
-    sources: Sources,
+    pub(super) publisher: Option<Publisher>,
+    ssrcs: SsrcLimit,
     /// The tracks wanted, by kind; kept through a renegotiation that takes a section away.
     pub(super) attached: [Option<TrackId>; 2],
     pub(super) early: Vec<Candidate>,
@@ -127,8 +128,8 @@ impl Peer {
             options,
             rtc: None,
             senders: Vec::new(),
-            inbound: None,
-            sources: Sources::new(now),
+            publisher: None,
+            ssrcs: SsrcLimit::new(now),
             attached: [None, None],
             early: Vec::new(),
             attempts: Attempts::default(),
@@ -159,7 +160,7 @@ impl Peer {
             start_bitrate: 0,
         };
         Self {
-            inbound: Some(Inbound::new(id, inbox, received, now)),
+            publisher: Some(Publisher::new(id, inbox, received, now)),
             ..Self::new(id, options, now)
         }
     }
@@ -210,7 +211,7 @@ impl Peer {
             context.routes.learn(self.id, path, now);
             may_move = self.nomination.heard(path, datagram);
         }
-        if class == Class::Media && !self.sources.accept(now, datagram) {
+        if class == Class::Media && !self.ssrcs.accept(now, datagram) {
             Counters::add(&context.counters.packets_unknown, 1);
             return;
         }
@@ -224,7 +225,7 @@ impl Peer {
             // peer; if it was fatal, `drive` sees that str0m has ended.
             Counters::add(&context.counters.packets_unknown, 1);
         }
-        if may_move && self.connected && self.inbound.is_none() {
+        if may_move && self.connected && self.publisher.is_none() {
             nomination::ask(rtc);
         }
     }
@@ -267,29 +268,29 @@ impl Peer {
 
     /// Asks the sender for a keyframe.
     pub fn request_keyframe(&mut self, now: Instant) {
-        if let Some(inbound) = &mut self.inbound {
-            inbound.request_keyframe(now);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.request_keyframe(now);
         }
     }
 
     /// Limits what the browser may send, in bit/s; 0 lifts the limit.
     pub fn limit_bitrate(&mut self, bitrate: u64, now: Instant) {
-        if let Some(inbound) = &mut self.inbound {
-            inbound.set_limit(bitrate, now);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.set_max_bitrate(bitrate, now);
         }
     }
 
     /// A viewer needs a keyframe of a layer that this peer sends.
     pub fn need_keyframe(&mut self, now: Instant, layer: Option<Rid>) {
-        if let Some(source) = self.inbound.as_mut().and_then(Inbound::source) {
-            source.need_keyframe(now, layer);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.require_keyframe(now, layer);
         }
     }
 
     /// Delivers what is complete: nothing follows.
     pub fn flush(&mut self, now: Instant) {
-        if let Some(inbound) = &mut self.inbound {
-            inbound.flush(now, &mut self.stats);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.flush(now, &mut self.stats);
         }
     }
 

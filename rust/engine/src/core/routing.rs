@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use str0m::media::Rid;
 
-use super::relay::Arrived;
-use super::relay::routes::Route;
+use super::forward::packet::RtpPacket;
+use super::forward::router::TrackRoute;
 use super::{Core, Outbound, PeerId, TrackId};
 use crate::event::Event;
 
@@ -18,7 +18,7 @@ impl Core {
             return;
         };
         let source = self.peers.contains_key(&source).then_some((source, layer));
-        self.routing.set(Route {
+        self.routing.set(TrackRoute {
             track,
             kind,
             source,
@@ -49,7 +49,7 @@ impl Core {
             for i in 0..self.routing.all().len() {
                 let route = self.routing.all()[i];
                 let taken = arrivals.iter().filter(|packet| route.takes(packet));
-                let packets: Vec<&Arrived> = taken.collect();
+                let packets: Vec<&RtpPacket> = taken.collect();
                 if !packets.is_empty() {
                     self.forward_to(route.track, &packets, now, out);
                 }
@@ -63,7 +63,7 @@ impl Core {
     fn forward_to(
         &mut self,
         track: TrackId,
-        packets: &[&Arrived],
+        packets: &[&RtpPacket],
         now: Instant,
         out: &mut dyn Outbound,
     ) {

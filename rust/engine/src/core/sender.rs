@@ -10,7 +10,7 @@ use str0m::media::{Mid, Pt};
 use str0m::rtp::Ssrc;
 
 use super::TrackId;
-use super::relay::{Arrived, Epoch, Start};
+use super::forward::packet::{Epoch, KeyframeStart, RtpPacket};
 use super::track::{Frame, MediaKind};
 
 /// What to do with a frame.
@@ -175,11 +175,11 @@ impl Sender {
     }
 
     /// Judges one packet of a source, and gives it its place if it is to be sent.
-    pub fn place(&mut self, track: TrackId, packet: &Arrived) -> Option<Place> {
+    pub fn place(&mut self, track: TrackId, packet: &RtpPacket) -> Option<Place> {
         let known = self.followed.filter(|run| run.epoch == packet.epoch);
         let starts = self.kind == MediaKind::Audio
-            || packet.start == Start::ParameterSets
-            || (packet.start == Start::Picture && known.is_some());
+            || packet.start == KeyframeStart::ParameterSets
+            || (packet.start == KeyframeStart::Picture && known.is_some());
         if self.next == Some(track) && starts {
             self.current = self.next.take();
             self.waiting = true; // takes the path of a start, below
@@ -354,9 +354,15 @@ mod tests {
         }
     }
 
-    fn packet(epoch: u64, sequence: u64, timestamp: i64, at: Instant, start: Start) -> Arrived {
-        use crate::core::relay::Origin;
-        Arrived {
+    fn packet(
+        epoch: u64,
+        sequence: u64,
+        timestamp: i64,
+        at: Instant,
+        start: KeyframeStart,
+    ) -> RtpPacket {
+        use crate::core::forward::packet::Origin;
+        RtpPacket {
             origin: Origin {
                 source: 1,
                 kind: MediaKind::Video,
@@ -383,29 +389,33 @@ mod tests {
         let mut place = |epoch, sequence, timestamp, what| {
             sender.place(7, &packet(epoch, sequence, timestamp, start, what))
         };
-        assert_eq!(place(1, 500, 0, Start::None), None);
+        assert_eq!(place(1, 500, 0, KeyframeStart::None), None);
         assert_eq!(
-            place(1, 501, 0, Start::Picture),
+            place(1, 501, 0, KeyframeStart::Picture),
             None,
             "without parameter sets"
         );
-        let first = place(1, 510, 3000, Start::ParameterSets).expect("a start");
-        assert_eq!(place(1, 509, 0, Start::None), None, "from before the start");
-        let next = place(1, 513, 9000, Start::None).expect("follows");
+        let first = place(1, 510, 3000, KeyframeStart::ParameterSets).expect("a start");
+        assert_eq!(
+            place(1, 509, 0, KeyframeStart::None),
+            None,
+            "from before the start"
+        );
+        let next = place(1, 513, 9000, KeyframeStart::None).expect("follows");
         assert_eq!(next.sequence - first.sequence, 3, "a hole stays one");
-        let late = place(1, 512, 6000, Start::None).expect("late");
+        let late = place(1, 512, 6000, KeyframeStart::None).expect("late");
         assert_eq!(late.sequence - first.sequence, 2);
         assert_eq!(next.timestamp.wrapping_sub(late.timestamp), 3000);
         assert_eq!(
-            place(2, 9, 9500, Start::None),
+            place(2, 9, 9500, KeyframeStart::None),
             None,
             "another run needs a start"
         );
-        let other = place(2, 20, 9600, Start::ParameterSets).expect("a start");
+        let other = place(2, 20, 9600, KeyframeStart::ParameterSets).expect("a start");
         assert_eq!(other.sequence - next.sequence, 1, "no hole between the two");
         assert_eq!(other.timestamp.wrapping_sub(next.timestamp), 1);
         assert_eq!(
-            place(1, 514, 12_000, Start::None),
+            place(1, 514, 12_000, KeyframeStart::None),
             None,
             "the run before is over"
         );

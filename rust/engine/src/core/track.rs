@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::relay::Arrived;
-use super::relay::meter::Meter;
+use super::forward::packet::RtpPacket;
+use super::meter::Meter;
 use super::{PeerId, TrackId, h264};
 use crate::error::EngineError;
 
@@ -163,7 +163,7 @@ impl Track {
     }
 
     /// Counts what has come from a source.
-    pub fn measure(&self, now: Instant, packets: &[&Arrived]) {
+    pub fn measure(&self, now: Instant, packets: &[&RtpPacket]) {
         let bytes = packets.iter().map(|packet| packet.payload.len()).sum();
         let ends = packets.iter().filter(|packet| packet.marker).count();
         let frames = match self.state.kind {

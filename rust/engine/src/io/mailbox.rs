@@ -10,9 +10,9 @@ use str0m::media::Rid;
 
 use super::turn::short_cut::ShortCut;
 use super::wake::Wake;
-use crate::core::inbound::ReceiverOptions;
 use crate::core::peer::PeerOptions;
 use crate::core::receive::inbox::{Inbox, Writer};
+use crate::core::receive::options::ReceiverOptions;
 use crate::core::track::{Frame, MediaKind, TrackState};
 use crate::core::{PeerId, TrackId};
 use crate::error::EngineError;

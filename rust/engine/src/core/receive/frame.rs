@@ -1,7 +1,9 @@
-//! What comes out of the receiving side: whole frames.
+//! What the receiving side delivers: whole frames, and the packets that they are made of.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::sender_report::SenderReport;
 use crate::core::track::MediaKind;
 
 /// How a received frame is encoded.
@@ -29,41 +31,30 @@ impl Codec {
     }
 }
 
-/// An RTCP sender report (RFC 3550 §6.4.1): one moment on two clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
-    /// The sender's wallclock, ns since the Unix epoch.
-    pub ntp_ns: u64,
-    /// The same moment on the axis of [`ReceivedFrame::timestamp`].
-    pub timestamp: u64,
-}
-
 /// One access unit of video or one packet of audio.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedFrame {
     pub codec: Codec,
     /// H.264: Annex B. VP8: a frame as in RFC 6386. Opus: a packet.
     pub data: Vec<u8>,
-    /// RTP time past 32 bits, see [`super::axis::Axis`].
+    /// RTP time past 32 bits, see [`super::timestamp::TimestampUnwrapper`].
     pub timestamp: u64,
     /// When the last of its packets arrived.
     pub arrived: Instant,
     /// The newest sender report of its stream.
-    pub report: Option<Report>,
+    pub report: Option<SenderReport>,
     pub keyframe: bool,
     /// Something was lost or dropped between this frame and the one of its kind before it.
     pub after_loss: bool,
 }
 
-/// An RTP packet of one stream, decrypted, with its numbers extended. What a router of packets
-/// needs, and what the reorder buffer takes.
+/// An RTP packet of one stream, decrypted, with its numbers extended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
-    pub codec: Codec,
+pub struct ReceivedPacket {
     /// Past 16 bits.
     pub sequence: u64,
     pub timestamp: u64,
     pub marker: bool,
-    pub payload: std::sync::Arc<[u8]>,
+    pub payload: Arc<[u8]>,
     pub arrived: Instant,
 }

@@ -15,12 +15,12 @@ pub const MAX_BYTES: usize = 16 << 20;
 /// What a peer and its owner share. Filled by one [`Writer`], and there until both are gone.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    state: Mutex<State>,
+    state: Mutex<Contents>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Contents {
     frames: VecDeque<ReceivedFrame>,
     bytes: usize,
     codecs: Vec<Codec>,
@@ -58,12 +58,12 @@ impl Inbox {
     }
 
     /// A poisoned lock is taken all the same: see `push`, the only change in more than one step.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Contents> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The end that frames are put in at. Dropping it says that no frame follows.
+/// The end that frames are put in at. No frame follows once it is dropped.
 #[derive(Debug)]
 pub struct Writer(Arc<Inbox>);
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_outlive_the_writer_and_the_end_is_told() {
+    fn frames_outlive_the_writer_and_waiting_ends_with_it() {
         let inbox = Arc::<Inbox>::default();
         let writer = Writer::new(inbox.clone());
         assert!(writer.push(frame(10, 0)));

@@ -1,36 +1,36 @@
-//! Packets of one stream back in order, with the holes that stayed.
+//! Packets of one stream back in order, with the gaps that stayed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::frame::Packet;
+use super::frame::ReceivedPacket;
 
-/// Packets that may wait behind a hole: a second at 15 Mb/s.
+/// Packets that may wait behind a gap: a second at 15 Mb/s.
 pub const MAX_PACKETS: usize = 2048;
 
 /// Their bytes.
 pub const MAX_BYTES: usize = 4 << 20;
 
 /// How long the first packets wait for ones that were sent before them.
-const SETTLE: Duration = Duration::from_millis(100);
+const START_WAIT: Duration = Duration::from_millis(100);
 
 /// What comes next in order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    Packet(Packet),
+    Packet(ReceivedPacket),
     /// So many packets did not come in time.
-    Hole(u64),
+    Gap(u64),
 }
 
 /// The reorder buffer.
 ///
-/// A hole is given up when a packet behind it has waited for `limit`, or when too much waits.
+/// A gap is given up when a packet behind it has waited for `limit`, or when too much waits.
 #[derive(Debug)]
-pub struct Reorder {
+pub struct ReorderBuffer {
     limit: Duration,
-    /// What comes next; `None` until the start has settled.
+    /// What comes next; `None` until the first packets have waited.
     next: Option<u64>,
-    waiting: BTreeMap<u64, Packet>,
+    waiting: BTreeMap<u64, ReceivedPacket>,
     bytes: usize,
     /// Arrival and number of what waits, oldest first; ones that have gone are passed over. What
     /// comes in order is not here: it is popped at once.
@@ -38,7 +38,7 @@ pub struct Reorder {
     draining: bool,
 }
 
-impl Reorder {
+impl ReorderBuffer {
     pub fn new(limit: Duration) -> Self {
         Self {
             limit,
@@ -50,9 +50,9 @@ impl Reorder {
         }
     }
 
-    /// Takes a packet; one that is there already, or comes too late, is dropped. [`Reorder::pop`]
+    /// Takes a packet; one that is there already, or comes too late, is dropped. [`ReorderBuffer::pop`]
     /// is to be called after it.
-    pub fn insert(&mut self, packet: Packet) {
+    pub fn insert(&mut self, packet: ReceivedPacket) {
         let sequence = packet.sequence;
         if self.next.is_some_and(|next| sequence < next) || self.waiting.contains_key(&sequence) {
             return;
@@ -84,7 +84,7 @@ impl Reorder {
             return None;
         }
         self.next = Some(first);
-        Some(Step::Hole(first - next))
+        Some(Step::Gap(first - next))
     }
 
     /// From now on nothing is waited for.
@@ -92,14 +92,14 @@ impl Reorder {
         self.draining = true;
     }
 
-    /// When [`Reorder::pop`] has something although no packet came.
+    /// When [`ReorderBuffer::pop`] has something although no packet came.
     pub fn deadline(&self) -> Option<Instant> {
         let (oldest, _) = self.arrivals.front()?;
         Some(*oldest + self.patience())
     }
 
-    /// Since when the oldest packet waits behind a hole.
-    pub fn hole_since(&self) -> Option<Instant> {
+    /// Since when the oldest packet waits behind a gap.
+    pub fn gap_since(&self) -> Option<Instant> {
         self.next?;
         self.arrivals.front().map(|(arrived, _)| *arrived)
     }
@@ -107,7 +107,7 @@ impl Reorder {
     fn patience(&self) -> Duration {
         match self.next {
             Some(_) => self.limit,
-            None => SETTLE.min(self.limit),
+            None => START_WAIT.min(self.limit),
         }
     }
 
@@ -130,14 +130,12 @@ impl Reorder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Codec;
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(1);
 
-    fn packet(sequence: u64, arrived: Instant) -> Packet {
-        Packet {
-            codec: Codec::H264,
+    fn packet(sequence: u64, arrived: Instant) -> ReceivedPacket {
+        ReceivedPacket {
             sequence,
             timestamp: 0,
             marker: false,
@@ -146,36 +144,36 @@ mod tests {
         }
     }
 
-    /// Everything that comes out: numbers, and holes as negative counts.
-    fn out(buffer: &mut Reorder, now: Instant) -> Vec<i64> {
+    /// Everything that comes out: numbers, and gaps as negative counts.
+    fn out(buffer: &mut ReorderBuffer, now: Instant) -> Vec<i64> {
         std::iter::from_fn(|| buffer.pop(now))
             .map(|step| match step {
                 Step::Packet(packet) => packet.sequence as i64,
-                Step::Hole(count) => -(count as i64),
+                Step::Gap(count) => -(count as i64),
             })
             .collect()
     }
 
-    fn settled(start: Instant) -> Reorder {
-        let mut buffer = Reorder::new(LIMIT);
+    fn settled(start: Instant) -> ReorderBuffer {
+        let mut buffer = ReorderBuffer::new(LIMIT);
         buffer.insert(packet(10, start));
-        assert_eq!(out(&mut buffer, start + SETTLE), [10]);
+        assert_eq!(out(&mut buffer, start + START_WAIT), [10]);
         buffer
     }
 
     #[test]
     fn the_start_waits_for_what_was_sent_before() {
-        let (start, mut buffer) = (Instant::now(), Reorder::new(LIMIT));
+        let (start, mut buffer) = (Instant::now(), ReorderBuffer::new(LIMIT));
         buffer.insert(packet(11, start));
         assert_eq!(out(&mut buffer, start), [0; 0]);
-        assert_eq!(buffer.deadline(), Some(start + SETTLE));
-        buffer.insert(packet(10, start + SETTLE / 2));
-        assert_eq!(out(&mut buffer, start + SETTLE), [10, 11]);
+        assert_eq!(buffer.deadline(), Some(start + START_WAIT));
+        buffer.insert(packet(10, start + START_WAIT / 2));
+        assert_eq!(out(&mut buffer, start + START_WAIT), [10, 11]);
         assert_eq!(buffer.deadline(), None);
     }
 
     #[test]
-    fn a_hole_is_filled_or_given_up_after_the_limit() {
+    fn a_gap_is_filled_or_given_up_after_the_limit() {
         let start = Instant::now();
         let mut buffer = settled(start);
         for (sequence, ms) in [(12, 0), (15, 500), (13, 600)] {
@@ -184,7 +182,7 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(out(&mut buffer, at(999)), [0; 0]);
         assert_eq!(buffer.deadline(), Some(at(1000)));
-        assert_eq!(buffer.hole_since(), Some(start));
+        assert_eq!(buffer.gap_since(), Some(start));
         assert_eq!(out(&mut buffer, at(1000)), [-1, 12, 13]);
         assert_eq!(buffer.deadline(), Some(at(1500)), "since 15 has arrived");
         buffer.insert(packet(11, at(1100)));
@@ -206,7 +204,7 @@ mod tests {
 
     #[test]
     fn draining_waits_for_nothing() {
-        let (start, mut buffer) = (Instant::now(), Reorder::new(LIMIT));
+        let (start, mut buffer) = (Instant::now(), ReorderBuffer::new(LIMIT));
         buffer.insert(packet(5, start));
         buffer.insert(packet(9, start));
         buffer.drain();
@@ -217,7 +215,7 @@ mod tests {
     fn whatever_comes_order_is_kept_and_what_waits_is_bounded() {
         for seed in 0..20 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (mut now, mut buffer) = (Instant::now(), Reorder::new(LIMIT));
+            let (mut now, mut buffer) = (Instant::now(), ReorderBuffer::new(LIMIT));
             let (mut base, mut last, mut inserted, mut popped) = (1000, 0, 0u64, 0u64);
             for _ in 0..20_000 {
                 now += Duration::from_micros(random.u64(..400));
@@ -228,7 +226,7 @@ mod tests {
                 let mut expected = None;
                 while let Some(step) = buffer.pop(now) {
                     match step {
-                        Step::Hole(count) => expected = Some(last + count + 1),
+                        Step::Gap(count) => expected = Some(last + count + 1),
                         Step::Packet(packet) => {
                             assert!(packet.sequence > last);
                             if popped > 0 {

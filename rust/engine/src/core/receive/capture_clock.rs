@@ -1,4 +1,4 @@
-//! When what a browser sends was taken, on our clock.
+//! When the media of a browser were captured, on our clock.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ const MAX_AGE: Duration = Duration::from_secs(2);
 
 /// The line between a browser's wallclock and ours.
 ///
-/// Its sender reports tell both streams' moments on one wallclock (RFC 3550 §6.4.1), and viewers
-/// are told them on ours; so they keep lips and voice together as the browser had them, whatever
-/// either stream was delayed by. The two clocks are taken to agree where the delay was least.
+/// Its sender reports place both streams on one wallclock (RFC 3550 §6.4.1), and ours to viewers
+/// place them on our clock; so viewers keep lips and voice together as the browser had them,
+/// whatever either stream was delayed by. The two clocks are taken to agree where the delay was least.
 #[derive(Debug)]
 pub struct CaptureClock {
     base: Instant,
@@ -22,7 +22,7 @@ impl CaptureClock {
         Self { base, offset: None }
     }
 
-    /// When something that arrived now was taken, by the browser's wallclock where that is known.
+    /// When something that arrived now was captured, by the browser's wallclock where that is known.
     /// Never later than it arrived.
     pub fn captured(&mut self, arrived: Instant, wallclock_ns: Option<i128>) -> Instant {
         let Some(wallclock) = wallclock_ns else {
@@ -49,7 +49,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_least_delay_is_taken_for_none_and_others_count_from_it() {
+    fn the_least_delay_counts_as_none_and_others_count_from_it() {
         let start = Instant::now();
         let mut clock = CaptureClock::new(start);
         let wallclock = |ms: i128| Some(7_000_000_000_000 + ms * 1_000_000);

@@ -1,50 +1,55 @@
 //! VP8 frames out of RTP payloads (RFC 7741).
 
-use super::units::{Format, Judgement};
+use super::frame_assembler::{Completeness, PayloadFormat};
 
-/// The format; a frame's packets say all that is needed.
+/// The format keeps nothing: a frame's packets have all that is needed.
 #[derive(Debug, Default)]
 pub struct Vp8;
 
 /// What a frame has so far.
 #[derive(Debug, Default)]
-pub struct Part {
+pub struct PartialFrame {
     begun: bool,
     keyframe: bool,
 }
 
-impl Format for Vp8 {
-    type Part = Part;
+impl PayloadFormat for Vp8 {
+    type Partial = PartialFrame;
 
-    fn append(&mut self, part: &mut Part, data: &mut Vec<u8>, payload: &[u8]) -> bool {
+    fn append(&mut self, partial: &mut PartialFrame, data: &mut Vec<u8>, payload: &[u8]) -> bool {
         let Some((is_first, body)) = parse(payload) else {
             return false;
         };
-        if is_first == part.begun {
+        if is_first == partial.begun {
             return false; // its begin is missing, or another begins
         }
         if is_first {
-            part.begun = true;
+            partial.begun = true;
             // The inverse of the frame tag's first bit (RFC 6386 §9.1).
-            part.keyframe = body[0] & 1 == 0;
+            partial.keyframe = body[0] & 1 == 0;
         }
         data.extend_from_slice(body);
         true
     }
 
-    fn complete(&mut self, part: Part, data: &mut Vec<u8>, _after_hole: bool) -> Judgement {
-        let is_whole = data.len() >= 3 && (!part.keyframe || is_keyframe_header(data));
+    fn complete(
+        &mut self,
+        partial: PartialFrame,
+        data: &mut Vec<u8>,
+        _after_gap: bool,
+    ) -> Completeness {
+        let is_whole = data.len() >= 3 && (!partial.keyframe || is_keyframe_header(data));
         if is_whole {
-            Judgement::Frame {
-                keyframe: part.keyframe,
+            Completeness::Whole {
+                keyframe: partial.keyframe,
             }
         } else {
-            Judgement::Incomplete
+            Completeness::Incomplete
         }
     }
 
-    fn is_keyframe(part: &Part) -> bool {
-        part.keyframe
+    fn is_keyframe(partial: &PartialFrame) -> bool {
+        partial.keyframe
     }
 }
 

@@ -2,8 +2,11 @@ use std::time::Instant;
 
 use super::*;
 use crate::core::h264::packetize;
-use crate::core::receive::frame::{Codec, Packet};
-use crate::core::receive::units::{Outcome, Unit, Units};
+use crate::core::nal::MAX_ACCESS_UNIT;
+use crate::core::receive::depacketize::frame_assembler::{
+    AssembledFrame, Assembly, Depacketizer, FrameAssembler,
+};
+use crate::core::receive::frame::ReceivedPacket;
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0xda, 1];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
@@ -12,45 +15,44 @@ const SLICE: &[u8] = &[0x41, 0x9a, 4, 5];
 
 /// A row of packets with a sequence of its own.
 struct Row {
-    units: Units<H264>,
-    outcomes: Vec<Outcome>,
+    assembler: FrameAssembler<H264>,
+    assembled: Vec<Assembly>,
     now: Instant,
 }
 
 impl Row {
     fn new() -> Self {
         Self {
-            units: Units::new(H264::default()),
-            outcomes: vec![],
+            assembler: FrameAssembler::new(H264::default()),
+            assembled: vec![],
             now: Instant::now(),
         }
     }
 
     fn push(&mut self, timestamp: u64, marker: bool, payload: &[u8]) -> &mut Self {
-        let packet = Packet {
-            codec: Codec::H264,
+        let packet = ReceivedPacket {
             sequence: 0,
             timestamp,
             marker,
             payload: payload.into(),
             arrived: self.now,
         };
-        self.units.push(&packet, &mut self.outcomes);
+        self.assembler.push(&packet, &mut self.assembled);
         self
     }
 
-    fn hole(&mut self) -> &mut Self {
-        self.units.hole();
+    fn gap(&mut self) -> &mut Self {
+        self.assembler.gap();
         self
     }
 
     /// What came out: the data, or `None` for something incomplete.
     fn take(&mut self) -> Vec<Option<Vec<u8>>> {
-        let outcomes = self.outcomes.drain(..);
-        outcomes
-            .map(|outcome| match outcome {
-                Outcome::Frame(Unit { data, .. }) => Some(data),
-                Outcome::Incomplete => None,
+        let assembled = self.assembled.drain(..);
+        assembled
+            .map(|assembly| match assembly {
+                Assembly::Frame(AssembledFrame { data, .. }) => Some(data),
+                Assembly::Incomplete => None,
             })
             .collect()
     }
@@ -150,10 +152,10 @@ fn parameter_sets_are_kept_by_number_and_no_more_than_allowed() {
 }
 
 #[test]
-fn what_a_hole_touches_is_incomplete_and_the_next_is_whole() {
+fn what_a_gap_touches_is_incomplete_and_the_next_is_whole() {
     let mut row = Row::new();
     row.push(1, true, &stap_a(&[SPS, PPS, IDR]));
-    row.push(2, false, SLICE).hole().push(2, true, SLICE);
+    row.push(2, false, SLICE).gap().push(2, true, SLICE);
     row.push(3, true, SLICE);
     let keyframe = annex_b(&[SPS, PPS, IDR]);
     let slice = annex_b(&[SLICE]);
@@ -162,10 +164,10 @@ fn what_a_hole_touches_is_incomplete_and_the_next_is_whole() {
         [Some(keyframe.clone()), None, Some(slice)],
         "the rest is judged by who knows what refers to what"
     );
-    // The hole may have held the begin of this one, and a new SPS.
-    row.hole().push(4, true, IDR);
+    // The gap may have held the begin of this one, and a new SPS.
+    row.gap().push(4, true, IDR);
     assert_eq!(row.take(), [None]);
-    row.hole().push(5, true, &stap_a(&[SPS, PPS, IDR]));
+    row.gap().push(5, true, &stap_a(&[SPS, PPS, IDR]));
     assert_eq!(row.take(), [Some(keyframe)]);
 }
 
@@ -178,7 +180,7 @@ fn without_markers_a_picture_ends_with_its_timestamp() {
     row.push(3, false, SLICE);
     let two = annex_b(&[SLICE, SLICE]);
     assert_eq!(row.take(), [Some(annex_b(&[SPS, PPS, IDR])), Some(two)]);
-    row.units.finish(&mut row.outcomes);
+    row.assembler.finish(&mut row.assembled);
     assert_eq!(row.take(), [Some(annex_b(&[SLICE]))]);
 }
 
@@ -238,8 +240,8 @@ fn a_picture_without_end_is_given_up() {
     row.push(1, false, &[0x7c, 0x81, 1]);
     for _ in 0..200 {
         row.push(1, false, &fragment);
-        let held = row.units.held();
-        assert!(held <= crate::core::h264::MAX_ACCESS_UNIT, "{held}");
+        let held = row.assembler.held();
+        assert!(held <= MAX_ACCESS_UNIT, "{held}");
     }
     row.push(1, true, &[0x7c, 0x41, 1]);
     assert_eq!(row.take(), [None]);
@@ -277,11 +279,11 @@ fn no_payload_panics_and_what_comes_out_is_annex_b() {
                 *first = [0x7c, 0x78, 0x65, 0x67, 0x68, 0x41, *first][random.usize(..7)];
             }
             if random.u8(..) < 20 {
-                row.hole();
+                row.gap();
             }
             row.push(random.u64(..3), random.bool(), &payload);
         }
-        row.units.finish(&mut row.outcomes);
+        row.assembler.finish(&mut row.assembled);
         for data in row.take().into_iter().flatten() {
             assert!(data.starts_with(&START_CODE) && data.len() > 4);
         }

@@ -1,45 +1,44 @@
 use std::time::Instant;
 
 use super::*;
-use crate::core::receive::frame::{Codec, Packet};
-use crate::core::receive::units::{Outcome, Units};
+use crate::core::receive::depacketize::frame_assembler::{Assembly, Depacketizer, FrameAssembler};
+use crate::core::receive::frame::ReceivedPacket;
 
 const KEYFRAME: &[u8] = &[0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 48, 0];
 const DELTA: &[u8] = &[0x11, 0, 0, 5];
 
 struct Row {
-    units: Units<Vp8>,
-    outcomes: Vec<Outcome>,
+    assembler: FrameAssembler<Vp8>,
+    assembled: Vec<Assembly>,
 }
 
 impl Row {
     fn new() -> Self {
         Self {
-            units: Units::new(Vp8),
-            outcomes: vec![],
+            assembler: FrameAssembler::new(Vp8),
+            assembled: vec![],
         }
     }
 
     fn push(&mut self, timestamp: u64, marker: bool, descriptor: &[u8], body: &[u8]) -> &mut Self {
-        let packet = Packet {
-            codec: Codec::Vp8,
+        let packet = ReceivedPacket {
             sequence: 0,
             timestamp,
             marker,
             payload: [descriptor, body].concat().into(),
             arrived: Instant::now(),
         };
-        self.units.push(&packet, &mut self.outcomes);
+        self.assembler.push(&packet, &mut self.assembled);
         self
     }
 
     /// The data and whether it is a keyframe, or `None` for something incomplete.
     fn take(&mut self) -> Vec<Option<(Vec<u8>, bool)>> {
-        let outcomes = self.outcomes.drain(..);
-        outcomes
-            .map(|outcome| match outcome {
-                Outcome::Frame(unit) => Some((unit.data, unit.keyframe)),
-                Outcome::Incomplete => None,
+        let assembled = self.assembled.drain(..);
+        assembled
+            .map(|assembly| match assembly {
+                Assembly::Frame(frame) => Some((frame.data, frame.keyframe)),
+                Assembly::Incomplete => None,
             })
             .collect()
     }
@@ -86,9 +85,9 @@ fn a_frame_without_its_begin_is_incomplete() {
     let mut row = Row::new();
     row.push(1, true, &[0x00], DELTA);
     row.push(2, false, &[0x10], DELTA);
-    row.units.hole();
+    row.assembler.gap();
     row.push(2, true, &[0x00], DELTA);
-    row.units.hole();
+    row.assembler.gap();
     row.push(3, true, &[0x10], KEYFRAME);
     assert_eq!(row.take(), [None, None, Some((KEYFRAME.to_vec(), true))]);
 }
@@ -123,11 +122,11 @@ fn no_payload_panics() {
         for _ in 0..200 {
             let body: Vec<u8> = (0..random.usize(..14)).map(|_| random.u8(..)).collect();
             if random.u8(..) < 20 {
-                row.units.hole();
+                row.assembler.gap();
             }
             row.push(random.u64(..3), random.bool(), &[], &body);
         }
-        row.units.finish(&mut row.outcomes);
+        row.assembler.finish(&mut row.assembled);
         for (data, keyframe) in row.take().into_iter().flatten() {
             assert_eq!(keyframe, data[0] & 1 == 0);
         }

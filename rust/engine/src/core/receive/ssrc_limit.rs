@@ -12,14 +12,14 @@ const REFILL: Duration = Duration::from_secs(1);
 /// str0m keeps a record of every SSRC that a packet came from, for ever. Here a packet of a new
 /// one passes only so often.
 #[derive(Debug)]
-pub struct Sources {
+pub struct SsrcLimit {
     known: [u32; KNOWN],
     next: usize,
     tokens: u32,
     refilled: Instant,
 }
 
-impl Sources {
+impl SsrcLimit {
     pub fn new(now: Instant) -> Self {
         Self {
             known: [0; KNOWN],
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_flood_of_ssrcs_is_stopped_and_known_ones_go_on() {
         let start = Instant::now();
-        let mut sources = Sources::new(start);
+        let mut sources = SsrcLimit::new(start);
         let passed = (1..10_000).filter(|n| sources.accept(start, &rtp(*n)));
         assert_eq!(passed.count(), BURST as usize);
         assert!(sources.accept(start, &rtp(BURST)), "a known one");

@@ -2,15 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// The least time between two requests.
-const SPACING: Duration = Duration::from_millis(300);
-
 /// How long a keyframe may take before it is asked for again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The requests of one video stream.
+/// The keyframe requests for one video stream.
 #[derive(Debug)]
-pub struct Keyframes {
+pub struct KeyframeRequester {
     is_missing: bool,
     sent: Option<Instant>,
     due: Option<Instant>,
@@ -18,15 +15,9 @@ pub struct Keyframes {
     has_put_off: bool,
 }
 
-impl Default for Keyframes {
-    fn default() -> Self {
-        Self::spaced(SPACING)
-    }
-}
-
-impl Keyframes {
-    /// Requests with so much time between two at the least.
-    pub fn spaced(spacing: Duration) -> Self {
+impl KeyframeRequester {
+    /// `spacing` is the least time between two requests.
+    pub fn new(spacing: Duration) -> Self {
         Self {
             is_missing: false,
             sent: None,
@@ -36,31 +27,31 @@ impl Keyframes {
         }
     }
 
-    /// Nothing can be shown before a keyframe: asks until one is there.
-    pub fn miss(&mut self, now: Instant) {
+    /// Nothing can be decoded before a keyframe: requests it until it has come.
+    pub fn require(&mut self, now: Instant) {
         if !self.is_missing {
             self.is_missing = true;
-            self.ask(now);
+            self.request(now);
         }
     }
 
-    /// Somebody wants one.
-    pub fn ask(&mut self, now: Instant) {
+    /// Requests a keyframe once.
+    pub fn request(&mut self, now: Instant) {
         let at = self.sent.map_or(now, |sent| now.max(sent + self.spacing));
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// One is there.
-    pub fn found(&mut self) {
+    /// A keyframe has come.
+    pub fn received(&mut self) {
         if self.is_missing {
             self.is_missing = false;
             self.due = None;
         }
     }
 
-    /// Whether to send a request now. `is_under_way` puts a repetition off, once: the request was
-    /// heard.
-    pub fn take(&mut self, now: Instant, is_under_way: bool) -> bool {
+    /// Whether to send a request now. `is_under_way` puts a repetition off, once: the request has
+    /// arrived.
+    pub fn poll(&mut self, now: Instant, is_under_way: bool) -> bool {
         if self.due.is_none_or(|due| due > now) {
             return false;
         }
@@ -74,12 +65,13 @@ impl Keyframes {
         true
     }
 
-    /// The one taken could not be sent: nothing is known of the stream.
-    pub fn put_back(&mut self) {
+    /// The request of the last [`KeyframeRequester::poll`] could not be sent: str0m does not know
+    /// the stream yet.
+    pub fn not_sent(&mut self) {
         self.sent = None;
     }
 
-    /// When a request is due.
+    /// When [`KeyframeRequester::poll`] has a request.
     pub fn deadline(&self) -> Option<Instant> {
         self.due
     }
@@ -89,35 +81,37 @@ impl Keyframes {
 mod tests {
     use super::*;
 
+    const SPACING: Duration = Duration::from_millis(300);
+
     /// The milliseconds at which requests go out in two and a half seconds.
-    fn sent(start: Instant, mut act: impl FnMut(u64, Instant, &mut Keyframes)) -> Vec<u64> {
-        let mut keyframes = Keyframes::default();
+    fn sent(start: Instant, mut act: impl FnMut(u64, Instant, &mut KeyframeRequester)) -> Vec<u64> {
+        let mut keyframes = KeyframeRequester::new(SPACING);
         (0..2500)
             .filter(|ms| {
                 let now = start + Duration::from_millis(*ms);
                 act(*ms, now, &mut keyframes);
-                keyframes.take(now, false)
+                keyframes.poll(now, false)
             })
             .collect()
     }
 
     #[test]
-    fn a_missing_keyframe_is_asked_for_each_second_until_it_is_there() {
+    fn a_missing_keyframe_is_requested_each_second_until_it_has_come() {
         let start = Instant::now();
         let times = sent(start, |ms, now, keyframes| match ms {
-            100.. if ms < 2200 => keyframes.miss(now),
-            2200 => keyframes.found(),
+            100.. if ms < 2200 => keyframes.require(now),
+            2200 => keyframes.received(),
             _ => {}
         });
         assert_eq!(times, [100, 1100, 2100]);
     }
 
     #[test]
-    fn a_flood_of_wishes_is_merged() {
+    fn a_flood_of_requests_is_merged() {
         let start = Instant::now();
         let times = sent(start, |ms, now, keyframes| {
             if ms < 1000 {
-                keyframes.ask(now);
+                keyframes.request(now);
             }
         });
         assert_eq!(times, [0, 300, 600, 900, 1200]);
@@ -125,14 +119,14 @@ mod tests {
 
     #[test]
     fn a_repetition_is_put_off_while_a_keyframe_arrives() {
-        let (start, mut keyframes) = (Instant::now(), Keyframes::default());
-        keyframes.miss(start);
-        assert!(keyframes.take(start, false));
-        assert!(!keyframes.take(start + PATIENCE, true));
+        let (start, mut keyframes) = (Instant::now(), KeyframeRequester::new(SPACING));
+        keyframes.require(start);
+        assert!(keyframes.poll(start, false));
+        assert!(!keyframes.poll(start + PATIENCE, true));
         assert!(
-            keyframes.take(start + 2 * PATIENCE, true),
+            keyframes.poll(start + 2 * PATIENCE, true),
             "but not for ever"
         );
-        assert!(!keyframes.take(start + 3 * PATIENCE, true));
+        assert!(!keyframes.poll(start + 3 * PATIENCE, true));
     }
 }
