@@ -156,6 +156,7 @@ impl Peer {
     fn handle(&mut self, now: Instant, event: RtcEvent, context: &mut Context<'_>) {
         match event {
             RtcEvent::RtpPacket(packet) => {
+                self.ssrcs.handle_decrypted();
                 if let (Some(publisher), Some(rtc)) = (&mut self.publisher, &mut self.rtc) {
                     publisher.handle_packet(now, &packet, rtc, &mut self.stats, context);
                 }

@@ -2,22 +2,11 @@
 
 use std::sync::Arc;
 
+use super::nal;
+
 /// The most bytes of an RTP payload. With headers, extensions and the SRTP tag a datagram stays
 /// below 1280 bytes, which every path carries (RFC 8200 §5).
 pub const MAX_PAYLOAD: usize = 1200;
-
-/// The largest access unit taken. A 1080p keyframe at high quality is below 1 MiB.
-pub const MAX_ACCESS_UNIT: usize = 4 << 20;
-
-const NAL_TYPE: u8 = 0x1f;
-const NAL_REF_IDC: u8 = 0x60;
-const NAL_SEI: u8 = 6;
-const NAL_SPS: u8 = 7;
-const NAL_PPS: u8 = 8;
-const NAL_AUD: u8 = 9;
-const NAL_FILLER: u8 = 12;
-const STAP_A: u8 = 24;
-const FU_A: u8 = 28;
 
 /// Cuts one Annex B access unit into RTP payloads of at most `max` bytes.
 ///
@@ -28,10 +17,10 @@ const FU_A: u8 = 28;
 pub fn packetize(access_unit: &[u8], max: usize) -> Vec<Arc<[u8]>> {
     let mut payloads = Vec::with_capacity(access_unit.len() / max + 2);
     let mut aggregate = Aggregate::new(max);
-    for nal in nal_units(access_unit) {
-        match nal[0] & NAL_TYPE {
-            NAL_AUD | NAL_FILLER => {}
-            NAL_SEI | NAL_SPS | NAL_PPS if aggregate.fits_at_all(nal) => {
+    for nal in nal::units(access_unit) {
+        match nal[0] & nal::TYPE {
+            nal::AUD | nal::FILLER => {}
+            nal::SEI | nal::SPS | nal::PPS if aggregate.fits_at_all(nal) => {
                 aggregate.add(nal, &mut payloads);
             }
             _ => {
@@ -86,10 +75,10 @@ impl<'a> Aggregate<'a> {
                 // The header's NRI is the largest of what it carries (§5.3).
                 let importance = nals
                     .iter()
-                    .map(|nal| nal[0] & NAL_REF_IDC)
+                    .map(|nal| nal[0] & nal::REF_IDC)
                     .max()
                     .unwrap_or(0);
-                payload.push(importance | STAP_A);
+                payload.push(importance | nal::STAP_A);
                 for nal in nals {
                     let length = nal.len() as u16; // below `max`, see `fits_at_all`
                     payload.extend_from_slice(&length.to_be_bytes());
@@ -108,54 +97,14 @@ fn fragment(nal: &[u8], max: usize, payloads: &mut Vec<Arc<[u8]>>) {
     let room = max - 2;
     let last = body.len().div_ceil(room) - 1;
     for (i, chunk) in body.chunks(room).enumerate() {
-        let start = if i == 0 { 0x80 } else { 0 };
-        let end = if i == last { 0x40 } else { 0 };
+        let start = if i == 0 { nal::FRAGMENT_START } else { 0 };
+        let end = if i == last { nal::FRAGMENT_END } else { 0 };
         let mut payload = Vec::with_capacity(2 + chunk.len());
-        payload.push((header & NAL_REF_IDC) | FU_A);
-        payload.push(start | end | (header & NAL_TYPE));
+        payload.push((header & nal::REF_IDC) | nal::FU_A);
+        payload.push(start | end | (header & nal::TYPE));
         payload.extend_from_slice(chunk);
         payloads.push(Arc::from(payload));
     }
-}
-
-/// The non-empty NAL units between Annex B start codes (ISO/IEC 14496-10, annex B).
-fn nal_units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = after_start_code(data);
-    std::iter::from_fn(move || {
-        loop {
-            let current = rest?;
-            let (nal, next) = match find_start_code(current) {
-                Some(at) => (&current[..at], Some(&current[at + 3..])),
-                None => (current, None),
-            };
-            rest = next;
-            // The zero byte of a four-byte start code, and trailing zeros, belong to no NAL unit.
-            let end = nal
-                .iter()
-                .rposition(|byte| *byte != 0)
-                .map_or(0, |at| at + 1);
-            if end > 0 {
-                return Some(&nal[..end]);
-            }
-        }
-    })
-}
-
-fn after_start_code(data: &[u8]) -> Option<&[u8]> {
-    find_start_code(data).map(|at| &data[at + 3..])
-}
-
-fn find_start_code(data: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while at + 3 <= data.len() {
-        // The third byte decides how far to jump: most bytes of a slice are neither 0 nor 1.
-        match data[at + 2] {
-            1 if data[at] == 0 && data[at + 1] == 0 => return Some(at),
-            0 => at += 1,
-            _ => at += 3,
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -228,14 +177,5 @@ mod tests {
         for data in [&b""[..], b"\0\0\x01", b"\0\0\0\x01\0\0", b"no start code"] {
             assert!(packetize(data, MAX_PAYLOAD).is_empty());
         }
-    }
-
-    #[test]
-    fn trailing_zeros_are_no_part_of_a_nal_unit() {
-        let payloads = packetize(b"\0\0\x01\x65\x05\0\0\0\x01\x41\x06\0", MAX_PAYLOAD);
-        assert_eq!(
-            payloads.iter().map(|p| p.to_vec()).collect::<Vec<_>>(),
-            vec![vec![0x65, 5], vec![0x41, 6]]
-        );
     }
 }

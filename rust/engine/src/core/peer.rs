@@ -94,7 +94,7 @@ pub struct Peer {
     pub(super) senders: Vec<Sender>,
     /// A peer either sends or receives.
     pub(super) publisher: Option<Publisher>,
-    ssrcs: SsrcLimit,
+    pub(super) ssrcs: SsrcLimit,
     /// The tracks wanted, by kind; kept through a renegotiation that takes a section away.
     pub(super) attached: [Option<TrackId>; 2],
     pub(super) early: Vec<Candidate>,

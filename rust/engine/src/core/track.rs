@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::forward::packet::RtpPacket;
 use super::meter::Meter;
-use super::{PeerId, TrackId, h264};
+use super::{PeerId, TrackId, h264, nal};
 use crate::error::EngineError;
 
 /// The largest Opus packet taken: 120 ms at 510 kb/s is 7.6 KiB in theory, what fits one datagram
@@ -56,11 +56,11 @@ impl Frame {
         keyframe: bool,
     ) -> Result<Self, EngineError> {
         let payloads = match kind {
-            MediaKind::Video if data.len() > h264::MAX_ACCESS_UNIT => {
+            MediaKind::Video if data.len() > nal::MAX_ACCESS_UNIT => {
                 return Err(EngineError::Frame(format!(
                     "access unit of {} bytes; at most {} are taken",
                     data.len(),
-                    h264::MAX_ACCESS_UNIT
+                    nal::MAX_ACCESS_UNIT
                 )));
             }
             MediaKind::Video => h264::packetize(data, h264::MAX_PAYLOAD),
@@ -199,7 +199,7 @@ mod tests {
         for (kind, data) in [
             (MediaKind::Video, vec![]),
             (MediaKind::Video, vec![7; 100]),
-            (MediaKind::Video, vec![0; h264::MAX_ACCESS_UNIT + 1]),
+            (MediaKind::Video, vec![0; nal::MAX_ACCESS_UNIT + 1]),
             (MediaKind::Audio, vec![]),
             (MediaKind::Audio, vec![1; MAX_OPUS + 1]),
         ] {

@@ -58,3 +58,44 @@ impl NewestReport {
         self.report
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use str0m::media::{Frequency, MediaTime};
+
+    use super::*;
+
+    /// A report of a moment, in seconds since the Unix epoch.
+    fn info(ntp: u64, rtp: u64) -> SenderInfo {
+        SenderInfo {
+            ssrc: 1.into(),
+            ntp_time: SystemTime::UNIX_EPOCH + Duration::from_secs(ntp),
+            rtp_time: MediaTime::new(rtp, Frequency::NINETY_KHZ),
+            sender_packet_count: 0,
+            sender_octet_count: 0,
+        }
+    }
+
+    #[test]
+    fn a_report_from_before_a_jump_of_the_clock_is_not_read_again() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut timestamps = TimestampUnwrapper::new(90_000);
+        let mut newest = NewestReport::default();
+        let first = timestamps.extend(1000, start, false).value;
+        newest.read(&info(100, 1000), &timestamps);
+        let before = newest.get().expect("a report");
+        assert_eq!((before.ntp_ns, before.timestamp), (100_000_000_000, first));
+        assert_eq!(before.wallclock_ns(first + 45_000, 90_000), 100_500_000_000);
+        // str0m hands the old report out with the packets after the jump.
+        let jump = timestamps.extend(3_000_000_000, start + second, false);
+        assert!(jump.is_joined);
+        newest.discard();
+        newest.read(&info(100, 1000), &timestamps);
+        assert_eq!(newest.get(), None);
+        newest.read(&info(101, 3_000_000_000), &timestamps);
+        let after = newest.get().map(|report| (report.ntp_ns, report.timestamp));
+        assert_eq!(after, Some((101_000_000_000, jump.value)));
+    }
+}
