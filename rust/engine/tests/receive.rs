@@ -134,7 +134,25 @@ fn a_recording_that_joins_late_begins_at_the_keyframe_it_asks_for() {
 }
 
 #[test]
-fn wishes_for_a_keyframe_are_merged_and_reach_the_browser() {
+fn a_keyframe_requested_before_the_connection_is_requested_once_it_is_up() {
+    let mut network = Network::new(1);
+    let browser = network.add_sender(CLEAN, sending());
+    let (offer, pending) = network.offer_to(browser, Direction::SendOnly);
+    network.exchange(browser, &offer, pending);
+    let peer = network.browsers[browser].peer;
+    network.request_keyframe(peer);
+    network.come_up(browser);
+    network.run(SECOND / 10);
+    assert_eq!(network.browsers[browser].keyframe_requests.len(), 1);
+    let mut camera = network.camera_of(browser, None);
+    network.film(&mut camera, SECOND);
+    network.run(SECOND);
+    let frames = network.pull(&camera);
+    assert_eq!(check(&camera, &frames).len(), 30);
+}
+
+#[test]
+fn keyframe_requests_are_merged_and_reach_the_browser() {
     let mut network = Network::new(1);
     let mut camera = network.connect_sender(CLEAN);
     network.film(&mut camera, SECOND);
@@ -201,7 +219,7 @@ fn a_close_by_either_side_delivers_what_is_whole() {
 }
 
 #[test]
-fn times_and_reports_share_one_axis_over_a_wrap() {
+fn times_and_reports_share_one_timeline_over_a_wrap() {
     let mut network = Network::new(1);
     let mut camera = network.connect_sender(CLEAN);
     camera.video.timestamp = u32::MAX - 5 * 90_000;

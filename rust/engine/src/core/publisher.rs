@@ -1,5 +1,5 @@
-//! The receiving role of a connection: what a browser sends becomes frames for its owner, or packets
-//! for viewers.
+//! The receiving role of a connection: what a browser sends becomes frames for its owner, or
+//! packets for viewers.
 
 use std::time::Instant;
 
@@ -297,7 +297,7 @@ impl Publisher {
         self.requested.map(|at| at + spacing)
     }
 
-    /// Tells the browser what it may send in all. `false` if it sends no video yet.
+    /// Sends the browser the limit of all that it sends. `false` if it sends no video yet.
     fn send_limit(&self, rtc: &mut Rtc, bitrate: u64) -> bool {
         let mut videos = self.streams.iter().filter(|stream| stream.is_video());
         let mut api = rtc.direct_api();

@@ -1,15 +1,15 @@
-//! The limit of what a browser may send, told to it in REMB messages.
+//! The limit of what a browser may send, which it receives in REMB messages.
 
 use std::time::{Duration, Instant};
 
-/// How often a browser is told its limit. It keeps to the newest; they may be lost.
+/// How often a browser is sent its limit. It keeps to the newest REMB; each may be lost.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What stands for no limit, in bit/s, and how often it is told after there was one.
+/// What stands for no limit, in bit/s, and how often it is sent after there was one.
 const UNLIMITED: u64 = 1_000_000_000;
 const LIFTED: u32 = 3;
 
-/// The limit, and when it is told next.
+/// The limit, and when it is sent next.
 #[derive(Debug)]
 pub struct BitrateLimit {
     bitrate: u64,
@@ -29,7 +29,7 @@ impl BitrateLimit {
         }
     }
 
-    /// Begins to tell the limit.
+    /// Media may flow: the limit is due.
     pub fn handle_connected(&mut self, now: Instant) {
         self.is_connected = true;
         if self.bitrate > 0 {
@@ -53,12 +53,12 @@ impl BitrateLimit {
         self.bitrate
     }
 
-    /// When [`BitrateLimit::poll`] has something to tell.
+    /// When [`BitrateLimit::poll`] has something to send.
     pub fn deadline(&self) -> Option<Instant> {
         self.due
     }
 
-    /// What to tell the browser now, in bit/s.
+    /// The limit to send to the browser now, in bit/s.
     pub fn poll(&mut self, now: Instant) -> Option<u64> {
         if self.due.is_none_or(|due| due > now) {
             return None;
@@ -78,21 +78,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_told_each_second_and_its_end_three_times() {
+    fn a_limit_is_sent_each_second_and_its_end_three_times() {
         let start = Instant::now();
         let mut limit = BitrateLimit::new(700_000);
         assert_eq!(limit.poll(start), None, "before the connection");
         limit.handle_connected(start);
-        let mut told = vec![];
+        let mut sent = vec![];
         for ms in 0..10_000 {
             let now = start + Duration::from_millis(ms);
             if ms == 2500 {
                 limit.set(0, now);
             }
-            told.extend(limit.poll(now).map(|bitrate| (ms, bitrate)));
+            sent.extend(limit.poll(now).map(|bitrate| (ms, bitrate)));
         }
         assert_eq!(
-            told,
+            sent,
             [
                 (0, 700_000),
                 (1000, 700_000),

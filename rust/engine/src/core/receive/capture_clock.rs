@@ -9,7 +9,8 @@ const MAX_AGE: Duration = Duration::from_secs(2);
 ///
 /// Its sender reports place both streams on one wallclock (RFC 3550 §6.4.1), and ours to viewers
 /// place them on our clock; so viewers keep lips and voice together as the browser had them,
-/// whatever either stream was delayed by. The two clocks are taken to agree where the delay was least.
+/// whatever either stream was delayed by. The two clocks are taken to agree where the delay was
+/// least.
 #[derive(Debug)]
 pub struct CaptureClock {
     base: Instant,
@@ -22,8 +23,8 @@ impl CaptureClock {
         Self { base, offset: None }
     }
 
-    /// When something that arrived now was captured, by the browser's wallclock where that is known.
-    /// Never later than it arrived.
+    /// When something that arrived now was captured, by the browser's wallclock where that is
+    /// known. Never later than it arrived.
     pub fn captured(&mut self, arrived: Instant, wallclock_ns: Option<i128>) -> Instant {
         let Some(wallclock) = wallclock_ns else {
             return arrived;

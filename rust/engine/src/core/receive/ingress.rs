@@ -14,7 +14,7 @@ use super::timestamp::TimestampUnwrapper;
 use crate::core::forward::packet::{Origin, RtpPacket};
 use crate::core::track::MediaKind;
 
-/// A stream that begins again after so long is told anew.
+/// A stream that was silent for so long begins again with its next packet.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// How long packets of an SSRC that was given up may still come, resent ones too.
@@ -29,7 +29,7 @@ pub struct Ingress {
     ssrc: Option<Ssrc>,
     /// The SSRC before, of which stray packets may still come.
     retired: Option<Ssrc>,
-    heard: Option<Instant>,
+    last_arrival: Option<Instant>,
     timestamps: TimestampUnwrapper,
     report: NewestReport,
     sink: Sink,
@@ -67,7 +67,7 @@ impl Ingress {
             keyframes: KeyframeRequester::new(keyframe_spacing),
             ssrc: None,
             retired: None,
-            heard: None,
+            last_arrival: None,
             timestamps: TimestampUnwrapper::new(origin.kind.clock_rate()),
             report: NewestReport::default(),
             sink,
@@ -81,14 +81,14 @@ impl Ingress {
     /// Whether a packet of this SSRC is a stray one, sent before the sender changed it. Once the
     /// SSRC in use is silent, the sender has gone back to the other.
     pub fn is_stray(&self, now: Instant, ssrc: Ssrc) -> bool {
-        let is_alive = |heard| now.saturating_duration_since(heard) < STRAY;
-        self.retired == Some(ssrc) && self.heard.is_some_and(is_alive)
+        let is_alive = |at| now.saturating_duration_since(at) < STRAY;
+        self.retired == Some(ssrc) && self.last_arrival.is_some_and(is_alive)
     }
 
     /// Whether the stream begins, or begins again, with what comes now.
     pub fn begins(&self, now: Instant) -> bool {
-        self.heard
-            .is_none_or(|heard| now.saturating_duration_since(heard) > SILENCE)
+        self.last_arrival
+            .is_none_or(|at| now.saturating_duration_since(at) > SILENCE)
     }
 
     /// Takes a packet from str0m. Frames go into the inbox, a packet for viewers is returned. A
@@ -104,7 +104,7 @@ impl Ingress {
         let sequence = *packet.seq_no;
         let is_other = self.ssrc.is_some_and(|current| current != ssrc);
         let keyframes = &mut self.keyframes;
-        self.heard = Some(arrived);
+        self.last_arrival = Some(arrived);
         match &mut self.sink {
             Sink::Frames(frames) => {
                 if is_other || codec != frames.codec() {

@@ -1,15 +1,15 @@
 //! What a browser sends: its RTP packets become frames in an inbox, or packets for viewers.
 //!
 //! ```text
-//! Publisher ─ str0m's packet ─▶ Ingress ─┬─▶ FrameSink: ReorderBuffer ─▶ Depacketizer ─▶ Writer ─▶ Inbox
-//!   which stream?       extends numbers  │              gaps             whole frames     bounded   owner
-//!                       sender reports   └─▶ PacketSink ─ RtpPacket ─▶ Core::forward ─▶ viewers
-//!                                            epochs, capture time
+//!              extends numbers    gaps             whole frames     bounded   owner
+//! Publisher ─▶ Ingress ─┬─▶ FrameSink: ReorderBuffer ─▶ Depacketizer ─▶ Writer ─▶ Inbox
+//! which stream?         └─▶ PacketSink ─ RtpPacket ─▶ Core::forward ─▶ viewers
+//!                           epochs, capture time
 //! ```
 //!
-//! [`ingress::Ingress`] is one stream, and the same for both. It does not look into the payload. A
-//! payload that is forwarded is shared by all viewers, and forwarded when it comes, a late one too: a
-//! gap in the publisher's numbers stays one in the viewers' until the packet is there.
+//! [`ingress::Ingress`] is one stream, and the same for both; it does not look into the payload. A
+//! payload that is forwarded is shared by all viewers, and forwarded when it comes, a late one
+//! too: a gap in the publisher's numbers stays one in the viewers' until the packet is there.
 //!
 //! Facts about the receiving side of str0m 0.25 (`streams/receive.rs`, `streams/register_nack.rs`,
 //! `session.rs`) that this folder relies on or works around:
@@ -25,7 +25,8 @@
 //! * It never asks where the SDP names an SSRC without one for resends; that is undone at the
 //!   first packet of a stream.
 //! * Its extended RTP time jumps by half a cycle where a stream pauses and goes on with an older
-//!   packet, and it extends sender reports apart from packets. [`timestamp::TimestampUnwrapper`] extends both anew.
+//!   packet, and it extends sender reports apart from packets.
+//!   [`timestamp::TimestampUnwrapper`] extends both anew.
 //! * It takes RTP for every section that it knows, whatever the direction. What is not received
 //!   is sorted out in `Publisher::admit`.
 //! * It remembers every SSRC that an authenticated packet came from, and every `a=ssrc`, for

@@ -49,7 +49,7 @@ impl PacketSink {
         }
     }
 
-    /// Counts a packet; `false` if it is too late for viewers. `is_new` tells that its SSRC is
+    /// Counts a packet; `false` if it is too late for viewers. `is_new` says that its SSRC is
     /// another one than before, or the first.
     pub fn admit(
         &mut self,

@@ -50,8 +50,8 @@ impl ReorderBuffer {
         }
     }
 
-    /// Takes a packet; one that is there already, or comes too late, is dropped. [`ReorderBuffer::pop`]
-    /// is to be called after it.
+    /// Takes a packet; one that is there already, or comes too late, is dropped.
+    /// [`ReorderBuffer::pop`] is to be called after it.
     pub fn insert(&mut self, packet: ReceivedPacket) {
         let sequence = packet.sequence;
         if self.next.is_some_and(|next| sequence < next) || self.waiting.contains_key(&sequence) {
@@ -154,7 +154,7 @@ mod tests {
             .collect()
     }
 
-    fn settled(start: Instant) -> ReorderBuffer {
+    fn started(start: Instant) -> ReorderBuffer {
         let mut buffer = ReorderBuffer::new(LIMIT);
         buffer.insert(packet(10, start));
         assert_eq!(out(&mut buffer, start + START_WAIT), [10]);
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_gap_is_filled_or_given_up_after_the_limit() {
         let start = Instant::now();
-        let mut buffer = settled(start);
+        let mut buffer = started(start);
         for (sequence, ms) in [(12, 0), (15, 500), (13, 600)] {
             buffer.insert(packet(sequence, start + Duration::from_millis(ms)));
         }
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_second_copy_is_dropped() {
         let start = Instant::now();
-        let mut buffer = settled(start);
+        let mut buffer = started(start);
         for sequence in [12, 12, 11, 11, 12] {
             buffer.insert(packet(sequence, start));
         }

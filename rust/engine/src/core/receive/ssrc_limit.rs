@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// SSRCs that count as known, of each sort: a browser sends four streams with their resends, and probes.
+/// SSRCs that count as known, of each sort: a browser sends four streams with their resends, and
+/// probes.
 const KNOWN: usize = 16;
 
 /// Others that may come at once, and one more each second.
@@ -12,8 +13,8 @@ const REFILL: Duration = Duration::from_secs(1);
 /// str0m keeps a record of every SSRC that a packet came from, for ever. Here a packet of a new
 /// one passes only so often.
 ///
-/// Whoever knows the addresses can forge SSRCs, but no packet of them that str0m decrypts. So an SSRC
-/// that a packet was decrypted of is known by that, and forged ones do not push it out.
+/// Whoever knows the addresses can forge SSRCs, but no packet that str0m decrypts. So an SSRC that a
+/// packet was decrypted of is known by that, and forged ones do not push it out.
 #[derive(Debug)]
 pub struct SsrcLimit {
     passed: Known,

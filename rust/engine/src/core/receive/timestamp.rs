@@ -13,7 +13,7 @@ const MAX_DEVIATION: Duration = Duration::from_secs(10);
 ///
 /// A wrap is no jump. Where the sender starts anew (another SSRC, or a timestamp that has nothing
 /// to do with the time that passed), the timeline is continued by the arrival clock, by one unit
-/// at least, and the caller is told.
+/// at least, and `is_joined` is set.
 #[derive(Debug)]
 pub struct TimestampUnwrapper {
     clock_rate: u32,

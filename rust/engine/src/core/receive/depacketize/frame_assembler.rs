@@ -58,7 +58,7 @@ pub trait PayloadFormat: std::fmt::Debug + Send {
     /// Adds a payload that is not empty to the frame under way; `false` if it does not fit there.
     fn append(&mut self, partial: &mut Self::Partial, data: &mut Vec<u8>, payload: &[u8]) -> bool;
 
-    /// Ends the frame. Its packets are without a gap; `after_gap` tells that packets are missing
+    /// Ends the frame. Its packets are without a gap; `after_gap` says that packets are missing
     /// before the first of them, which may have belonged to it.
     fn complete(
         &mut self,

@@ -111,7 +111,8 @@ impl H264 {
             partial.fragment = Some(data.len() + START_CODE.len());
             data.extend_from_slice(&START_CODE);
             data.push(fragment.header);
-            partial.idr |= fragment.header & nal::TYPE == nal::IDR; // known before the last fragment
+            // Known before the last fragment.
+            partial.idr |= fragment.header & nal::TYPE == nal::IDR;
         }
         let begin = partial.fragment?;
         data.extend_from_slice(fragment.body);

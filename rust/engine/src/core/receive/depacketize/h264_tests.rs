@@ -162,7 +162,7 @@ fn what_a_gap_touches_is_incomplete_and_the_next_is_whole() {
     assert_eq!(
         row.take(),
         [Some(keyframe.clone()), None, Some(slice)],
-        "the rest is judged by who knows what refers to what"
+        "what refers to it is the frame sink's to know"
     );
     // The gap may have held the begin of this one, and a new SPS.
     row.gap().push(4, true, IDR);
