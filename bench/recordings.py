@@ -12,7 +12,7 @@ from bench.clients import LightClients
 from bench.clip import write_units
 from bench.server import Server
 from icey.recording.library import Library
-from icey.recording.paths import PART, parse_name
+from icey.storage.paths import PART, parse_name
 
 SETTLE_S = 4.0
 MEASURE_S = 10.0

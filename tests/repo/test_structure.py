@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "icey"
 
-# cli → server → sessions → recording → media → {config, errors}; what each may import of icey.
+# cli → server → sessions → {recording, intelligence} → storage → media → {config, errors};
+# what each may import of icey.
 MAY_IMPORT = {
     "__init__": set(),
     "errors": set(),
@@ -17,8 +18,9 @@ MAY_IMPORT = {
     "_core": {"errors"},
     "config": {"errors"},
     "media": {"_core", "config", "errors"},
-    "recording": {"_core", "media", "config", "errors"},
-    "intelligence": {"recording", "media", "config", "errors"},
+    "storage": {"media", "config", "errors"},
+    "recording": {"_core", "storage", "media", "config", "errors"},
+    "intelligence": {"storage", "media", "config", "errors"},
     "signalling": {"config", "errors"},
     "turn": {"_core", "config", "errors"},
     "web": set(),
@@ -29,6 +31,7 @@ MAY_IMPORT = {
         "intelligence",
         "media",
         "recording",
+        "storage",
         "signalling",
         "config",
         "errors",
@@ -60,8 +63,9 @@ PURE = (
     "intelligence/sampler.py",
     "intelligence/speech.py",
     "media/timebase.py",
-    "recording/paths.py",
-    "recording/retention.py",
+    "storage/continuity.py",
+    "storage/paths.py",
+    "storage/retention.py",
     "recording/timeline.py",
     "turn/credentials.py",
 )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from icey.errors import RecordingError
 from icey.intelligence.preroll import MAX_BYTES, PreRoll, Unit
-from icey.recording.take import Take
+from icey.storage.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,10 +11,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from icey.recording.disk import check_room
-from icey.recording.finish import TEMPORARY
-from icey.recording.keeper import Keeper
-from icey.recording.paths import ENDING, SNAPSHOT
+from icey.storage.disk import check_room
+from icey.storage.finish import TEMPORARY
+from icey.storage.keeper import Keeper
+from icey.storage.paths import ENDING, SNAPSHOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from PIL import Image
 
 from icey.errors import RecordingError
 from icey.intelligence.pixels import rgb_of
-from icey.recording.finish import TEMPORARY, take_name
-from icey.recording.paths import SNAPSHOT, name_recording
+from icey.storage.finish import TEMPORARY, take_name
+from icey.storage.paths import SNAPSHOT, name_recording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

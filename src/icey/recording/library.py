@@ -9,8 +9,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from icey.recording.boxes import boxes_of_file, declared_size
-from icey.recording.paths import parse_name
+from icey.storage.boxes import boxes_of_file, declared_size
+from icey.storage.paths import parse_name
 
 if TYPE_CHECKING:
     import os

@@ -11,8 +11,8 @@ from av.error import FFmpegError
 
 from icey.media.encode import VideoEncoder
 from icey.media.scale import Scaler, matrix_of
-from icey.recording.nal import MAX_PIXELS
-from icey.recording.timeline import SECOND_NS, VIDEO_CLOCK
+from icey.media.timebase import SECOND_NS, VIDEO_CLOCK
+from icey.storage.nal import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

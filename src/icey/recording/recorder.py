@@ -12,15 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from icey.errors import ClosedError, RecordingError
-from icey.recording.disk import check_room, explained
 from icey.recording.events import (
     RecordingEnded,
     RecordingFailed,
+    RecordingFinished,
     RecordingStarted,
 )
 from icey.recording.picture import Copied, Transcoded
-from icey.recording.take import Take
 from icey.recording.timeline import Timeline
+from icey.storage.disk import check_room, explained
+from icey.storage.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from icey.recording.events import RecordingEvent
     from icey.recording.frames import Frame, FrameSource
     from icey.recording.picture import PictureWay
+    from icey.storage.take import FinishedFile
 
 __all__ = ["Recorder", "RecordingStats"]
 
@@ -188,7 +190,7 @@ class Recorder:
     def _save(self, take: Take) -> None:
         """Finish a file, or else keep what is on the disk in the form that it still allows."""
         try:
-            finished: list[RecordingEvent] = [take.finish()]
+            finished: FinishedFile | None = take.finish()
         except (OSError, RecordingError) as error:
             log.info("%s cannot be finished: %s", take.part.name, error)
             try:
@@ -196,8 +198,8 @@ class Recorder:
             except OSError:
                 log.exception("%s stays as it is on the disk", take.part.name)
                 return
-        for event in finished:
-            self._on_event(event)
+        if finished is not None:
+            self._on_event(RecordingFinished(finished.name, finished.seconds))
 
     def _pull(self) -> bool:
         closing = self._closing
@@ -319,7 +321,7 @@ class Recorder:
         self._cut_due = False
         self._frames = [self._frames[0] + take.pictures, self._frames[1] + take.packets]
         self._bytes_before += take.size_bytes
-        self._on_event(finished)
+        self._on_event(RecordingFinished(finished.name, finished.seconds))
 
     def _look_after(self) -> None:
         now = time.monotonic()

@@ -14,8 +14,7 @@ all the time:
 Where the two contradict each other, arrival is believed for a while: a wall clock can be set, and a
 report can be of before a pause.
 
-`Continuity` then makes the sound in the file a run without holes or overlaps: it follows that
-place loosely, and where it is more than `TOLERANCE_NS` off it is mended by whole packets.
+`icey.storage.continuity` then makes the sound in the file a run without holes or overlaps.
 """
 
 from __future__ import annotations
@@ -24,28 +23,9 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = [
-    "AUDIO_CLOCK",
-    "SILENCE",
-    "SILENCE_SAMPLES",
-    "VIDEO_CLOCK",
-    "Continuity",
-    "Timeline",
-    "opus_samples",
-]
+from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK
 
-VIDEO_CLOCK = 90_000
-AUDIO_CLOCK = 48_000
-SECOND_NS = 1_000_000_000
-
-SILENCE = b"\xf8\xff\xfe"
-"""An Opus packet of 20 ms in which nothing is heard (RFC 6716 §3.1, configuration 31)."""
-
-SILENCE_SAMPLES = 960
-
-TOLERANCE_NS = 30_000_000
-"""How far sound may be from its place before it is mended. 45 ms early is the least that anybody
-notices (ITU-R BT.1359)."""
+__all__ = ["Timeline"]
 
 REPORTS = 5
 """Reports of a stream whose median counts: they are stamped by threads, some of them late."""
@@ -257,60 +237,3 @@ class Timeline:
         if self._doubted_since is None:
             self._doubted_since = now_ns
         return now_ns - self._doubted_since > PERSISTENT_NS
-
-
-class Continuity:
-    """Makes packets of sound a run that has no holes and no overlaps. Times are in samples.
-
-    Attributes:
-        next: where the next packet begins.
-        filled: packets of silence put in.
-        dropped: packets left out.
-    """
-
-    def __init__(self) -> None:
-        self.next = 0
-        self.filled = 0
-        self.dropped = 0
-
-    def place(self, at_ns: int, samples: int) -> tuple[int, bool]:
-        """Take a packet that belongs at a time of the recording.
-
-        Returns:
-            Packets of silence to write first, and whether to write the packet itself after them.
-            The caller writes what is said: `next` has already moved on.
-        """
-        ahead = at_ns * AUDIO_CLOCK // SECOND_NS - self.next
-        tolerance = TOLERANCE_NS * AUDIO_CLOCK // SECOND_NS
-        if ahead < -tolerance:
-            self.dropped += 1
-            return 0, False
-        silent = round(ahead / SILENCE_SAMPLES) if ahead > tolerance else 0
-        self.filled += silent
-        self.next += silent * SILENCE_SAMPLES + samples
-        return silent, True
-
-    def fill(self, until_ns: int) -> int:
-        """Return how many packets of silence lead up to a time; `next` moves on."""
-        missing = until_ns * AUDIO_CLOCK // SECOND_NS - self.next
-        silent = max(0, missing // SILENCE_SAMPLES)
-        self.filled += silent
-        self.next += silent * SILENCE_SAMPLES
-        return silent
-
-
-def opus_samples(packet: bytes) -> int:
-    """How long an Opus packet is, in samples at 48 kHz (RFC 6716 §3.1); 20 ms for a broken one."""
-    if not packet:
-        return SILENCE_SAMPLES
-    configuration = packet[0] >> 3
-    if configuration < 12:  # SILK
-        frame = (480, 960, 1920, 2880)[configuration & 3]
-    elif configuration < 16:  # hybrid
-        frame = (480, 960)[configuration & 1]
-    else:  # CELT
-        frame = (120, 240, 480, 960)[configuration & 3]
-    code = packet[0] & 3
-    count = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 1)[code]
-    samples = frame * count
-    return samples if 0 < samples <= 5760 else SILENCE_SAMPLES

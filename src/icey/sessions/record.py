@@ -19,9 +19,9 @@ from icey.recording.events import (
     RecordingFinished,
     RecordingStarted,
 )
-from icey.recording.keeper import Keeper
 from icey.recording.recorder import Recorder
 from icey.sessions.switchboard import Party, Switchboard
+from icey.storage.keeper import Keeper
 
 if TYPE_CHECKING:
     from icey._core import Peer

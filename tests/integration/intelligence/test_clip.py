@@ -13,7 +13,7 @@ from icey.errors import RecordingError
 from icey.intelligence import clip as clip_module
 from icey.intelligence.clip import Clips
 from icey.intelligence.shelf import CLIPS, Shelf
-from icey.recording.paths import ENDING
+from icey.storage.paths import ENDING
 from integration.intelligence.filmed import FPS, Stream, shown_in, start_of
 
 INTERVAL_S = 2.0

@@ -9,7 +9,7 @@ import pytest
 from icey.config.model import RecordSettings, Settings
 from icey.errors import RecordingError
 from icey.intelligence.shelf import CLIPS, SNAPSHOTS, Shelf, Shelves
-from icey.recording.paths import ENDING, SNAPSHOT, name_recording
+from icey.storage.paths import ENDING, SNAPSHOT, name_recording
 
 
 def put(folder, ending, *, age_s=0, size=100):

@@ -13,7 +13,7 @@ from PIL import Image
 from icey.config.model import RecordSettings, SnapshotSettings
 from icey.intelligence.shelf import SNAPSHOTS, Shelf
 from icey.intelligence.snapshot import Snapshots, jpeg
-from icey.recording.paths import SNAPSHOT
+from icey.storage.paths import SNAPSHOT
 from integration.intelligence.filmed import event, number_of, picture
 
 SECOND = 1_000_000_000

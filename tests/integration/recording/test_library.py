@@ -10,8 +10,8 @@ import pytest
 from icey.config.model import MediaSettings
 from icey.recording import library as library_module
 from icey.recording.library import Library
-from icey.recording.paths import name_recording
 from icey.recording.recorder import Recorder
+from icey.storage.paths import name_recording
 from integration.recording.played_source import Browser, PlayedSource
 
 

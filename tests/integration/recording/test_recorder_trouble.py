@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from icey.errors import ClosedError, RecordingError
-from icey.recording import mp4 as mp4_module
 from icey.recording import recorder as recorder_module
 from icey.recording.events import RecordingEnded, RecordingFailed, RecordingFinished
 from icey.recording.events import RecordingStarted as Started
-from icey.recording.nal import nal_units
-from icey.recording.timeline import SILENCE
+from icey.storage import mp4 as mp4_module
+from icey.storage.continuity import SILENCE
+from icey.storage.nal import nal_units
 from integration.recording.h264 import sequence_set, unit
 from integration.recording.played_source import SECOND, Browser, PlayedSource
 from integration.recording.test_recorder import look, only_file, record, recorder
@@ -242,9 +242,9 @@ def test_a_disk_that_fails_at_any_step(tmp_path, monkeypatch, where):
         elif where == "sync":
             patch.setattr(os, "fdatasync", failing)
         elif where == "index":
-            patch.setattr("icey.recording.sink.os.pwrite", failing)
+            patch.setattr("icey.storage.sink.os.pwrite", failing)
         else:
-            patch.setattr("icey.recording.take.finish_file", failing)
+            patch.setattr("icey.storage.take.finish_file", failing)
         made.start()
         if where in {"index", "rename"}:
             made.stop()
@@ -267,7 +267,7 @@ def test_a_name_that_is_taken_at_the_last_moment(tmp_path, monkeypatch):
             stolen[0].write_bytes(b"theirs")
         return real(path, flags, *rest)
 
-    monkeypatch.setattr("icey.recording.sink.os.open", thief)
+    monkeypatch.setattr("icey.storage.sink.os.open", thief)
     events = record(Browser().seconds(1), tmp_path)
     [finished] = events.all(RecordingFinished)
     assert stolen[0].read_bytes() == b"theirs"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icey.recording.timeline import Continuity, Timeline
+from icey.recording.timeline import Timeline
+from icey.storage.continuity import Continuity
 
 SECOND = 1_000_000_000
 MS = 1_000_000

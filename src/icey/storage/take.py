@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from av.error import InvalidDataError
 
-from icey.recording.events import RecordingFinished
-from icey.recording.finish import FASTSTART_BYTES, finish_file
-from icey.recording.mp4 import PartFile
-from icey.recording.nal import parameter_sets
-from icey.recording.paths import name_recording, part_of, recovered_of
-from icey.recording.repair import repair_part
-from icey.recording.timeline import (
-    AUDIO_CLOCK,
-    SECOND_NS,
-    SILENCE,
-    SILENCE_SAMPLES,
-    VIDEO_CLOCK,
-    Continuity,
-    opus_samples,
-)
+from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK
+from icey.storage.continuity import SILENCE, SILENCE_SAMPLES, Continuity, opus_samples
+from icey.storage.finish import FASTSTART_BYTES, finish_file
+from icey.storage.mp4 import PartFile
+from icey.storage.nal import parameter_sets
+from icey.storage.paths import name_recording, part_of, recovered_of
+from icey.storage.repair import repair_part
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from icey.recording.events import RecordingEvent
-    from icey.recording.sound import SoundFormat
+    from icey.storage.sound import SoundFormat
 
-__all__ = ["Take"]
+__all__ = ["FinishedFile", "Take"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +45,14 @@ they guess, and complain of two in one place. From the grid they guess 200, and 
 
 SHORTEST, LONGEST = VIDEO_CLOCK // 120, VIDEO_CLOCK // 2
 """What the last picture of a fragment is taken to last, in 1/90000 s, before the next is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """A file that has its final name; `seconds` is its duration."""
+
+    name: str
+    seconds: float
 
 
 class Take:
@@ -164,7 +164,7 @@ class Take:
         """Whether the file is still where it was made."""
         return self._file.is_in_place()
 
-    def finish(self, *, quickly: bool = False) -> RecordingFinished:
+    def finish(self, *, quickly: bool = False) -> FinishedFile:
         """Close the file and give it its final name.
 
         Args:
@@ -182,10 +182,10 @@ class Take:
         limit = QUICK_BYTES if quickly else FASTSTART_BYTES
         finish_file(self.part, self.part.with_name(self.name), changed, faststart_bytes=limit)
         self._file.release()
-        return RecordingFinished(self.name, self.seconds)
+        return FinishedFile(self.name, self.seconds)
 
-    def rescue(self) -> list[RecordingEvent]:
-        """Make of the file what can be made of it after an error.
+    def rescue(self) -> FinishedFile | None:
+        """Save what can be played of the file after an error; None where that is nothing.
 
         Raises:
             OSError: not even that; the part stays for the next start to repair.
@@ -193,13 +193,11 @@ class Take:
         try:
             self._file.abandon()
             if not self._file.is_in_place():
-                return []
+                return None
             repaired = repair_part(self.part)
         finally:
             self._file.release()
-        if repaired.name is None:
-            return []
-        return [RecordingFinished(repaired.name, repaired.seconds)]
+        return None if repaired.name is None else FinishedFile(repaired.name, repaired.seconds)
 
     def _fill(self, until_ns: int) -> None:
         silent = self._continuity.fill(until_ns)

@@ -10,11 +10,11 @@ import av
 import pytest
 
 from icey.config.model import MediaSettings
-from icey.recording import finish as finish_module
-from icey.recording import repair as repair_module
 from icey.recording.recorder import Recorder
-from icey.recording.repair import repair_folder
-from icey.recording.sink import lock
+from icey.storage import finish as finish_module
+from icey.storage import repair as repair_module
+from icey.storage.repair import repair_folder
+from icey.storage.sink import lock
 from integration.recording.played_source import Browser, PlayedSource
 
 NAME = "alice-20261124T101112.345Z"

@@ -6,7 +6,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icey.recording.boxes import (
+from icey.storage.boxes import (
     Box,
     ParameterSets,
     boxes_of_file,

@@ -7,16 +7,16 @@ import tempfile
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from icey.recording.disk import check_room, explained, sync_folder
-from icey.recording.paths import ENDING, parse_name
-from icey.recording.repair import repair_folder
-from icey.recording.retention import Kept, to_remove
+from icey.storage.disk import check_room, explained, sync_folder
+from icey.storage.paths import ENDING, parse_name
+from icey.storage.repair import repair_folder
+from icey.storage.retention import Kept, to_remove
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from icey.config.model import RecordSettings
-    from icey.recording.repair import Repaired
+    from icey.storage.repair import Repaired
 
 __all__ = ["Keeper"]
 
@@ -29,7 +29,7 @@ class Keeper:
     Args:
         folder: it is made where it is missing.
         settings: room, age, size.
-        ending: of the files that it removes: `icey.recording.paths.ENDING` or ``SNAPSHOT``.
+        ending: of the files that it removes: `icey.storage.paths.ENDING` or ``SNAPSHOT``.
     """
 
     def __init__(self, folder: Path, settings: RecordSettings, *, ending: str = ENDING) -> None:
@@ -52,7 +52,7 @@ class Keeper:
         check_room(self._folder, self._settings.min_free_bytes)
 
     def repair_blocking(self) -> list[Repaired]:
-        """Repair what a crash left behind; see `icey.recording.repair`."""
+        """Repair what a crash left behind; see `icey.storage.repair`."""
         return repair_folder(self._folder, min_free_bytes=self._settings.min_free_bytes)
 
     def keep_blocking(self) -> list[str]:

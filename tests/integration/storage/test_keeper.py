@@ -9,8 +9,8 @@ import pytest
 
 from icey.config.model import RecordSettings
 from icey.errors import RecordingError
-from icey.recording.keeper import Keeper
-from icey.recording.paths import name_recording, part_of
+from icey.storage.keeper import Keeper
+from icey.storage.paths import name_recording, part_of
 
 
 def keeper(folder, **settings):
@@ -92,7 +92,7 @@ def test_repair_leaves_the_floor_of_free_space(tmp_path, monkeypatch):
     """What the settings want to stay free is told to the repair."""
     told = []
     monkeypatch.setattr(
-        "icey.recording.keeper.repair_folder",
+        "icey.storage.keeper.repair_folder",
         lambda folder, *, min_free_bytes: told.append((folder, min_free_bytes)) or [],
     )
     assert keeper(tmp_path, minFreeBytes=12_345).repair_blocking() == []

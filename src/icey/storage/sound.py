@@ -11,7 +11,8 @@ import av
 import numpy as np
 from av.error import InvalidDataError
 
-from icey.recording.timeline import AUDIO_CLOCK, SILENCE
+from icey.media.timebase import AUDIO_CLOCK
+from icey.storage.continuity import SILENCE
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

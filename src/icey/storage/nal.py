@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.error import FFmpegError
 
-from icey.recording.boxes import ParameterSets
+from icey.storage.boxes import ParameterSets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

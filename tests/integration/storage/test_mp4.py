@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from icey.errors import RecordingError
-from icey.recording.boxes import boxes_of_file
-from icey.recording.mp4 import PartFile
-from icey.recording.take import FIRST_SILENCE
+from icey.storage.boxes import boxes_of_file
+from icey.storage.mp4 import PartFile
+from icey.storage.take import FIRST_SILENCE
 from integration.recording.played_source import Browser
 from integration.recording.test_recorder import look
 

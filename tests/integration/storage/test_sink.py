@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from icey.recording import sink as sink_module
-from icey.recording.sink import FileSink, lock
+from icey.storage import sink as sink_module
+from icey.storage.sink import FileSink, lock
 
 
 def test_what_is_written_is_there(tmp_path):

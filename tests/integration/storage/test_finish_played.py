@@ -9,7 +9,7 @@ import pytest
 from e2e.chromium import AUTOPLAY, open_chromium
 from icey.config.model import MediaSettings
 from icey.recording.recorder import Recorder
-from icey.recording.repair import repair_folder
+from icey.storage.repair import repair_folder
 from integration.recording.played_source import Browser, PlayedSource
 
 PLAY = """async () => {

@@ -14,13 +14,13 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from icey.recording.boxes import boxes_of_file, shift_offsets, with_parameter_sets
-from icey.recording.disk import sync_folder
+from icey.storage.boxes import boxes_of_file, shift_offsets, with_parameter_sets
+from icey.storage.disk import sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from icey.recording.boxes import Box, ParameterSets
+    from icey.storage.boxes import Box, ParameterSets
 
 __all__ = ["FASTSTART_BYTES", "FULL", "TEMPORARY", "finish_file", "take_name"]
 

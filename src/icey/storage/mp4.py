@@ -16,10 +16,10 @@ import av
 from av.error import FFmpegError, InvalidDataError
 
 from icey.errors import RecordingError
-from icey.recording.nal import open_unit, parameter_sets
-from icey.recording.sink import FileSink
-from icey.recording.sound import AacSound, OpusSound
-from icey.recording.timeline import VIDEO_CLOCK
+from icey.media.timebase import VIDEO_CLOCK
+from icey.storage.nal import open_unit, parameter_sets
+from icey.storage.sink import FileSink
+from icey.storage.sound import AacSound, OpusSound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from av.video.stream import VideoStream
 
-    from icey.recording.sound import SoundFormat
+    from icey.storage.sound import SoundFormat
 
 __all__ = ["FRAGMENT_US", "PartFile"]
 

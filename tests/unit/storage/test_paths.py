@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icey.recording.paths import (
+from icey.storage.paths import (
     ENDING,
     PART,
     SNAPSHOT,

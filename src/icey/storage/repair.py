@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 import av
 from av.error import FFmpegError
 
-from icey.recording.boxes import boxes_of_file
-from icey.recording.disk import sync_folder
-from icey.recording.finish import FULL, TEMPORARY, finish_file, take_name
-from icey.recording.nal import annex_b, parameter_sets
-from icey.recording.paths import ENDING, PART, recovered_of
-from icey.recording.sink import lock
+from icey.storage.boxes import boxes_of_file
+from icey.storage.disk import sync_folder
+from icey.storage.finish import FULL, TEMPORARY, finish_file, take_name
+from icey.storage.nal import annex_b, parameter_sets
+from icey.storage.paths import ENDING, PART, recovered_of
+from icey.storage.sink import lock
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from icey.recording.boxes import ParameterSets
+    from icey.storage.boxes import ParameterSets
 
 __all__ = ["Repaired", "repair_folder", "repair_part"]
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icey.recording.retention import Kept, to_remove
+from icey.storage.retention import Kept, to_remove
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icey.recording.nal import MAX_PIXELS, annex_b, nal_units, parameter_sets
+from icey.storage.nal import MAX_PIXELS, annex_b, nal_units, parameter_sets
 from integration.recording.h264 import sequence_set, unit
 from integration.recording.played_source import Browser
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import av
 
-from icey.recording.paths import parse_name
-from icey.recording.repair import repair_folder
+from icey.storage.paths import parse_name
+from icey.storage.repair import repair_folder
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[2]
 KILLS = 20
 AT_ONCE = 10
 WORST_LOSS_S = 1.5
@@ -66,7 +66,7 @@ def _played_s(path):
 
 def _record(folder, name):
     return subprocess.Popen(
-        [sys.executable, HERE / "killed_recorder.py", folder, name],
+        [sys.executable, TESTS / "integration" / "recording" / "killed_recorder.py", folder, name],
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": f"{HERE.parents[2] / 'src'}:{HERE.parents[1]}"},
+        env=os.environ | {"PYTHONPATH": f"{TESTS.parent / 'src'}:{TESTS}"},
     )

@@ -1,0 +1,1 @@
+"""Storage: MP4 files that survive a crash, and the folders of recordings, clips and snapshots."""
