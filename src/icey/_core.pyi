@@ -5,6 +5,9 @@ Written in Rust (``rust/engine``); this file is its documentation and is checked
 against the binary. Every call releases the GIL, and none but `SrtReceiver`'s and `probe_turn` waits
 for the network.
 Packets never cross this border: encoded access units go in or come out, and events come out.
+
+Events, frames and counters are made by the engine; their constructors, which take each field by
+name, are for tests.
 """
 
 from collections.abc import Sequence
@@ -38,6 +41,7 @@ __version__: str
 class PeerConnected:
     """ICE and DTLS are up: media may flow. Sent once for a peer."""
 
+    def __new__(cls, *, peer: int) -> PeerConnected: ...
     @property
     def peer(self) -> int: ...
 
@@ -51,6 +55,7 @@ class PeerDisconnected:
     `icey.errors.ClosedError`.
     """
 
+    def __new__(cls, *, peer: int, reason: str, pairs: Sequence[str] = ...) -> PeerDisconnected: ...
     @property
     def peer(self) -> int: ...
     @property
@@ -74,6 +79,7 @@ class KeyframeRequested:
     full. Equal requests that wait are one. Not told of routed tracks, see `Engine.route`.
     """
 
+    def __new__(cls, *, peer: int, track: int) -> KeyframeRequested: ...
     @property
     def peer(self) -> int: ...
     @property
@@ -88,6 +94,7 @@ class BitrateEstimated:
     Sent when it changes by more than 3 %, at most ten times a second for a peer.
     """
 
+    def __new__(cls, *, peer: int, bitrate: int) -> BitrateEstimated: ...
     @property
     def peer(self) -> int: ...
     @property
@@ -100,6 +107,9 @@ class MediaStarted:
     Told again when the stream was silent for more than two seconds.
     """
 
+    def __new__(
+        cls, *, peer: int, kind: Literal["video", "audio"], layer: str = ...
+    ) -> MediaStarted: ...
     @property
     def peer(self) -> int: ...
     @property
@@ -117,6 +127,7 @@ class PeerCongested:
     that wait for one peer, only the newest is kept.
     """
 
+    def __new__(cls, *, peer: int, congested: bool) -> PeerCongested: ...
     @property
     def peer(self) -> int: ...
     @property
@@ -135,6 +146,21 @@ Event: TypeAlias = (
 class EngineStats:
     """Counters since the start of the engine; all but ``peers`` and ``tracks`` only grow."""
 
+    def __new__(
+        cls,
+        *,
+        peers: int = ...,
+        tracks: int = ...,
+        packets_sent: int = ...,
+        bytes_sent: int = ...,
+        packets_received: int = ...,
+        bytes_received: int = ...,
+        packets_dropped: int = ...,
+        packets_unknown: int = ...,
+        frames_dropped: int = ...,
+        events_dropped: int = ...,
+        panics: int = ...,
+    ) -> EngineStats: ...
     @property
     def peers(self) -> int: ...
     @property
@@ -167,6 +193,29 @@ class EngineStats:
 class PeerStats:
     """One peer's path and traffic."""
 
+    def __new__(
+        cls,
+        *,
+        connected: bool = ...,
+        pairs: Sequence[str] = ...,
+        remote_address: str = ...,
+        packets_sent: int = ...,
+        bytes_sent: int = ...,
+        packets_resent: int = ...,
+        nacks: int = ...,
+        plis: int = ...,
+        frames_dropped: int = ...,
+        rtt_ms: float | None = ...,
+        loss: float | None = ...,
+        bitrate_estimate: int | None = ...,
+        packets_received: int = ...,
+        bytes_received: int = ...,
+        packets_lost: int = ...,
+        frames_received: int = ...,
+        frames_lost: int = ...,
+        nacks_sent: int = ...,
+        plis_sent: int = ...,
+    ) -> PeerStats: ...
     @property
     def connected(self) -> bool: ...
     @property
@@ -227,6 +276,17 @@ class PeerStats:
 class ReceivedFrame:
     """One access unit of video, or one packet of audio, from a browser."""
 
+    def __new__(
+        cls,
+        *,
+        codec: Literal["h264", "vp8", "opus"],
+        data: bytes,
+        timestamp: int,
+        arrived_ns: int,
+        report: tuple[int, int] | None = None,
+        keyframe: bool = True,
+        after_loss: bool = False,
+    ) -> ReceivedFrame: ...
     @property
     def kind(self) -> Literal["video", "audio"]: ...
     @property

@@ -462,6 +462,27 @@ def test_engines_leave_neither_threads_nor_descriptors() -> None:
     assert (fds(), engine_threads()) == (before, 0)
 
 
+def test_events_frames_and_counters_are_made_by_name() -> None:
+    """Every field can be given by its name; what is left out is empty, nothing or 0."""
+    gone = _core.PeerDisconnected(peer=7, reason="connection lost")
+    assert (gone.peer, gone.reason, gone.pairs) == (7, "connection lost", [])
+    assert repr(gone) == 'PeerDisconnected(peer=7, reason="connection lost", pairs=[])'
+    assert isinstance(gone, _core.Event)
+    started = _core.MediaStarted(peer=7, kind="audio")
+    assert (started.kind, started.layer) == ("audio", "")
+    frame = _core.ReceivedFrame(codec="vp8", data=b"abc", timestamp=5, arrived_ns=6)
+    assert (frame.kind, frame.codec, frame.data, frame.report) == ("video", "vp8", b"abc", None)
+    assert frame.keyframe
+    assert not frame.after_loss
+    stats = _core.PeerStats(frames_lost=3, loss=0.5)
+    assert (stats.frames_lost, stats.loss, stats.rtt_ms, stats.pairs) == (3, 0.5, None, [])
+    assert _core.EngineStats(peers=2).packets_sent == 0
+    with pytest.raises(ValueError, match="video or audio"):
+        _core.MediaStarted(peer=7, kind="text")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="h264, vp8 or opus"):
+        _core.ReceivedFrame(codec="av1", data=b"", timestamp=0, arrived_ns=0)  # type: ignore[arg-type]
+
+
 def test_the_stub_describes_the_binary() -> None:
     """Stubtest finds no difference between _core.pyi and the extension."""
     done = subprocess.run(

@@ -143,7 +143,7 @@ impl Engine {
     }
 }
 
-fn kind_of(kind: &str) -> PyResult<MediaKind> {
+pub fn kind_of(kind: &str) -> PyResult<MediaKind> {
     match kind {
         "video" => Ok(MediaKind::Video),
         "audio" => Ok(MediaKind::Audio),

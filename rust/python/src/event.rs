@@ -1,43 +1,95 @@
 //! Events as Python objects.
 
+use std::convert::Infallible;
+use std::fmt;
+
 use icey_engine::{Event, MediaKind};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct PeerConnected {
-    peer: u64,
+use crate::engine::kind_of;
+
+/// `"video"` or `"audio"`.
+#[derive(Clone, Copy)]
+pub struct Kind(pub MediaKind);
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self.0 {
+            MediaKind::Video => "video",
+            MediaKind::Audio => "audio",
+        }
+    }
 }
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct PeerDisconnected {
-    peer: u64,
-    reason: String,
-    pairs: Vec<String>,
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.name(), f)
+    }
 }
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct KeyframeRequested {
-    peer: u64,
-    track: u64,
+impl<'py> FromPyObject<'_, 'py> for Kind {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        kind_of(object.extract()?).map(Self)
+    }
 }
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct BitrateEstimated {
-    peer: u64,
-    bitrate: u64,
+impl<'py> IntoPyObject<'py> for Kind {
+    type Target = PyString;
+    type Output = Bound<'py, PyString>;
+    type Error = Infallible;
+
+    fn into_pyobject(self, py: Python<'py>) -> Result<Self::Output, Infallible> {
+        self.name().into_pyobject(py)
+    }
 }
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct MediaStarted {
-    peer: u64,
-    kind: &'static str,
-    layer: String,
+/// The event classes, whose fields are keyword arguments of the constructor, and their union.
+macro_rules! events {
+    ($($class:ident { $($field:ident: $kind:ty $(= $default:expr)?),* })*) => {
+        $(
+            #[pyclass(frozen, get_all, module = "icey._core")]
+            pub struct $class {
+                $($field: $kind),*
+            }
+
+            #[pymethods]
+            impl $class {
+                #[new]
+                #[pyo3(signature = (*, $($field $(= $default)?),*))]
+                fn new($($field: $kind),*) -> Self {
+                    Self { $($field),* }
+                }
+
+                fn __repr__(&self) -> String {
+                    let fields: Vec<String> =
+                        vec![$(format!(concat!(stringify!($field), "={:?}"), self.$field)),*];
+                    format!("{}({})", stringify!($class), fields.join(", "))
+                }
+            }
+        )*
+
+        /// `Event`: the union of all event classes, for annotations and `isinstance`.
+        pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+            let mut union = py.None().into_bound(py);
+            $(
+                let class = py.get_type::<$class>().into_any();
+                union = if union.is_none() { class } else { union.bitor(class)? };
+            )*
+            Ok(union)
+        }
+    };
 }
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct PeerCongested {
-    peer: u64,
-    congested: bool,
+events! {
+    PeerConnected { peer: u64 }
+    PeerDisconnected { peer: u64, reason: String, pairs: Vec<String> = Vec::new() }
+    KeyframeRequested { peer: u64, track: u64 }
+    BitrateEstimated { peer: u64, bitrate: u64 }
+    MediaStarted { peer: u64, kind: Kind, layer: String = String::new() }
+    PeerCongested { peer: u64, congested: bool }
 }
 
 /// The Python object for an event.
@@ -48,15 +100,7 @@ pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
             peer,
             reason,
             pairs,
-        } => Py::new(
-            py,
-            PeerDisconnected {
-                peer,
-                reason,
-                pairs,
-            },
-        )?
-        .into_any(),
+        } => Py::new(py, PeerDisconnected::new(peer, reason, pairs))?.into_any(),
         Event::KeyframeRequested { peer, track } => {
             Py::new(py, KeyframeRequested { peer, track })?.into_any()
         }
@@ -64,46 +108,10 @@ pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
             Py::new(py, BitrateEstimated { peer, bitrate })?.into_any()
         }
         Event::MediaStarted { peer, kind, layer } => {
-            let kind = match kind {
-                MediaKind::Video => "video",
-                MediaKind::Audio => "audio",
-            };
-            Py::new(py, MediaStarted { peer, kind, layer })?.into_any()
+            Py::new(py, MediaStarted::new(peer, Kind(kind), layer))?.into_any()
         }
         Event::PeerCongested { peer, congested } => {
             Py::new(py, PeerCongested { peer, congested })?.into_any()
         }
     })
 }
-
-/// `Event`: the union of all event classes, for annotations and `isinstance`.
-pub fn union(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.get_type::<PeerConnected>()
-        .bitor(py.get_type::<PeerDisconnected>())?
-        .bitor(py.get_type::<KeyframeRequested>())?
-        .bitor(py.get_type::<BitrateEstimated>())?
-        .bitor(py.get_type::<MediaStarted>())?
-        .bitor(py.get_type::<PeerCongested>())
-}
-
-macro_rules! repr {
-    ($($class:ident($($field:ident),*)),*) => {$(
-        #[pymethods]
-        impl $class {
-            fn __repr__(&self) -> String {
-                let fields: Vec<String> =
-                    vec![$(format!(concat!(stringify!($field), "={:?}"), self.$field)),*];
-                format!("{}({})", stringify!($class), fields.join(", "))
-            }
-        }
-    )*};
-}
-
-repr!(
-    PeerConnected(peer),
-    PeerDisconnected(peer, reason, pairs),
-    KeyframeRequested(peer, track),
-    BitrateEstimated(peer, bitrate),
-    MediaStarted(peer, kind, layer),
-    PeerCongested(peer, congested)
-);

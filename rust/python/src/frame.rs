@@ -1,11 +1,15 @@
 //! Received frames as Python objects.
 
+use icey_engine::Codec;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::event::Kind;
+
 #[pyclass(frozen, get_all, module = "icey._core")]
 pub struct ReceivedFrame {
-    kind: &'static str,
+    kind: Kind,
     codec: &'static str,
     data: Py<PyBytes>,
     timestamp: u64,
@@ -17,6 +21,35 @@ pub struct ReceivedFrame {
 
 #[pymethods]
 impl ReceivedFrame {
+    #[new]
+    #[pyo3(signature = (
+        *, codec, data, timestamp, arrived_ns, report=None, keyframe=true, after_loss=false
+    ))]
+    fn new(
+        codec: &str,
+        data: Py<PyBytes>,
+        timestamp: u64,
+        arrived_ns: u64,
+        report: Option<(u64, u64)>,
+        keyframe: bool,
+        after_loss: bool,
+    ) -> PyResult<Self> {
+        let codec = [Codec::H264, Codec::Vp8, Codec::Opus]
+            .into_iter()
+            .find(|known| known.name() == codec)
+            .ok_or_else(|| PyValueError::new_err(format!("codec {codec:?}: h264, vp8 or opus")))?;
+        Ok(Self {
+            kind: Kind(codec.kind()),
+            codec: codec.name(),
+            data,
+            timestamp,
+            arrived_ns,
+            report,
+            keyframe,
+            after_loss,
+        })
+    }
+
     fn __repr__(&self, py: Python<'_>) -> String {
         format!(
             "ReceivedFrame(codec={:?}, {} bytes, timestamp={}, keyframe={:?}, after_loss={:?})",
@@ -33,10 +66,7 @@ impl ReceivedFrame {
 pub fn to_python(py: Python<'_>, frames: Vec<icey_engine::ReceivedFrame>) -> Vec<ReceivedFrame> {
     let clock = icey_engine::MonotonicClock::now();
     let convert = |frame: icey_engine::ReceivedFrame| ReceivedFrame {
-        kind: match frame.codec.kind() {
-            icey_engine::MediaKind::Video => "video",
-            icey_engine::MediaKind::Audio => "audio",
-        },
+        kind: Kind(frame.codec.kind()),
         codec: frame.codec.name(),
         data: PyBytes::new(py, &frame.data).unbind(),
         timestamp: frame.timestamp,

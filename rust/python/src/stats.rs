@@ -2,8 +2,34 @@
 
 use pyo3::prelude::*;
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct EngineStats {
+/// A class that copies the engine's counters field by field; in Python each is an attribute, and
+/// an argument of the constructor.
+macro_rules! stats {
+    ($class:ident of $source:ty { $($field:ident: $kind:ty),* $(,)? }) => {
+        #[pyclass(frozen, get_all, module = "icey._core")]
+        pub struct $class {
+            $($field: $kind),*
+        }
+
+        impl From<$source> for $class {
+            fn from(stats: $source) -> Self {
+                Self { $($field: stats.$field),* }
+            }
+        }
+
+        #[pymethods]
+        impl $class {
+            #[new]
+            #[pyo3(signature = (*, $($field = Default::default()),*))]
+            #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+            fn new($($field: $kind),*) -> Self {
+                Self { $($field),* }
+            }
+        }
+    };
+}
+
+stats!(EngineStats of icey_engine::Stats {
     peers: u64,
     tracks: u64,
     packets_sent: u64,
@@ -15,28 +41,9 @@ pub struct EngineStats {
     frames_dropped: u64,
     events_dropped: u64,
     panics: u64,
-}
+});
 
-impl From<icey_engine::Stats> for EngineStats {
-    fn from(stats: icey_engine::Stats) -> Self {
-        Self {
-            peers: stats.peers,
-            tracks: stats.tracks,
-            packets_sent: stats.packets_sent,
-            bytes_sent: stats.bytes_sent,
-            packets_received: stats.packets_received,
-            bytes_received: stats.bytes_received,
-            packets_dropped: stats.packets_dropped,
-            packets_unknown: stats.packets_unknown,
-            frames_dropped: stats.frames_dropped,
-            events_dropped: stats.events_dropped,
-            panics: stats.panics,
-        }
-    }
-}
-
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct PeerStats {
+stats!(PeerStats of icey_engine::PeerStats {
     connected: bool,
     pairs: Vec<String>,
     remote_address: String,
@@ -56,30 +63,4 @@ pub struct PeerStats {
     frames_lost: u64,
     nacks_sent: u64,
     plis_sent: u64,
-}
-
-impl From<icey_engine::PeerStats> for PeerStats {
-    fn from(stats: icey_engine::PeerStats) -> Self {
-        Self {
-            connected: stats.connected,
-            pairs: stats.pairs,
-            remote_address: stats.remote_address,
-            packets_sent: stats.packets_sent,
-            bytes_sent: stats.bytes_sent,
-            packets_resent: stats.packets_resent,
-            nacks: stats.nacks,
-            plis: stats.plis,
-            frames_dropped: stats.frames_dropped,
-            rtt_ms: stats.rtt_ms,
-            loss: stats.loss,
-            bitrate_estimate: stats.bitrate_estimate,
-            packets_received: stats.packets_received,
-            bytes_received: stats.bytes_received,
-            packets_lost: stats.packets_lost,
-            frames_received: stats.frames_received,
-            frames_lost: stats.frames_lost,
-            nacks_sent: stats.nacks_sent,
-            plis_sent: stats.plis_sent,
-        }
-    }
-}
+});
