@@ -17,9 +17,9 @@ from icey.storage.nal import MAX_PIXELS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from icey._core import ReceivedFrame
     from icey.config.model import VideoSettings
     from icey.media.scale import Matrix
-    from icey.recording.frames import Frame
 
 __all__ = ["Copied", "PictureWay", "Transcoded"]
 
@@ -36,7 +36,7 @@ class PictureWay(Protocol):
     codec: str
     needs_keyframe: bool
 
-    def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
+    def take(self, frame: ReceivedFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
         """Take a frame and its time; yield access units, their times, and whether they are IDR."""
 
     def ask_keyframe(self) -> None:
@@ -50,7 +50,7 @@ class Copied:
     codec = "h264"
     needs_keyframe = False
 
-    def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
+    def take(self, frame: ReceivedFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
         """Pass it on."""
         yield frame.data, at_ns, frame.keyframe
 
@@ -85,7 +85,7 @@ class Transcoded:
         self._key_due = True
         self.needs_keyframe = False
 
-    def take(self, frame: Frame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
+    def take(self, frame: ReceivedFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
         """Decode, scale, encode; a frame that cannot be decoded is left out."""
         if self.needs_keyframe and not frame.keyframe:
             return

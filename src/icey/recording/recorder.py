@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from icey._core import Peer, ReceivedFrame
     from icey.config.model import MediaSettings
     from icey.recording.events import RecordingEvent
-    from icey.recording.frames import Frame, FrameSource
     from icey.recording.picture import PictureWay
     from icey.storage.take import FinishedFile
 
@@ -84,7 +84,7 @@ class Recorder:
     """Records one call: one file, or one after the other where ``segmentSeconds`` says so.
 
     Args:
-        source: where frames come from.
+        source: whose frames are pulled.
         peer_name: what the files are called after.
         folder: where they go; made where it is missing.
         media: all settings of media; ``media.record`` above all.
@@ -94,7 +94,7 @@ class Recorder:
 
     def __init__(
         self,
-        source: FrameSource,
+        source: Peer,
         *,
         peer_name: str,
         folder: Path,
@@ -114,7 +114,7 @@ class Recorder:
         self._picture: PictureWay | None = None if video is None else self._way_for(video)
         self._take: Take | None = None
         self._closing: Take | None = None
-        self._held: deque[Frame] = deque(maxlen=HELD_PACKETS)
+        self._held: deque[ReceivedFrame] = deque(maxlen=HELD_PACKETS)
         self._heard: deque[tuple[int, bytes]] = deque(maxlen=HEARD_PACKETS)
         self._cut_due = False
         self._bytes_before = self._gaps = self._lost = 0
@@ -217,7 +217,7 @@ class Recorder:
             self._take.keep_up()
         return bool(frames)
 
-    def _take_picture(self, frame: Frame) -> None:
+    def _take_picture(self, frame: ReceivedFrame) -> None:
         at = self._timeline.video(frame.timestamp, frame.arrived_ns, frame.report)
         self._gaps += frame.after_loss and self._take is not None
         if self._picture is None or frame.codec != self._picture.codec:
@@ -228,7 +228,7 @@ class Recorder:
             self._picture.ask_keyframe()
         self._write_picture(self._picture, frame, at)
 
-    def _write_picture(self, picture: PictureWay, frame: Frame, at_ns: int) -> None:
+    def _write_picture(self, picture: PictureWay, frame: ReceivedFrame, at_ns: int) -> None:
         for unit, time_ns, keyframe in picture.take(frame, at_ns):
             take = self._take
             if take is None:
@@ -241,7 +241,7 @@ class Recorder:
                 return
             take.add_picture(unit, time_ns, keyframe=keyframe)
 
-    def _take_sound(self, frame: Frame) -> None:
+    def _take_sound(self, frame: ReceivedFrame) -> None:
         at = self._timeline.audio(frame.timestamp, frame.arrived_ns, frame.report)
         if self._picture is None and at is not None:
             if self._cut_due:
@@ -271,7 +271,7 @@ class Recorder:
             self._sound = True
             self._ask_for_cut()
 
-    def _open(self, frame: Frame, unit: bytes | None, at_ns: int) -> Take | None:
+    def _open(self, frame: ReceivedFrame, unit: bytes | None, at_ns: int) -> Take | None:
         """Begin a file; None where the access unit has to be encoded again for that."""
         check_room(self._make_folder(), self._settings.min_free_bytes)
         age = timedelta(microseconds=(time.monotonic_ns() - frame.arrived_ns) // 1000)

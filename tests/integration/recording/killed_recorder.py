@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
+from icey._core import PeerStats
 from icey.config.model import MediaSettings
 from icey.recording.recorder import Recorder
-from integration.recording.played_source import Browser
+from integration.recording.played_source import Browser, changed
 
 
 class LiveSource:
@@ -27,7 +26,7 @@ class LiveSource:
         taken = []
         while self.frames[self.next % len(self.frames)].arrived_ns <= self.elapsed():
             frame = self.frames[self.next % len(self.frames)]
-            taken.append(replace(frame, arrived_ns=frame.arrived_ns + self.base))
+            taken.append(changed(frame, arrived_ns=frame.arrived_ns + self.base))
             self.next += 1
             if self.next == len(self.frames):
                 break
@@ -40,7 +39,7 @@ class LiveSource:
         """The frames are what they are."""
 
     def stats(self):
-        return SimpleNamespace(frames_lost=0)
+        return PeerStats()
 
 
 def main():

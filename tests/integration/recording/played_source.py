@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import numpy as np
 
+from icey._core import PeerStats, ReceivedFrame
 from icey.config.model import VideoSettings
 from icey.media.encode import VideoEncoder
 
@@ -17,23 +17,19 @@ SECOND = 1_000_000_000
 FPS = 30
 
 
-@dataclass(frozen=True)
-class PlayedFrame:
-    kind: str
-    codec: str
-    data: bytes
-    timestamp: int
-    arrived_ns: int
-    report: tuple[int, int] | None = None
-    keyframe: bool = True
-    after_loss: bool = False
+FIELDS = ("codec", "data", "timestamp", "arrived_ns", "report", "keyframe", "after_loss")
+
+
+def changed(frame, **changes):
+    """A frame with some of its fields changed."""
+    return ReceivedFrame(**{name: getattr(frame, name) for name in FIELDS} | changes)
 
 
 @dataclass
 class PlayedSource:
     """Gives what was put in, from whatever thread."""
 
-    frames: deque[PlayedFrame] = field(default_factory=deque)
+    frames: deque[ReceivedFrame] = field(default_factory=deque)
     keyframes_asked: int = 0
     lost: int = 0
 
@@ -44,7 +40,7 @@ class PlayedSource:
         self.keyframes_asked += 1
 
     def stats(self):
-        return SimpleNamespace(frames_lost=self.lost)
+        return PeerStats(frames_lost=self.lost)
 
 
 class Browser:
@@ -85,7 +81,9 @@ class Browser:
         self._key = False
         arrived = self.start_ns + self.count * SECOND // FPS
         self.count += 1
-        return PlayedFrame("video", "h264", unit, 1_000_000 + at, arrived, keyframe=key)
+        return ReceivedFrame(
+            codec="h264", data=unit, timestamp=1_000_000 + at, arrived_ns=arrived, keyframe=key
+        )
 
     def sound(self):
         """The next 20 ms of the tone."""
@@ -99,7 +97,7 @@ class Browser:
         at = self.blocks * 960
         self.blocks += 1
         data = b"".join(bytes(packet) for packet in packets)
-        return PlayedFrame("audio", "opus", data, 7_000_000 + at, arrived)
+        return ReceivedFrame(codec="opus", data=data, timestamp=7_000_000 + at, arrived_ns=arrived)
 
     def seconds(self, seconds, *, sound=True, keyframe_every=30):
         """So many seconds of both, in the order of their arrival."""

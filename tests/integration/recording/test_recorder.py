@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from icey._core import ReceivedFrame
 from icey.config.model import MediaSettings
 from icey.recording.events import (
     RecordingEnded,
@@ -24,7 +24,7 @@ from icey.recording.events import (
 )
 from icey.recording.library import Library
 from icey.recording.recorder import Recorder
-from integration.recording.played_source import SECOND, Browser, PlayedFrame, PlayedSource
+from integration.recording.played_source import SECOND, Browser, PlayedSource, changed
 
 BOTH = ("h264", "opus")
 
@@ -175,7 +175,7 @@ def test_a_gap_keeps_its_length(tmp_path):
         if frame.kind == "video" and 1.2 <= at < 1.999:
             continue
         lost = frame.kind == "video" and 1.999 <= at < 2.02
-        frames.append(replace(frame, after_loss=lost))
+        frames.append(changed(frame, after_loss=lost))
     made, _ = recorder(PlayedSource(deque(frames)), tmp_path)
     made.start()
     made.stop()
@@ -231,9 +231,9 @@ def test_vp8_is_encoded_again(tmp_path, caplog):
     for n in range(60):
         picture = av.VideoFrame.from_ndarray(np.full((360, 320), 60 + n, np.uint8), "yuv420p")
         picture.pts = n
-        sent = PlayedFrame("video", "vp8", b"", n * 3000, n * SECOND // 30)
+        sent = ReceivedFrame(codec="vp8", data=b"", timestamp=n * 3000, arrived_ns=n * SECOND // 30)
         frames += [
-            replace(sent, data=bytes(packet), keyframe=packet.is_keyframe)
+            changed(sent, data=bytes(packet), keyframe=packet.is_keyframe)
             for packet in encoder.encode(picture)
         ]
     record(frames, tmp_path, ("vp8",))
@@ -248,7 +248,7 @@ def test_rubbish_from_a_browser_stops_nothing(tmp_path):
     frames = []
     for n, frame in enumerate(Browser().seconds(2)):
         if n % 17 == 5 and not (frame.kind == "video" and frame.keyframe):
-            frame = replace(frame, data=bytes(range(n % 50)))  # noqa: PLW2901
+            frame = changed(frame, data=bytes(range(n % 50)))  # noqa: PLW2901
         frames.append(frame)
     for settings in ({}, {"audio": "aac"}, {"video": "transcode"}):
         events = record(frames, tmp_path, **settings)
@@ -391,13 +391,13 @@ def test_ten_minutes_stay_in_sync(tmp_path):
         arrived = n * SECOND // 10
         report = (1_700_000_000 * SECOND + n // 10 * SECOND, n // 10 * 90_000)
         frame = pictures[0] if n % 300 == 0 else pictures[1]
-        frames.append(replace(frame, timestamp=n * 9000, arrived_ns=arrived, report=report))
+        frames.append(changed(frame, timestamp=n * 9000, arrived_ns=arrived, report=report))
     fast = 1.0001
     for n in range(round(600 * 50 * fast)):
         arrived = round(n * SECOND / 50 / fast)
         at = arrived // (5 * SECOND) * 5
         report = (1_700_000_000 * SECOND + at * SECOND, round(at * 48_000 * fast))
-        frames.append(replace(packet, timestamp=n * 960, arrived_ns=arrived, report=report))
+        frames.append(changed(packet, timestamp=n * 960, arrived_ns=arrived, report=report))
     frames.sort(key=lambda frame: frame.arrived_ns)
     record(frames, tmp_path)
     with av.open(str(only_file(tmp_path))) as container:

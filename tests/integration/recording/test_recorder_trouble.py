@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from icey.storage import mp4 as mp4_module
 from icey.storage.continuity import SILENCE
 from icey.storage.nal import nal_units
 from integration.recording.h264 import sequence_set, unit
-from integration.recording.played_source import SECOND, Browser, PlayedSource
+from integration.recording.played_source import SECOND, Browser, PlayedSource, changed
 from integration.recording.test_recorder import look, only_file, record, recorder
 
 
@@ -37,7 +36,7 @@ def test_a_keyframe_of_which_nothing_can_be_made(tmp_path):
     ):
         frames = Browser().seconds(2)
         index = next(i for i, f in enumerate(frames) if f.kind == "video")
-        frames[index] = replace(frames[index], data=first)
+        frames[index] = changed(frames[index], data=first)
         folder = tmp_path / str(number)
         events = record(frames, folder)
         assert not events.all(RecordingFailed)
@@ -75,7 +74,7 @@ def test_a_decoder_that_is_lost_asks_for_a_keyframe(tmp_path, monkeypatch):
     frames = Browser().seconds(1)
     broken = [f for f in frames if f.kind == "video"][10:]
     frames = [f for f in frames if f not in broken[1:]]
-    frames = [replace(f, data=b"\0\0\1\x41\xff") if f is broken[0] else f for f in frames]
+    frames = [changed(f, data=b"\0\0\1\x41\xff") if f is broken[0] else f for f in frames]
     source = PlayedSource(deque(frames))
     made, _ = recorder(source, tmp_path, video="transcode")
     made._pull()
@@ -111,7 +110,7 @@ def test_the_sound_of_segments_is_whole(tmp_path):
     frames = []
     for frame in Browser().seconds(6):
         late = 0 if frame.kind == "video" else 150_000_000
-        frames.append(replace(frame, arrived_ns=frame.arrived_ns + late))
+        frames.append(changed(frame, arrived_ns=frame.arrived_ns + late))
     frames.sort(key=lambda f: f.arrived_ns)
     frames = [f if f.kind == "video" else _reported(f) for f in frames]
     frames = [_reported(f) if f.kind == "video" else f for f in frames]
@@ -141,7 +140,7 @@ def _reported(frame):
     """The same frame, with a report of the moment when it was sent."""
     rate, begun = (90_000, 1_000_000) if frame.kind == "video" else (48_000, 7_000_000)
     at = (frame.timestamp - begun) * SECOND // rate // SECOND
-    return replace(frame, report=(1_700_000_000 * SECOND + at * SECOND, begun + at * rate))
+    return changed(frame, report=(1_700_000_000 * SECOND + at * SECOND, begun + at * rate))
 
 
 @pytest.mark.parametrize(("audio", "least_s"), [("opus", 2.2), ("aac", 1.8)])
@@ -176,7 +175,7 @@ def test_aac_is_where_opus_is(tmp_path):
     begins = []
     for audio in ("opus", "aac"):
         frames = [
-            replace(f, data=SILENCE) if f.kind == "audio" and f.arrived_ns < 6 * SECOND else f
+            changed(f, data=SILENCE) if f.kind == "audio" and f.arrived_ns < 6 * SECOND else f
             for f in Browser().seconds(2)
         ]
         record(frames, tmp_path / audio, audio=audio)
@@ -278,7 +277,7 @@ def test_a_name_that_is_taken_at_the_last_moment(tmp_path, monkeypatch):
 def test_pictures_that_stand_still_in_time(tmp_path):
     """Timestamps that repeat or go back become the smallest steps, and nothing is refused."""
     frames = [f for f in Browser().seconds(2) if f.kind == "video"]
-    odd = [replace(f, timestamp=f.timestamp - (n % 3) * 3000) for n, f in enumerate(frames)]
+    odd = [changed(f, timestamp=f.timestamp - (n % 3) * 3000) for n, f in enumerate(frames)]
     record(odd, tmp_path, ("h264",))
     with av.open(str(only_file(tmp_path))) as container:
         times = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
@@ -294,7 +293,7 @@ def test_a_mute_that_stops_the_clock(tmp_path):
         if frame.kind == "audio" and 2 * SECOND <= at < 5 * SECOND:
             continue
         gone = 3 * 48_000 if frame.kind == "audio" and at >= 5 * SECOND else 0
-        frames.append(replace(frame, timestamp=frame.timestamp - gone))
+        frames.append(changed(frame, timestamp=frame.timestamp - gone))
     record(frames, tmp_path)
     sound = look(only_file(tmp_path)).sound
     loud = [bool(np.abs(part[2000:-2000]).max() > 3000) for part in np.array_split(sound, 80)]
