@@ -15,11 +15,13 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from icey.intelligence.clip import Clips
     from icey.media.lane import Lane, Sink
     from icey.media.pipeline import Pipeline
+
+    PassOn = Callable[[int, bytes, int, bool], None]
 
 __all__ = ["Filming"]
 
@@ -38,39 +40,27 @@ class _Selector:
         self.current: int | None = None
         self.wanted: int | None = None
 
-    def video(self, lane: int, data: bytes, captured_ns: int, *, keyframe: bool) -> None:
+    def video(self, lane: int, data: bytes, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
         if keyframe and lane == self.wanted:
             self.current = lane
         if lane == self.current:
             self._clips.video(data, captured_ns, keyframe=keyframe)
 
-    def sound(self, lane: int, data: bytes, captured_ns: int) -> None:
+    def sound(self, lane: int, data: bytes, captured_ns: int, _keyframe: bool) -> None:  # noqa: FBT001
         if lane == self.current:
             self._clips.sound(data, captured_ns)
 
 
-class _VideoTee:
-    """A sink before another one, or before none."""
+class _Tee:
+    """A sink that passes on what it takes, and goes before another one, or before none."""
 
-    def __init__(self, lane: int, selector: _Selector, after: Sink | None) -> None:
-        self._lane, self._selector, self._after = lane, selector, after
-
-    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
-        if self._after is not None:
-            self._after.push(data, timestamp, captured_ns, keyframe)
-        self._selector.video(self._lane, data, captured_ns, keyframe=keyframe)
-
-
-class _SoundTee:
-    """Likewise for sound."""
-
-    def __init__(self, lane: int, selector: _Selector, after: Sink | None) -> None:
-        self._lane, self._selector, self._after = lane, selector, after
+    def __init__(self, lane: int, pass_on: PassOn, after: Sink | None) -> None:
+        self._lane, self._pass_on, self._after = lane, pass_on, after
 
     def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
         if self._after is not None:
             self._after.push(data, timestamp, captured_ns, keyframe)
-        self._selector.sound(self._lane, data, captured_ns)
+        self._pass_on(self._lane, data, captured_ns, keyframe)
 
 
 class Filming:
@@ -91,10 +81,8 @@ class Filming:
 
     def tee(self, number: int, video: Sink, audio: Sink) -> tuple[Sink, Sink]:
         """Put something before the sinks of a viewers' lane by which the clips get it too."""
-        return (
-            _VideoTee(number, self._selector, video),
-            _SoundTee(number, self._selector, audio),
-        )
+        selector = self._selector
+        return _Tee(number, selector.video, video), _Tee(number, selector.sound, audio)
 
     def follow(self, lanes: Mapping[int, Lane]) -> None:
         """Choose among the lanes that run for viewers; to be called on changes and now and then."""
@@ -128,8 +116,10 @@ class Filming:
         if best != OWN and lanes[best].bitrate >= GOOD * self._bitrate:
             return best, lanes[best]
         if self._own is None:
-            sinks = _VideoTee(OWN, self._selector, None), _SoundTee(OWN, self._selector, None)
+            selector = self._selector
             self._own = self._pipeline.add_lane(
-                video=sinks[0], audio=sinks[1], bitrate=self._bitrate
+                video=_Tee(OWN, selector.video, None),
+                audio=_Tee(OWN, selector.sound, None),
+                bitrate=self._bitrate,
             )
         return OWN, self._own
