@@ -37,6 +37,7 @@ MAY_IMPORT = {
         "errors",
     },
     "server": {
+        "_core",
         "sessions",
         "turn",
         "intelligence",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from icey.server.auth import AccessToken
     from icey.server.events import EventFeed
     from icey.server.readiness import Readiness
-    from icey.sessions.session import SessionService
+    from icey.sessions.calls import Calls
     from icey.signalling.peers import ServerPeer
 
 __all__ = ["ApiContext", "add_api"]
@@ -65,7 +65,7 @@ class ApiContext:
     peer: ServerPeer
     token: AccessToken
     readiness: Readiness
-    sessions: SessionService
+    sessions: Calls
     artifacts: Artifacts
     events: EventFeed
     started: float = field(default_factory=time.monotonic)

@@ -2,8 +2,9 @@
 
 ::
 
-    preflight ─▶ bind the port ─▶ sessions start ─▶ listen ─▶ ready line ─▶ …
-    first SIGINT/SIGTERM ─▶ stop accepting ─▶ hang up every call ─▶ close every socket ─▶ 0
+    preflight ─▶ bind the ports ─▶ calls start ─▶ listen ─▶ ready line ─▶ …
+    first SIGINT/SIGTERM ─▶ stop accepting ─▶ hang up every call ─▶ close every socket
+                         ─▶ free the ports ─▶ 0
     second one ─▶ the process ends at once
 """
 
@@ -14,7 +15,7 @@ import contextlib
 import ipaddress
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
@@ -41,22 +42,22 @@ from icey.version import version
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from icey.config.load import Loaded
     from icey.config.model import Settings
     from icey.intelligence.webhook import Webhook
     from icey.preflight.report import Report
-    from icey.sessions.session import SessionService
+    from icey.sessions.calls import Calls
 
-__all__ = ["create_app", "run", "serve"]
+__all__ = ["create_app", "open_artifacts", "open_calls", "run", "serve"]
 
 log = logging.getLogger(__name__)
 
 SHUTDOWN_REASON = "server is shutting down"
 CLOSE_MARGIN_S = 0.5
-"""Beyond the time that the sessions take for hanging up and for finishing what they write."""
+"""Beyond the time that the calls take for hanging up and for finishing what they write."""
 WEBHOOK_GRACE_S = 1.0
 """How long the events that still wait for the webhook may take."""
 SOCKETS_GRACE_S = 0.5
@@ -95,7 +96,7 @@ async def serve(loaded: Loaded) -> int:
     Raises:
         PreflightError: something that the server needs is missing; the message says what.
         AddressInUseError: a port was taken between the check and the start.
-        IceyError: the sessions cannot be opened.
+        IceyError: the engine, its TURN server or the mode cannot be opened.
     """
     from icey.preflight.run import run_preflight  # noqa: PLC0415 - it imports FFmpeg
 
@@ -110,28 +111,62 @@ async def serve(loaded: Loaded) -> int:
 
 
 async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
-    from icey.sessions import open_sessions  # noqa: PLC0415 - it imports the engine
-
     settings = loaded.settings
     raise_descriptor_limit()
     refuse_huge_pages()
     give_back_large_buffers()
-    with contextlib.ExitStack() as bound:
+    async with contextlib.AsyncExitStack() as opened:
         listeners = bind(settings.http.host, settings.http.port)
         for listener in listeners:
-            bound.enter_context(listener)
+            opened.enter_context(listener)
         port = listeners[0].getsockname()[1]
-        sessions = open_sessions(_as_bound(settings, port))
+        token = AccessToken(settings.auth.token.get_secret_value())
+        artifacts = open_artifacts(settings, token)
+        webhook = _webhook(settings)
+        events = EventFeed(webhook)
+        calls = await opened.enter_async_context(
+            open_calls(_as_bound(settings, port), publish=events.publish, sign=artifacts.link)
+        )
         now = asyncio.get_running_loop().time()
         await run(
             settings,
             root=report.web_root,
             listeners=listeners,
-            sessions=sessions,
-            readiness=Readiness(_recheck(loaded, port, sessions), report, now),
+            token=token,
+            artifacts=artifacts,
+            events=events,
+            webhook=webhook,
+            calls=calls,
+            readiness=Readiness(_recheck(loaded, port, calls), report, now),
             stop=stop,
             on_listening=lambda: _announce(settings, port),
         )
+
+
+@contextlib.asynccontextmanager
+async def open_calls(
+    settings: Settings,
+    *,
+    publish: Callable[[str, Mapping[str, Any]], None],
+    sign: Callable[[str], str],
+) -> AsyncIterator[Calls]:
+    """Open the packet engine, its TURN server, and the calls of the configured mode over them.
+
+    Args:
+        settings: the settings in force, with the HTTP port that is really bound.
+        publish: takes a kind (``icey:vision``, …) and its data for other programs.
+        sign: makes a path below ``/artifacts/`` a link that opens without the token.
+    """
+    # Imported here, as they import the extension and FFmpeg.
+    from icey.server.engine import running_engine  # noqa: PLC0415
+    from icey.sessions import open_mode  # noqa: PLC0415
+    from icey.sessions.calls import Calls  # noqa: PLC0415
+    from icey.sessions.work import Work  # noqa: PLC0415
+
+    async with running_engine(settings) as (engine, turn):
+        work = Work()
+        mode = open_mode(settings, engine, work, publish=publish, sign=sign)
+        yield Calls(engine, turn, mode, work, external_ip=settings.turn.external_ip)
 
 
 def _as_bound(settings: Settings, port: int) -> Settings:
@@ -144,7 +179,11 @@ async def run(
     *,
     root: Path,
     listeners: list[socket.socket],
-    sessions: SessionService,
+    token: AccessToken,
+    artifacts: Artifacts,
+    events: EventFeed,
+    webhook: Webhook | None,
+    calls: Calls,
     readiness: Readiness,
     stop: asyncio.Event,
     on_listening: Callable[[], None],
@@ -155,18 +194,17 @@ async def run(
         settings: the settings in force.
         root: the folder of the web UI.
         listeners: bound, not yet listening; the caller closes them.
-        sessions: not yet started; closed here.
+        token: the access token.
+        artifacts: recordings, snapshots and clips.
+        events: what the detectors find; closed here.
+        webhook: takes each event too; closed here.
+        calls: not yet started; closed here.
         readiness: the newest preflight report.
         stop: the request to stop.
         on_listening: called once connections are accepted.
     """
-    token = AccessToken(settings.auth.token.get_secret_value())
     hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
-    gateway = Gateway(hub, sessions, settings.auth.allowed_origins)
-    artifacts = Artifacts(settings.media.record_dir, token, _other_folders(settings))
-    webhook = _webhook(settings)
-    events = EventFeed(webhook)
-    sessions.connect_events(events.publish, artifacts.link)
+    gateway = Gateway(hub, calls, settings.auth.allowed_origins)
     context = ApiContext(
         settings=settings,
         version=version(),
@@ -174,14 +212,14 @@ async def run(
         peer=hub.server,
         token=token,
         readiness=readiness,
-        sessions=sessions,
+        sessions=calls,
         artifacts=artifacts,
         events=events,
     )
     app = create_app(context, root)
     server = HttpServer(Hardening(app), socket_class(gateway), settings.tls)
     try:
-        await sessions.start()
+        calls.start(gateway.send)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         listening = asyncio.create_task(server.listening.wait())
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -191,7 +229,7 @@ async def run(
     finally:
         log.info("stopping")
         server.stop_accepting()
-        await _close_sessions(sessions)
+        await _close(calls)
         events.close()
         if webhook is not None:
             await asyncio.to_thread(webhook.close_blocking, WEBHOOK_GRACE_S)
@@ -201,21 +239,19 @@ async def run(
     await serving
 
 
-def _recheck(
-    loaded: Loaded, port: int, sessions: SessionService
-) -> Callable[[], Callable[[], Report]]:
+def _recheck(loaded: Loaded, port: int, calls: Calls) -> Callable[[], Callable[[], Report]]:
     """What checks a server that runs: its own ports and its open camera are no obstacle to it."""
     from icey.preflight.run import run_preflight  # noqa: PLC0415 - it imports FFmpeg
     from icey.preflight.running import Running, SourceState  # noqa: PLC0415
 
     def prepare() -> Callable[[], Report]:
-        state = sessions.status()
+        state = calls.status()
         source = state.get("source")
         running = Running(
             http_port=port,
             webrtc_port=state.get("webrtcPort", loaded.settings.webrtc.port),
             source=None if source is None else SourceState(source["healthy"], source["detail"]),
-            turn=None if sessions.turn is None else sessions.turn.target(),
+            turn=None if calls.turn is None else calls.turn.target(),
         )
         return lambda: run_preflight(loaded, running=running)
 
@@ -234,11 +270,12 @@ async def _done_before(
     return task.done()
 
 
-def _other_folders(settings: Settings) -> dict[str, Path]:
-    """The folders of snapshots and clips, where they are not those below ``recordDir``."""
+def open_artifacts(settings: Settings, token: AccessToken) -> Artifacts:
+    """Serve recordings, and snapshots and clips also where they are not below ``recordDir``."""
     vision = settings.media.intelligence.vision
     both = {"snapshots": vision.snapshots.dir, "clips": vision.clips.dir}
-    return {name: folder for name, folder in both.items() if folder is not None}
+    elsewhere = {name: folder for name, folder in both.items() if folder is not None}
+    return Artifacts(settings.media.record_dir, token, elsewhere)
 
 
 def _webhook(settings: Settings) -> Webhook | None:
@@ -250,12 +287,12 @@ def _webhook(settings: Settings) -> Webhook | None:
     return Webhook(url)
 
 
-async def _close_sessions(sessions: SessionService) -> None:
+async def _close(calls: Calls) -> None:
     try:
-        async with asyncio.timeout(sessions.close_seconds + CLOSE_MARGIN_S):
-            await sessions.close(SHUTDOWN_REASON)
+        async with asyncio.timeout(calls.close_seconds + CLOSE_MARGIN_S):
+            await calls.close(SHUTDOWN_REASON)
     except TimeoutError:
-        log.warning("sessions were not closed within %g s", sessions.close_seconds)
+        log.warning("calls were not closed within %g s", calls.close_seconds)
 
 
 def _announce(settings: Settings, port: int) -> None:

@@ -20,7 +20,7 @@ from icey.signalling.hub import Close, Deliver, Hub, Left, ToServer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from icey.sessions.session import SessionService
+    from icey.sessions.calls import Calls
     from icey.signalling.hub import HubAction
 
 __all__ = ["Gateway", "Socket"]
@@ -52,9 +52,7 @@ class Gateway:
         allowed_origins: ``auth.allowedOrigins``.
     """
 
-    def __init__(
-        self, hub: Hub, sessions: SessionService, allowed_origins: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, hub: Hub, sessions: Calls, allowed_origins: Sequence[str] = ()) -> None:
         self.hub = hub
         self.allowed_origins = tuple(allowed_origins)
         self.slow_readers = 0
@@ -64,7 +62,6 @@ class Gateway:
         self._timer: asyncio.TimerHandle | None = None
         self._shut = False
         self._empty = asyncio.Event()
-        sessions.connect(self.send)
 
     def open(self, socket: Socket) -> str | None:
         """Take a new connection; returns its session id, or None where there is no room."""

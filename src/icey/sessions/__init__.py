@@ -1,35 +1,52 @@
-"""Sessions: what the server does with a call, one class a mode."""
+"""Sessions: what the server does with a call, one module a mode."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from icey._core import Engine
     from icey.config.model import Settings
-    from icey.sessions.session import SessionService
+    from icey.sessions.mode import Mode
+    from icey.sessions.work import Work
 
-__all__ = ["open_sessions"]
+__all__ = ["open_mode"]
 
 
-def open_sessions(settings: Settings) -> SessionService:
-    """Open the packet engine and the sessions of the configured mode.
+def open_mode(
+    settings: Settings,
+    engine: Engine,
+    work: Work,
+    *,
+    publish: Callable[[str, Mapping[str, Any]], None],
+    sign: Callable[[str], str],
+) -> Mode:
+    """Open the configured mode.
+
+    Args:
+        settings: the settings in force.
+        engine: where its peers live.
+        work: runs what may block.
+        publish: takes a kind (``icey:vision``, …) and its data for other programs.
+        sign: makes a path below ``/artifacts/`` a link that opens without the token.
 
     Raises:
-        AddressInUseError: the UDP port (``webrtc.port``) is taken.
-        EngineError: an address in ``http.host`` or ``webrtc.additionalHosts`` cannot be used.
-        SourceError: the source is not written as one.
+        SourceError: ``media.source`` is not written as a source.
+        ConfigError: a configured detector cannot be had.
     """
-    # Imported here, since the extension and FFmpeg take a good part of the time to start.
+    # Imported here, since FFmpeg takes a good part of the time to start.
     if settings.media.mode == "record":
-        from icey.sessions.record import RecordSessions  # noqa: PLC0415
+        from icey.sessions.record import RecordMode  # noqa: PLC0415
 
-        return RecordSessions(settings)
+        return RecordMode(settings.media, engine, work)
 
     if settings.media.mode == "relay":
-        from icey.sessions.relay import RelaySessions  # noqa: PLC0415
+        from icey.sessions.relay import RelayMode  # noqa: PLC0415
 
-        return RelaySessions(settings)
+        return RelayMode(settings.media.relay, engine, work)
 
-    from icey.sessions.stream import StreamSessions  # noqa: PLC0415
+    from icey.sessions.stream import StreamMode  # noqa: PLC0415
 
-    return StreamSessions(settings)
+    return StreamMode(settings, engine, work, publish=publish, sign=sign)

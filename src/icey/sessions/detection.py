@@ -50,12 +50,20 @@ class Detection:
 
     Args:
         settings: the settings in force.
+        loop: where events are taken.
+        take: takes each event.
 
     Raises:
         ConfigError: a configured detector cannot be had.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[[Event], None],
+    ) -> None:
+        self._loop, self._take = loop, take
         self._settings = settings.media.intelligence
         self._archive = Archive(settings)
         found = find_plugins(self._settings)
@@ -69,22 +77,19 @@ class Detection:
         self._lock = threading.Lock()  # guards the queue, `_waking` and `_dropped`
         self._waking = False
         self._dropped = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._take: Callable[[Event], None] = lambda _event: None
 
     @property
     def wanted(self) -> bool:
         """Whether there is anything to detect."""
         return is_wanted(self._settings, self._plugins)
 
-    def connect(self, loop: asyncio.AbstractEventLoop, take: Callable[[Event], None]) -> None:
-        """Say who takes events, on which loop."""
-        self._loop, self._take = loop, take
+    def start(self) -> None:
+        """Begin to look after the folders of what is kept."""
         if self.wanted:
             self._archive.start()
 
     def close(self) -> None:
-        """Look after nothing more. Returns at once."""
+        """Look after the folders no more. Returns at once."""
         self._archive.stop()
 
     def begin(self, source: Source, stream_id: str) -> Analysis | None:
@@ -152,7 +157,7 @@ class Detection:
     def _post(self, event: Event) -> None:
         """Take an event from the thread of a branch."""
         with self._lock:
-            if self._loop is None or self._loop.is_closed():
+            if self._loop.is_closed():
                 return
             if len(self._events) >= WAITING:
                 self._events.popleft()

@@ -20,15 +20,17 @@ from icey.recording.events import (
     RecordingStarted,
 )
 from icey.recording.recorder import Recorder
-from icey.sessions.switchboard import Party, Switchboard
 from icey.storage.keeper import Keeper
 
 if TYPE_CHECKING:
-    from icey._core import Peer
-    from icey.config.model import Settings
+    from icey._core import Engine, Peer
+    from icey.config.model import MediaSettings
     from icey.recording.events import RecordingEvent
+    from icey.sessions.calls import Call
+    from icey.sessions.mode import MediaEvent
+    from icey.sessions.work import Work
 
-__all__ = ["RecordSessions"]
+__all__ = ["RecordMode"]
 
 log = logging.getLogger(__name__)
 
@@ -42,42 +44,52 @@ FINISH_SECONDS = 60.0
 """How long files may take to be finished when the server ends. A disk can be slow."""
 
 
-class _Publisher(Party):
-    """A call, and what records it once it is connected."""
-
-    def __init__(self, call: str, caller: str, peer: Peer) -> None:
-        super().__init__(call, caller, peer)
-        self.recorder: Recorder | None = None
-        self.ended = asyncio.Event()
-
-
-class RecordSessions(Switchboard[_Publisher]):
+class RecordMode:
     """The calls of record mode.
 
-    Raises:
-        AddressInUseError: ``webrtc.port`` is taken.
-        EngineError: an address cannot be used.
+    Args:
+        media: the settings of the recordings, and of pictures that are encoded again.
+        engine: where the peers live.
+        work: closes peers, and looks after the folder.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._media = settings.media
-        self._keeper = Keeper(settings.media.record_dir, settings.media.record)
-        self._keeping: asyncio.Task[None] | None = None
-        self._recorders: dict[Recorder, None] = {}  # in the order of their calls
-        self._finished = 0
-        self._failed = 0
-        super().__init__(settings)
+    close_seconds = FINISH_SECONDS
+    """Files are finished, not left behind."""
 
-    async def start(self) -> None:
-        """Listen to the engine, repair what a crash left, and begin to keep the folder."""
-        await super().start()
-        self._keeping = asyncio.create_task(self._keep())
+    def __init__(self, media: MediaSettings, engine: Engine, work: Work) -> None:
+        self.media = media
+        self.work = work
+        self.recorders: dict[Recorder, None] = {}  # in the order of their calls
+        self.finished = 0
+        self.failed = 0
+        self._engine = engine
+        self._keeper = Keeper(media.record_dir, media.record)
+        self._keeping: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Repair what a crash left, and begin to keep the folder."""
+        self._keeping = self.work.loop.create_task(self._keep())
         self._keeping.add_done_callback(_note_end_of_keeping)
 
+    async def refusal(self) -> str | None:
+        """Refuse while nothing could be written."""
+        try:
+            await self.work.in_thread(self._keeper.check_blocking)
+        except RecordingError as error:
+            return f"recording unavailable: {error}"
+        return None
+
+    def open(self, call: Call, offer: str) -> _Publisher:  # noqa: ARG002 - any will do
+        """Make a peer that receives."""
+        return _Publisher(self, call, self._engine.create_peer(direction="receive"))
+
+    def tick(self) -> None:
+        """Do nothing: recorders have a clock of their own."""
+
     def status(self) -> dict[str, Any]:
-        """Tell how many calls there are, and how the recordings fare."""
-        running = [recorder.stats for recorder in self._recorders]
-        return super().status() | {
+        """Return how the recordings fare."""
+        running = [recorder.stats for recorder in self.recorders]
+        return {
             "record": {
                 "active": [
                     {
@@ -93,99 +105,89 @@ class RecordSessions(Switchboard[_Publisher]):
                     }
                     for stats in running
                 ],
-                "finished": self._finished,
-                "failed": self._failed,
+                "finished": self.finished,
+                "failed": self.failed,
             }
         }
 
-    # -- calls ------------------------------------------------------------------------------
-
-    async def refusal(self, caller: str) -> str | None:  # noqa: ARG002 - it is the same for all
-        """Refuse while nothing could be written."""
-        try:
-            await self._in_thread(self._keeper.check_blocking)
-        except RecordingError as error:
-            return f"recording unavailable: {error}"
-        return None
-
-    def open_party(self, call: str, caller: str, offer: str) -> _Publisher:  # noqa: ARG002 - any will do
-        """Make a peer that receives."""
-        peer: Peer = self._engine.create_peer(direction="receive")
-        return _Publisher(call, caller, peer)
-
-    def connected(self, party: _Publisher) -> None:
-        """Begin to record."""
-        user, _, _ = party.caller.partition("|")
-
-        def tell(event: RecordingEvent) -> None:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._on_recording, party, event)
-
-        party.recorder = Recorder(
-            party.peer,
-            peer_name=user,
-            folder=self._media.record_dir,
-            media=self._media,
-            codecs=party.peer.codecs,
-            on_event=tell,
-        )
-        self._recorders[party.recorder] = None
-        party.recorder.start()
-
-    def released(self, party: _Publisher, reason: str) -> None:  # noqa: ARG002 - all are alike
-        """Take what is still on its way, then finish the file."""
-        self._spawn(self._finish(party))
-
-    @property
-    def close_seconds(self) -> float:
-        """Files are finished, not left behind."""
-        return FINISH_SECONDS
-
-    def closing(self) -> None:
-        """Stop to look after the folder."""
+    def close(self) -> None:
+        """Stop looking after the folder."""
         if self._keeping is not None:
             self._keeping.cancel()
 
-    async def _finish(self, party: _Publisher) -> None:
-        recorder = party.recorder
-        if recorder is None:  # it never connected
-            party.peer.close()
-            return
-        await asyncio.sleep(DRAIN_SECONDS)
-        await self._in_thread(party.peer.close)
-        recorder.stop()
-        await party.ended.wait()
-        self._recorders.pop(recorder, None)
+    async def _keep(self) -> None:
+        for repaired in await self.work.in_thread(self._keeper.repair_blocking):
+            log.warning("%s", repaired)
+        while True:
+            for name in await self.work.in_thread(self._keeper.keep_blocking):
+                log.info("old recording removed: %s", name)
+            await asyncio.sleep(KEEP_EVERY_SECONDS)
 
-    # -- recordings -------------------------------------------------------------------------
 
-    def _on_recording(self, party: _Publisher, event: RecordingEvent) -> None:
+class _Publisher:
+    """A caller, and what records it once it is connected."""
+
+    def __init__(self, mode: RecordMode, call: Call, peer: Peer) -> None:
+        self.peer = peer
+        self._mode = mode
+        self._call = call
+        self._recorder: Recorder | None = None
+        self._ended = asyncio.Event()
+
+    async def answered(self) -> None:
+        """Wait for the connection."""
+
+    def connected(self) -> None:
+        """Begin to record."""
+        mode = self._mode
+
+        def tell(event: RecordingEvent) -> None:
+            mode.work.loop.call_soon_threadsafe(self._on_recording, event)
+
+        self._recorder = Recorder(
+            self.peer,
+            peer_name=self._call.user,
+            folder=mode.media.record_dir,
+            media=mode.media,
+            codecs=self.peer.codecs,
+            on_event=tell,
+        )
+        mode.recorders[self._recorder] = None
+        self._recorder.start()
+
+    def heard(self, event: MediaEvent) -> None:
+        """Take no notice: a peer whose frames are pulled tells of none."""
+
+    def close(self) -> None:
+        """Take what is still on its way, then finish the file."""
+        self._mode.work.spawn(self._finish())
+
+    async def _finish(self) -> None:
+        mode = self._mode
+        if self._recorder is not None:
+            await asyncio.sleep(DRAIN_SECONDS)
+        await mode.work.in_thread(self.peer.close)
+        if self._recorder is not None:
+            self._recorder.stop()
+            await self._ended.wait()
+            mode.recorders.pop(self._recorder, None)
+
+    def _on_recording(self, event: RecordingEvent) -> None:
         match event:
             case RecordingStarted(name):
                 log.info("recording to %s", name)
-                self._tell(party, "record:started", {"file": name})
+                self._call.send_event("record:started", {"file": name})
             case RecordingFinished(name, seconds):
                 log.info("recorded %s, %.1f s", name, seconds)
-                self._finished += 1
+                self._mode.finished += 1
                 data = {"file": name, "seconds": round(seconds, 3)}
-                self._tell(party, "record:finished", data)
+                self._call.send_event("record:finished", data)
             case RecordingFailed(reason):
                 log.error("recording failed: %s", reason)
-                self._failed += 1
-                self._hang_up(party, f"recording ended: {reason}")
+                self._mode.failed += 1
+                self._call.hang_up(f"recording ended: {reason}")
             case RecordingEnded():
-                party.ended.set()
-
-    def _tell(self, party: _Publisher, name: str, data: dict[str, Any]) -> None:
-        self._say(party.caller, {"type": "event", "name": name, "data": data})
-
-    async def _keep(self) -> None:
-        for repaired in await self._in_thread(self._keeper.repair_blocking):
-            log.warning("%s", repaired)
-        while True:
-            for name in await self._in_thread(self._keeper.keep_blocking):
-                log.info("old recording removed: %s", name)
-            await asyncio.sleep(KEEP_EVERY_SECONDS)
+                self._ended.set()
 
 
 def _note_end_of_keeping(task: asyncio.Task[None]) -> None:

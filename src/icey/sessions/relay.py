@@ -17,16 +17,19 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from icey._core import BitrateEstimated, MediaStarted, PeerCongested
 from icey.errors import ClosedError, OfferError
 from icey.sessions.directions import directions_of
 from icey.sessions.layers import LayerChoice
-from icey.sessions.switchboard import Party, Switchboard
 
 if TYPE_CHECKING:
-    from icey._core import Peer, PeerStats, Track
-    from icey.config.model import Settings
+    from icey._core import Engine, Peer, PeerStats, Track
+    from icey.config.model import RelaySettings
+    from icey.sessions.calls import Call
+    from icey.sessions.mode import MediaEvent
+    from icey.sessions.work import Work
 
-__all__ = ["RelaySessions"]
+__all__ = ["RelayMode"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,9 @@ more than the source sends. The page's largest layer has 2 Mb/s; it may not be t
 MEASURE_SECONDS = 2.0
 """How often the viewers' paths are measured, for the status."""
 
+CLOSE_SECONDS = 4.0
+"""How long peers may take to be closed when the server ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
@@ -51,61 +57,36 @@ class _Measured:
     rate: int
 
 
-class _Member(Party):
-    """A call: a source, one that would be, or a viewer."""
-
-    def __init__(
-        self, call: str, caller: str, peer: Peer, role: Literal["candidate", "viewer"]
-    ) -> None:
-        super().__init__(call, caller, peer)
-        self.role: Literal["candidate", "source", "viewer"] = role
-        self.choice = LayerChoice()
-        self.attached = 0
-        self.path: int | None = None
-        self.is_connected = False
-        self.measured: _Measured | None = None
-        self.bytes_before = 0
-
-
-class RelaySessions(Switchboard[_Member]):
+class RelayMode:
     """The calls of relay mode.
 
-    Raises:
-        AddressInUseError: ``webrtc.port`` is taken.
-        EngineError: an address cannot be used.
+    Args:
+        settings: ``media.relay``.
+        engine: where peers and tracks live.
+        work: measures the viewers' paths, and closes peers that receive.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._settings = settings.media.relay
-        self._audio: Track = self._engine.create_track("audio")
-        self._video: list[Track] = [self._engine.create_track("video") for _ in range(LAYERS)]
+    close_seconds = CLOSE_SECONDS
+
+    def __init__(self, settings: RelaySettings, engine: Engine, work: Work) -> None:
+        self.work = work
+        self._settings = settings
+        self._engine = engine
+        self._audio: Track = engine.create_track("audio")
+        self._video: list[Track] = [engine.create_track("video") for _ in range(LAYERS)]
+        self._members: dict[_Member, None] = {}  # in the order of their calls
         self._source: _Member | None = None
         self._measuring = False
         self._measured_at = 0.0
 
-    def status(self) -> dict[str, Any]:
-        """Tell who is the source, and how each viewer fares."""
-        source = self._source
-        viewers = self._viewers()
-        return super().status() | {
-            "relay": {
-                "source": None
-                if source is None
-                else {
-                    "peer": _name(source),
-                    "layers": [
-                        {"bitrate": track.bitrate, "frames": track.frames} for track in self._tracks
-                    ],
-                },
-                "viewers": [self._viewer_json(viewer) for viewer in viewers],
-                "maxViewers": self._settings.max_viewers,
-            }
-        }
+    def start(self) -> None:
+        """Do nothing: without calls nothing goes on."""
 
-    # -- calls ------------------------------------------------------------------------------
+    async def refusal(self) -> str | None:
+        """Refuse nobody before the offer says what is wanted."""
+        return None
 
-    def open_party(self, call: str, caller: str, offer: str) -> _Member:
+    def open(self, call: Call, offer: str) -> _Member:
         """Make a candidate's peer that receives, or a viewer's that sends.
 
         Raises:
@@ -120,7 +101,7 @@ class RelaySessions(Switchboard[_Member]):
                 simulcast=self._settings.simulcast,
                 max_bitrate=self._settings.max_bitrate,
             )
-            return _Member(call, caller, peer, "candidate")
+            return self._add(_Member(self, call, peer, "candidate"))
         if not wanted.receives:
             raise OfferError(
                 TAKEN if wanted.sends else "media: the offer neither sends nor receives"
@@ -130,85 +111,103 @@ class RelaySessions(Switchboard[_Member]):
             raise OfferError(
                 f"relay has no free viewer slot: {most} taken (media.relay.maxViewers)"
             )
-        viewer = _Member(call, caller, self._engine.create_peer(direction="send"), "viewer")
-        self._engine.attach(viewer.peer, self._audio)
-        self._engine.attach(viewer.peer, self._video[0])
-        return viewer
+        peer = self._engine.create_peer(direction="send")
+        self._engine.attach(peer, self._audio)
+        self._engine.attach(peer, self._video[0])
+        return self._add(_Member(self, call, peer, "viewer"))
 
-    def connected(self, party: _Member) -> None:
-        """Probe a viewer's path, and tell it to wait where there is nothing to see yet."""
-        party.is_connected = True
-        if party.role != "viewer":
-            return
-        if self._settings.simulcast and (self._source is None or len(self._tracks) > 1):
-            self._probe(party)
-        if self._source is None:
-            self._tell(party, "relay:waiting")
-
-    def media_started(self, party: _Member, kind: str, layer: str) -> None:
-        """The first media of a candidate make it the source, or come too late."""
-        log.debug("%s sends %s %s", _name(party), kind, layer)
-        if party.role != "candidate":
-            return
-        if self._source is None:
-            self._elect(party)
-        else:
-            self._hang_up(party, TAKEN)
-
-    def released(self, party: _Member, reason: str) -> None:  # noqa: ARG002 - all are alike
-        """Close the peer; without a source, its viewers wait for the next."""
-        party.peer.close()
-        if party is not self._source:
-            return
-        log.info("the relay has no source any more")
-        self._source = None
-        for viewer in self._viewers():
-            self._tell(viewer, "relay:ended")
-
-    def estimated(self, party: _Member, bitrate: int) -> None:
-        """What the path to a viewer carries decides on its layer."""
-        party.path = bitrate
-        self._choose(party)
-
-    def congested(self, party: _Member, *, now: bool) -> None:
-        """A viewer's packets are dropped, or go on again: it alone is told."""
-        self._tell(party, "relay:congested", {"congested": now})
-        if now:
-            party.choice.congested(self._now())
-            self._choose(party)
-
-    def ticked(self) -> None:
+    def tick(self) -> None:
         """Let viewers climb, and measure their paths now and then."""
         for viewer in self._viewers():
-            self._choose(viewer)
-        if not self._measuring and self._now() - self._measured_at >= MEASURE_SECONDS:
+            self.choose_layer(viewer)
+        if not self._measuring and self.now() - self._measured_at >= MEASURE_SECONDS:
             self._measuring = True
-            self._spawn(self._measure())
+            self.work.spawn(self._measure())
 
-    def closing(self) -> None:
+    def status(self) -> dict[str, Any]:
+        """Return who is the source, and how each viewer fares."""
+        source = self._source
+        return {
+            "relay": {
+                "source": None
+                if source is None
+                else {
+                    "peer": source.call.user,
+                    "layers": [
+                        {"bitrate": track.bitrate, "frames": track.frames} for track in self._tracks
+                    ],
+                },
+                "viewers": [viewer.to_json() for viewer in self._viewers()],
+                "maxViewers": self._settings.max_viewers,
+            }
+        }
+
+    def close(self) -> None:
         """Close the tracks."""
         for track in (self._audio, *self._video):
             track.close()
 
-    # -- source and viewers -------------------------------------------------------------------
+    # -- for a member --------------------------------------------------------------------------
 
-    def _elect(self, party: _Member) -> None:
-        party.role = "source"
-        self._source = party
-        layers = party.peer.layers[:LAYERS]
-        log.info("%s is the source, with %d layer(s)", _name(party), max(1, len(layers)))
-        self._engine.route(party.peer, self._audio)
+    def now(self) -> float:
+        """Seconds, on the event loop's clock."""
+        return self.work.loop.time()
+
+    def welcome(self, viewer: _Member) -> None:
+        """Probe the path of a connected viewer, and tell it to wait where there is no source."""
+        if self._settings.simulcast and (self._source is None or len(self._tracks) > 1):
+            self._probe(viewer)
+        if self._source is None:
+            viewer.call.send_event("relay:waiting")
+
+    def elect(self, candidate: _Member) -> None:
+        """Make a candidate whose media have come the source, unless there is one."""
+        if self._source is not None:
+            candidate.call.hang_up(TAKEN)
+            return
+        candidate.role = "source"
+        self._source = candidate
+        layers = candidate.peer.layers[:LAYERS]
+        log.info("%s is the source, with %d layer(s)", candidate.call.user, max(1, len(layers)))
+        self._engine.route(candidate.peer, self._audio)
         for track, layer in zip(self._video, layers or ("",), strict=False):
-            self._engine.route(party.peer, track, layer)
-        for other in list(self._parties.values()):
+            self._engine.route(candidate.peer, track, layer)
+        for other in list(self._members):
             if other.role == "candidate":
-                self._hang_up(other, TAKEN)
+                other.call.hang_up(TAKEN)
         for viewer in self._viewers():
             viewer.choice, viewer.attached = LayerChoice(), 0
             self._engine.attach(viewer.peer, self._video[0])
             if viewer.is_connected and len(layers) > 1:
                 self._probe(viewer)
-            self._tell(viewer, "relay:live")
+            viewer.call.send_event("relay:live")
+
+    def choose_layer(self, viewer: _Member) -> None:
+        """Attach a viewer to the layer that its path carries."""
+        tracks = self._tracks
+        if viewer.role != "viewer" or not viewer.is_connected or len(tracks) < 2:
+            return
+        layer = viewer.choice.choose([t.bitrate for t in tracks], viewer.path, self.now())
+        if layer != viewer.attached:
+            log.debug("%s goes from layer %d to %d", viewer.call.user, viewer.attached, layer)
+            viewer.attached = layer
+            self._engine.attach(viewer.peer, tracks[layer])
+
+    def remove(self, member: _Member) -> None:
+        """Forget a member; without a source, its viewers wait for the next."""
+        self._members.pop(member, None)
+        if member is not self._source:
+            return
+        log.info("the relay has no source any more")
+        self._source = None
+        for viewer in self._viewers():
+            viewer.call.send_event("relay:ended")
+
+    # -- source and viewers --------------------------------------------------------------------
+
+    def _add(self, member: _Member) -> _Member:
+        self._members[member] = None
+        return member
 
     @property
     def _tracks(self) -> list[Track]:
@@ -218,27 +217,17 @@ class RelaySessions(Switchboard[_Member]):
         return self._video[: max(1, len(self._source.peer.layers))]
 
     def _viewers(self) -> list[_Member]:
-        return [member for member in self._parties.values() if member.role == "viewer"]
+        return [member for member in self._members if member.role == "viewer"]
 
     def _probe(self, viewer: _Member) -> None:
         most = max((track.bitrate for track in self._tracks), default=0)
         viewer.peer.probe(max(PROBE_BITRATE, round(most * PROBE_MARGIN)))
 
-    def _choose(self, viewer: _Member) -> None:
-        tracks = self._tracks
-        if viewer.role != "viewer" or not viewer.is_connected or len(tracks) < 2:
-            return
-        layer = viewer.choice.choose([t.bitrate for t in tracks], viewer.path, self._now())
-        if layer != viewer.attached:
-            log.debug("%s goes from layer %d to %d", _name(viewer), viewer.attached, layer)
-            viewer.attached = layer
-            self._engine.attach(viewer.peer, tracks[layer])
-
     async def _measure(self) -> None:
         try:
             viewers = self._viewers()
-            stats = await self._in_thread(_stats_blocking, [viewer.peer for viewer in viewers])
-            since = max(self._now() - self._measured_at, 0.001)
+            stats = await self.work.in_thread(_stats_blocking, [v.peer for v in viewers])
+            since = max(self.now() - self._measured_at, 0.001)
             for viewer, measured in zip(viewers, stats, strict=True):
                 if measured is not None:
                     sent = measured.bytes_sent - viewer.bytes_before
@@ -246,29 +235,71 @@ class RelaySessions(Switchboard[_Member]):
                     viewer.measured = _Measured(measured, round(sent * 8 / since))
         finally:
             self._measuring = False
-            self._measured_at = self._now()
+            self._measured_at = self.now()
 
-    def _viewer_json(self, viewer: _Member) -> dict[str, Any]:
-        measured = viewer.measured
+
+class _Member:
+    """A call: a source, one that would be, or a viewer."""
+
+    def __init__(
+        self, mode: RelayMode, call: Call, peer: Peer, role: Literal["candidate", "viewer"]
+    ) -> None:
+        self.call = call
+        self.peer = peer
+        self.role: Literal["candidate", "source", "viewer"] = role
+        self.choice = LayerChoice()
+        self.attached = 0
+        self.path: int | None = None
+        self.is_connected = False
+        self.measured: _Measured | None = None
+        self.bytes_before = 0
+        self._mode = mode
+
+    async def answered(self) -> None:
+        """Wait for the connection."""
+
+    def connected(self) -> None:
+        """Let a viewer watch; a candidate has yet to send."""
+        self.is_connected = True
+        if self.role == "viewer":
+            self._mode.welcome(self)
+
+    def heard(self, event: MediaEvent) -> None:
+        """Take what the engine tells of the media."""
+        match event:
+            case MediaStarted():
+                log.debug("%s sends %s %s", self.call.user, event.kind, event.layer)
+                if self.role == "candidate":
+                    self._mode.elect(self)
+            case BitrateEstimated():
+                self.path = event.bitrate
+                self._mode.choose_layer(self)
+            case PeerCongested():
+                self.call.send_event("relay:congested", {"congested": event.congested})
+                if event.congested:
+                    self.choice.congested(self._mode.now())
+                    self._mode.choose_layer(self)
+
+    def close(self) -> None:
+        """Close the peer: of one that receives in a thread, as that waits for the engine."""
+        if self.role == "viewer":
+            self.peer.close()
+        else:
+            self._mode.work.spawn(self._mode.work.in_thread(self.peer.close))
+        self._mode.remove(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how a viewer fares, as the API shows it."""
+        measured = self.measured
         return {
-            "peer": _name(viewer),
-            "connected": viewer.is_connected,
-            "layer": viewer.choice.layer,
-            "estimate": viewer.path,
+            "peer": self.call.user,
+            "connected": self.is_connected,
+            "layer": self.choice.layer,
+            "estimate": self.path,
             "bitrate": None if measured is None else measured.rate,
             "loss": None if measured is None else measured.stats.loss,
             "rttMs": None if measured is None else measured.stats.rtt_ms,
         }
-
-    def _tell(self, party: _Member, name: str, data: dict[str, Any] | None = None) -> None:
-        message: dict[str, Any] = {"type": "event", "name": name}
-        if data is not None:
-            message["data"] = data
-        self._say(party.caller, message)
-
-
-def _name(party: _Member) -> str:
-    return party.caller.partition("|")[0]
 
 
 def _stats_blocking(peers: list[Peer]) -> list[PeerStats | None]:

@@ -12,22 +12,27 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from icey._core import BitrateEstimated, KeyframeRequested
 from icey.errors import SourceError
 from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
 from icey.media.source import parse_source
 from icey.media.timebase import Backoff
 from icey.sessions.detection import SHARED_STREAM, Detection, stream_of
 from icey.sessions.feed import Feed, feed_is_shared
-from icey.sessions.switchboard import Party, Switchboard
 
 if TYPE_CHECKING:
-    from icey._core import Peer
+    from collections.abc import Callable, Mapping
+
+    from icey._core import Engine, Peer
     from icey.config.model import Settings
     from icey.intelligence.events import Event
     from icey.media.events import PipelineEvent
     from icey.media.source import Source
+    from icey.sessions.calls import Call
+    from icey.sessions.mode import MediaEvent
+    from icey.sessions.work import Work
 
-__all__ = ["StreamSessions"]
+__all__ = ["StreamMode"]
 
 log = logging.getLogger(__name__)
 
@@ -45,30 +50,40 @@ LINGER_SECONDS = 5.0
 JOIN_SECONDS = 10.0
 """How long the threads of a stopped feed may take before the log complains."""
 
-
-class _Viewer(Party):
-    """A call, and the feed that it watches."""
-
-    def __init__(
-        self, call: str, caller: str, peer: Peer, feed: Feed, prepared: asyncio.Task[None]
-    ) -> None:
-        super().__init__(call, caller, peer)
-        self.feed = feed
-        self.prepared = prepared
+CLOSE_SECONDS = 4.0
+"""How long feeds may take to end when the server ends."""
 
 
-class StreamSessions(Switchboard[_Viewer]):
+class StreamMode:
     """The calls of stream mode.
 
+    Args:
+        settings: the settings in force.
+        engine: where peers and tracks live.
+        work: opens sources, and waits for media threads.
+        publish: takes a kind (``icey:vision``, …) and its data for other programs.
+        sign: makes a path below ``/artifacts/`` a link that opens without the token.
+
     Raises:
-        AddressInUseError: ``webrtc.port`` is taken.
-        EngineError: an address cannot be used.
         SourceError: ``media.source`` is not written as a source.
         ConfigError: a configured detector cannot be had.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    close_seconds = CLOSE_SECONDS
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        work: Work,
+        *,
+        publish: Callable[[str, Mapping[str, Any]], None],
+        sign: Callable[[str], str],
+    ) -> None:
         self._media = settings.media
+        self._engine = engine
+        self._work = work
+        self._publish, self._sign = publish, sign
         self._source = parse_source(settings.media.source)
         self._shared = feed_is_shared(self._source, settings.media)
         # What has no encoder of its own cannot follow an estimate packet by packet, so the pacing
@@ -77,107 +92,87 @@ class StreamSessions(Switchboard[_Viewer]):
             "remb" if self._shared or settings.media.passthrough_video else "twcc"
         )
         # A shared encoder does not begin anew with every viewer.
-        self._start = None if self._shared else START_BITRATE
+        self._start_bitrate = None if self._shared else START_BITRATE
+        self._viewers: dict[_Viewer, None] = {}  # in the order of their calls
         self._feeds: dict[Feed, asyncio.Task[None]] = {}
         self._notes: dict[Feed, str] = {}
-        self._detection = Detection(settings)
+        self._detection = Detection(settings, work.loop, self._on_detection)
         # Whether the source is open although nobody watches: the detectors do.
         self._standing = self._detection.wanted and self._shared and self._source.live
         self._unavailable = ""  # why a standing feed is not there
         self._backoff = Backoff()
-        super().__init__(settings)
+        self._closed = False
 
-    def status(self) -> dict[str, Any]:
-        """Tell how many calls there are, and how the source fares."""
-        detectors = self._detection.warnings
-        sources = [*self._notes.values(), *([self._unavailable] if self._unavailable else [])]
-        return super().status() | {
-            "state": "degraded" if sources or detectors else "running",
-            "warnings": [*sources, *detectors],
-            "source": self._source_state(),
-            "intelligence": self._detection.status(),
-        }
-
-    async def start(self) -> None:
-        """Listen to the engine; let the detectors watch."""
-        await super().start()
-        self._detection.connect(asyncio.get_running_loop(), self._on_detection)
+    def start(self) -> None:
+        """Let the detectors watch."""
+        self._detection.start()
         self._stand()
 
-    def _source_state(self) -> dict[str, Any] | None:
-        """How the live source fares, None unless it is open: a camera cannot be opened twice."""
-        if not self._source.live or not self._feeds:
-            return None
-        note = next(iter(self._notes.values()), "")
-        viewers = len(self._parties)
-        return {"healthy": not note, "detail": note or f"open, with {viewers} viewer(s)"}
-
-    # -- calls ------------------------------------------------------------------------------
-
-    async def refusal(self, caller: str) -> str | None:  # noqa: ARG002 - it is the same for all
+    async def refusal(self) -> str | None:
         """Refuse while the source cannot be there."""
         try:
-            await self._in_thread(_look_for_blocking, self._source)
+            await self._work.in_thread(_look_for_blocking, self._source)
         except SourceError as error:
             return f"source unavailable: {error}"
         return None
 
-    def open_party(self, call: str, caller: str, offer: str) -> _Viewer:  # noqa: ARG002 - any will do
+    def open(self, call: Call, offer: str) -> _Viewer:  # noqa: ARG002 - any will do
         """Make a viewer; its source begins to open."""
         # A quarter more than the media: headers, resends, and room to see that the path has it.
         most = (self._media.video.bitrate + self._media.audio.bitrate) * 5 // 4
         peer = self._engine.create_peer(
             estimation=self._estimation,
             max_bitrate=most,
-            start_bitrate=most if self._start is None else self._start,
+            start_bitrate=most if self._start_bitrate is None else self._start_bitrate,
         )
-        feed = self._feed(SHARED_STREAM if self._shared else stream_of(caller))
+        feed = self._feed(SHARED_STREAM if self._shared else stream_of(call.caller))
         feed.add(peer)
-        return _Viewer(call, caller, peer, feed, self._feeds[feed])
+        viewer = _Viewer(self, call, peer, feed, self._feeds[feed])
+        self._viewers[viewer] = None
+        return viewer
 
-    async def answered(self, party: _Viewer) -> None:
-        """Hang up where the source does not open."""
-        try:
-            await asyncio.shield(party.prepared)  # others may wait for the same source
-        except SourceError as error:
-            log.warning("call ended: %s", error)
-            self._hang_up(party, f"source unavailable: {error}")
-
-    def connected(self, party: _Viewer) -> None:
-        """Start the pictures, once the source is open."""
-        if party.prepared.done() and party.prepared.exception() is None:
-            party.feed.start(party.peer.id)
-
-    def released(self, party: _Viewer, reason: str) -> None:  # noqa: ARG002 - all are alike
-        """Close the viewer's peer, and its feed where it was the last one there."""
-        party.peer.close()
-        party.feed.remove(party.peer.id)
-        if not party.feed.viewers:
-            self._let_go(party.feed)
-
-    def keyframe_requested(self, party: _Viewer, track: int) -> None:
-        """Ask the encoder."""
-        party.feed.request_keyframe(track)
-
-    def estimated(self, party: _Viewer, bitrate: int) -> None:
-        """Tell the feed, whose encoder follows."""
-        party.feed.estimate(party.peer.id, bitrate)
-
-    def ticked(self) -> None:
+    def tick(self) -> None:
         """Step bitrates up or down."""
         for feed in self._feeds:
             feed.adapt()
 
-    def closing(self) -> None:
+    def status(self) -> dict[str, Any]:
+        """Return how the source and the detectors fare."""
+        detectors = self._detection.warnings
+        sources = [*self._notes.values(), *([self._unavailable] if self._unavailable else [])]
+        return {
+            "state": "degraded" if sources or detectors else "running",
+            "warnings": [*sources, *detectors],
+            "source": self._source_state(),
+            "intelligence": self._detection.status(),
+        }
+
+    def close(self) -> None:
         """Stop every feed, also those that linger."""
+        self._closed = True
         for feed in list(self._feeds):
             self._retire(feed)
         self._detection.close()
 
-    # -- feeds ------------------------------------------------------------------------------
+    def remove(self, viewer: _Viewer) -> None:
+        """Forget a viewer, and close its feed where it was the last one there."""
+        self._viewers.pop(viewer, None)
+        viewer.feed.remove(viewer.peer.id)
+        if not viewer.feed.viewers:
+            self._let_go(viewer.feed)
+
+    def _source_state(self) -> dict[str, Any] | None:
+        """How the live source fares, None unless it is open: a camera cannot be opened twice."""
+        if not self._source.live or not self._feeds:
+            return None
+        note = next(iter(self._notes.values()), "")
+        viewers = len(self._viewers)
+        return {"healthy": not note, "detail": note or f"open, with {viewers} viewer(s)"}
+
+    # -- feeds ---------------------------------------------------------------------------------
 
     def _feed(self, stream_id: str) -> Feed:
-        """Give the shared feed, or a new one, whose source begins to open."""
+        """Return the shared feed, or a new one, whose source begins to open."""
         if self._shared and self._feeds:
             return next(iter(self._feeds))
         analysis = self._detection.begin(self._source, stream_id)
@@ -186,12 +181,12 @@ class StreamSessions(Switchboard[_Viewer]):
             self._source,
             self._media,
             shared=self._shared,
-            start_bitrate=self._start,
+            start_bitrate=self._start_bitrate,
             on_event=self._feed_event_from_thread,
             analysis=analysis,
             clips=self._detection.clips(analysis),
         )
-        self._feeds[feed] = asyncio.ensure_future(self._in_thread(feed.prepare_blocking))
+        self._feeds[feed] = asyncio.ensure_future(self._work.in_thread(feed.prepare_blocking))
         self._feeds[feed].add_done_callback(lambda task: self._feed_prepared(feed, task))
         return feed
 
@@ -208,8 +203,7 @@ class StreamSessions(Switchboard[_Viewer]):
                 self._backoff.succeeded()
                 feed.play()
             for viewer in self._viewers_of(feed):
-                if self._calls.is_active(viewer.call):
-                    feed.start(viewer.peer.id)
+                viewer.play()
 
     def _stand(self) -> None:
         """Open the source for the detectors, if they are to watch it."""
@@ -219,8 +213,8 @@ class StreamSessions(Switchboard[_Viewer]):
     def _let_go(self, feed: Feed) -> None:
         if self._standing:
             return
-        if self._shared and not self._closed and self._loop is not None:
-            self._loop.call_later(LINGER_SECONDS, self._retire_if_idle, feed)
+        if self._shared and not self._closed:
+            self._work.loop.call_later(LINGER_SECONDS, self._retire_if_idle, feed)
         else:
             self._retire(feed)
 
@@ -233,21 +227,21 @@ class StreamSessions(Switchboard[_Viewer]):
             return
         self._notes.pop(feed, None)
         feed.stop()
-        self._spawn(self._join(feed))
-        if self._standing and not self._closed and self._loop is not None:
-            self._loop.call_later(self._backoff.failed(), self._stand)
+        self._work.spawn(self._join(feed))
+        if self._standing and not self._closed:
+            self._work.loop.call_later(self._backoff.failed(), self._stand)
 
     async def _join(self, feed: Feed) -> None:
-        if not await self._in_thread(feed.join_blocking, JOIN_SECONDS):
+        if not await self._work.in_thread(feed.join_blocking, JOIN_SECONDS):
             log.error("a media thread did not end within %.0f s", JOIN_SECONDS)
         self._detection.end(feed.analysis)
 
     def _viewers_of(self, feed: Feed) -> list[_Viewer]:
-        return [viewer for viewer in self._parties.values() if viewer.feed is feed]
+        return [viewer for viewer in self._viewers if viewer.feed is feed]
 
     def _feed_event_from_thread(self, feed: Feed, event: PipelineEvent) -> None:
-        if self._loop is not None and not self._closed:
-            self._loop.call_soon_threadsafe(self._on_feed_event, feed, event)
+        if not self._closed:
+            self._work.loop.call_soon_threadsafe(self._on_feed_event, feed, event)
 
     def _on_feed_event(self, feed: Feed, event: PipelineEvent) -> None:
         if feed not in self._feeds:
@@ -269,7 +263,7 @@ class StreamSessions(Switchboard[_Viewer]):
         viewers = self._viewers_of(feed)
         self._retire(feed)
         for viewer in viewers:
-            self._hang_up(viewer, reason)
+            viewer.call.hang_up(reason)
 
     def _on_detection(self, event: Event) -> None:
         """Tell those who watch the stream, and whoever listens from outside."""
@@ -277,15 +271,56 @@ class StreamSessions(Switchboard[_Viewer]):
         self._publish(event.kind, event.data)
         if event.kind == "icey:clip":  # peers have its link from the events that it is about
             return
-        for viewer in self._parties.values():
-            mine = self._shared or event.stream_id == stream_of(viewer.caller)
-            if mine and self._calls.is_active(viewer.call):
-                message = {
-                    "type": "message",
-                    "subtype": event.kind,
-                    "data": event.data_for(viewer.caller),
-                }
-                self._say(viewer.caller, message)
+        for viewer in self._viewers:
+            call = viewer.call
+            mine = self._shared or event.stream_id == stream_of(call.caller)
+            if mine and call.is_active:
+                data = event.data_for(call.caller)
+                call.send({"type": "message", "subtype": event.kind, "data": data})
+
+
+class _Viewer:
+    """A call, and the feed that it watches."""
+
+    def __init__(
+        self, mode: StreamMode, call: Call, peer: Peer, feed: Feed, prepared: asyncio.Task[None]
+    ) -> None:
+        self.call = call
+        self.peer = peer
+        self.feed = feed
+        self._mode = mode
+        self._prepared = prepared
+
+    async def answered(self) -> None:
+        """Hang up where the source does not open."""
+        try:
+            await asyncio.shield(self._prepared)  # others may wait for the same source
+        except SourceError as error:
+            log.warning("call ended: %s", error)
+            self.call.hang_up(f"source unavailable: {error}")
+
+    def connected(self) -> None:
+        """Start the pictures, once the source is open."""
+        self.play()
+
+    def play(self) -> None:
+        """Start the pictures where the caller is connected and the source is open."""
+        opened = self._prepared.done() and self._prepared.exception() is None
+        if opened and self.call.is_active:
+            self.feed.start(self.peer.id)
+
+    def heard(self, event: MediaEvent) -> None:
+        """Pass on to the encoder what the path needs."""
+        match event:
+            case KeyframeRequested():
+                self.feed.request_keyframe(event.track)
+            case BitrateEstimated():
+                self.feed.estimate(self.peer.id, event.bitrate)
+
+    def close(self) -> None:
+        """Close the peer, which waits for nothing, as it only sends."""
+        self.peer.close()
+        self._mode.remove(self)
 
 
 def _look_for_blocking(source: Source) -> None:

@@ -1,4 +1,4 @@
-"""A real server on a free port, with sessions that only write down what they are told."""
+"""A real server on a free port, with calls that only write down what they are told."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,17 @@ import pytest
 import websockets
 
 from icey.config.model import Settings
-from icey.server.app import run
+from icey.server.app import open_artifacts, run
+from icey.server.auth import AccessToken
+from icey.server.events import EventFeed
 from icey.server.listener import bind
 from icey.server.readiness import Readiness
 
 SERVER = "icey|server"
 
 
-class RecordingSessions:
-    """Stands for the sessions: accepts each call at once."""
+class NotedCalls:
+    """Stands for the calls: accepts each one at once."""
 
     close_seconds = 4.0
 
@@ -31,14 +33,8 @@ class RecordingSessions:
         self.hang_on_close = False
         self.turn = None
 
-    def connect(self, send):
-        self.send = send
-
-    def connect_events(self, publish, sign):
-        self.publish, self.sign = publish, sign
-
-    async def start(self):
-        self.started = True
+    def start(self, send):
+        self.send, self.started = send, True
 
     def deliver(self, sender, message):
         self.delivered.append((sender, message))
@@ -90,7 +86,7 @@ class Running:
     """What a test sees of the server."""
 
     port: int
-    sessions: RecordingSessions
+    sessions: NotedCalls
     report: StaticReport
     stop: asyncio.Event
     task: asyncio.Task
@@ -149,7 +145,10 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
     settings = Settings.model_validate(
         {"http": {"host": "127.0.0.1", "port": 0}, "media": {"source": "demo:"}, **(settings or {})}
     )
-    sessions = sessions or RecordingSessions()
+    sessions = sessions or NotedCalls()
+    token = AccessToken(settings.auth.token.get_secret_value())
+    artifacts, events = open_artifacts(settings, token), EventFeed()
+    sessions.publish, sessions.sign = events.publish, artifacts.link
     report = report or StaticReport()
     listeners = bind("127.0.0.1", 0)
     stop, listening = asyncio.Event(), asyncio.Event()
@@ -164,7 +163,11 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
             settings,
             root=root or Path("/nonexistent"),
             listeners=listeners,
-            sessions=sessions,
+            token=token,
+            artifacts=artifacts,
+            events=events,
+            webhook=None,
+            calls=sessions,
             readiness=Readiness(lambda: check, report, asyncio.get_running_loop().time() - 1e6),
             stop=stop,
             on_listening=listening.set,

@@ -1,29 +1,24 @@
-"""The real command line and server in a process of its own, with sessions that need no engine.
+"""The real command line and server in a process of its own, with calls that need no engine.
 
-The arguments are those of icey-server. ICEY_TEST_STUCK=1 makes the sessions hang in `close`.
+The arguments are those of icey-server. ICEY_TEST_STUCK=1 makes the calls hang in `close`.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 
-import icey.sessions
 from icey.cli import run
+from icey.server import app
 
 
-class Sessions:
+class Calls:
     """Accepts nothing, and says on stdout when it is closed."""
 
     close_seconds = 4.0
     turn = None
 
-    def connect_events(self, publish, sign):
-        pass
-
-    def connect(self, send):
-        """Take the way to speak, which is never used."""
-
-    async def start(self):
+    def start(self, send):
         """Start nothing."""
 
     def deliver(self, sender, message):
@@ -44,6 +39,12 @@ class Sessions:
             await asyncio.Event().wait()
 
 
+@contextlib.asynccontextmanager
+async def open_calls(settings, *, publish, sign):
+    """Stand for what opens an engine."""
+    yield Calls()
+
+
 if __name__ == "__main__":
-    icey.sessions.open_sessions = lambda _settings: Sessions()
+    app.open_calls = open_calls
     sys.exit(run(sys.argv[1:]))

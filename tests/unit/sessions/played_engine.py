@@ -1,12 +1,14 @@
-"""A packet engine that is played by the test, and the messages that callers send."""
+"""A packet engine that the test plays, with real events, and the messages that callers send."""
 
 import asyncio
 import os
 from collections import defaultdict
 from types import SimpleNamespace
 
+from icey._core import EngineStats, PeerStats
 from icey.errors import ClosedError
-from icey.sessions import switchboard
+from icey.sessions.calls import Calls
+from icey.sessions.work import Work
 
 ALICE, BOB = "alice|1", "bob|2"
 OFFER = {"type": "message", "subtype": "call:offer", "data": {"type": "offer", "sdp": "v=0"}}
@@ -25,7 +27,7 @@ class PlayedPeer:
         self.id = number
         self.offers, self.candidates, self.closed = [], [], False
         self.refusal = None
-        self.pairs = []
+        self.counted = PeerStats()
         self.codecs = ("h264", "opus")
         self.layers = ()
         self.probes = []
@@ -47,7 +49,7 @@ class PlayedPeer:
     def stats(self):
         if self.closed:
             raise ClosedError("the peer was closed")
-        return SimpleNamespace(bytes_sent=0, loss=None, rtt_ms=None, pairs=self.pairs)
+        return self.counted
 
     def close(self):
         self.closed = True
@@ -56,9 +58,9 @@ class PlayedPeer:
 class PlayedEngine:
     """An engine whose events the test writes."""
 
-    def __init__(self, **_):
+    def __init__(self):
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK)
-        self.peers, self.tracks, self.attached, self.closed = [], [], defaultdict(set), False
+        self.peers, self.tracks, self.attached = [], [], defaultdict(set)
         self.refusal, self.port = None, 4501
         self._events = []
         self.newest, self.routes = defaultdict(dict), {}
@@ -96,17 +98,7 @@ class PlayedEngine:
         self.routes[track.id] = source.id, layer
 
     def stats(self):
-        return SimpleNamespace(
-            peers=len(self.peers),
-            packets_sent=11,
-            bytes_sent=12,
-            packets_received=13,
-            bytes_received=14,
-            packets_dropped=15,
-            packets_unknown=16,
-            frames_dropped=17,
-            panics=0,
-        )
+        return EngineStats(peers=len(self.peers))
 
     @property
     def waiting(self):
@@ -122,58 +114,32 @@ class PlayedEngine:
         return events
 
     def close(self):
-        self.closed = True
         os.close(self.event_fd)
 
 
-class PlayedEvent(SimpleNamespace):
-    """Stands in for the engine's events, which only the engine can make."""
-
-
-class Connected(PlayedEvent):
-    pass
-
-
-class Disconnected(PlayedEvent):
-    pairs = ()
-
-
-class Keyframe(PlayedEvent):
-    pass
-
-
-class Bitrate(PlayedEvent):
-    pass
-
-
-class Started(PlayedEvent):
-    pass
-
-
-class Congested(PlayedEvent):
-    pass
-
-
-def play(monkeypatch):
-    """Put the played engine in the place of the real one."""
-    monkeypatch.setattr(switchboard, "Engine", PlayedEngine)
-    monkeypatch.setattr(switchboard, "open_turn", lambda *_, **__: None)
-    monkeypatch.setattr(switchboard, "PeerConnected", Connected)
-    monkeypatch.setattr(switchboard, "PeerDisconnected", Disconnected)
-    monkeypatch.setattr(switchboard, "KeyframeRequested", Keyframe)
-    monkeypatch.setattr(switchboard, "BitrateEstimated", Bitrate)
-    monkeypatch.setattr(switchboard, "MediaStarted", Started)
-    monkeypatch.setattr(switchboard, "PeerCongested", Congested)
-
-
 class Conversation:
-    """The sessions under test, with what they have said to whom."""
+    """The calls of a mode under test, with what they have said to whom.
 
-    def __init__(self, sessions):
-        self.sessions = sessions
-        self.engine = sessions._engine
+    Args:
+        make_mode: takes an engine and `Work`, and returns the mode.
+        turn: the TURN server beside the engine.
+    """
+
+    def __init__(self, make_mode, *, turn=None, external_ip=""):
+        self.engine, work = PlayedEngine(), Work()
+        self.mode = make_mode(self.engine, work)
+        self.calls = Calls(self.engine, turn, self.mode, work, external_ip=external_ip)
         self.said = []
-        sessions.connect(lambda to, message: self.said.append((to, message)))
+
+    async def __aenter__(self):
+        self.calls.start(lambda to, message: self.said.append((to, message)))
+        return self
+
+    async def __aexit__(self, *_):
+        await self.calls.close("end of test")
+        assert all(peer.closed for peer in self.engine.peers)
+        assert all(track.closed for track in self.engine.tracks)
+        self.engine.close()
 
     def heard(self, who, subtype):
         """The data of messages of this subtype, or events of this name, to this address."""
@@ -192,8 +158,8 @@ class Conversation:
     async def call(self, who):
         """Call and offer; return the peer that the engine made for it."""
         before = len(self.engine.peers)
-        self.sessions.deliver(who, INIT)
+        self.calls.deliver(who, INIT)
         await self.until(lambda: self.heard(who, "call:accept"))
-        self.sessions.deliver(who, OFFER)
+        self.calls.deliver(who, OFFER)
         await self.until(lambda: len(self.engine.peers) > before)
         return self.engine.peers[-1]

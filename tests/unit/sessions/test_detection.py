@@ -31,8 +31,7 @@ async def test_events_come_in_order():
         if len(taken) == 100:
             done.set()
 
-    detecting = Detection(settings())
-    detecting.connect(asyncio.get_running_loop(), take)
+    detecting = Detection(settings(), asyncio.get_running_loop(), take)
     thread = threading.Thread(target=lambda: [detecting._post(event(n)) for n in range(100)])
     thread.start()
     async with asyncio.timeout(5):
@@ -44,8 +43,9 @@ async def test_events_come_in_order():
 async def test_the_oldest_events_give_way():
     """While the loop stands still a bounded number waits, the oldest are dropped and counted."""
     taken = []
-    detecting = Detection(settings())
-    detecting.connect(asyncio.get_running_loop(), lambda one: taken.append(one.data["number"]))
+    detecting = Detection(
+        settings(), asyncio.get_running_loop(), lambda one: taken.append(one.data["number"])
+    )
     for number in range(detection.WAITING + 7):
         detecting._post(event(number))
     await asyncio.sleep(0)
@@ -55,20 +55,22 @@ async def test_the_oldest_events_give_way():
 
 
 def test_events_after_the_end():
-    """An event that comes before there is a loop, or after it, is nobody's."""
-    detecting = Detection(settings())
-    detecting._post(event(1))
+    """An event that comes after the end of the loop is nobody's."""
     loop = asyncio.new_event_loop()
-    detecting.connect(loop, lambda _: None)
+    detecting = Detection(settings(), loop, lambda _: None)
     loop.close()
-    detecting._post(event(2))
+    detecting._post(event(1))
     assert detecting.status()["eventsDropped"] == 0
 
 
-def test_nothing_is_wanted_by_default():
+async def test_nothing_is_wanted_by_default():
     """Without detectors there is no analysis; with one there is."""
-    assert Detection(settings()).begin(parse_source("demo:"), "stream/shared") is None
-    detecting = Detection(settings(speech={"enabled": True}))
+
+    def detecting_with(made):
+        return Detection(made, asyncio.get_running_loop(), lambda _: None)
+
+    assert detecting_with(settings()).begin(parse_source("demo:"), "stream/shared") is None
+    detecting = detecting_with(settings(speech={"enabled": True}))
     analysis = detecting.begin(parse_source("demo:"), "stream/shared")
     assert detecting.status()["speech"]["streams"] == 1
     analysis.stop()

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from icey.config.model import Settings
+from icey._core import PeerConnected, PeerDisconnected
+from icey.config.model import MediaSettings
 from icey.errors import RecordingError
 from icey.recording.events import (
     RecordingEnded,
@@ -14,16 +15,8 @@ from icey.recording.events import (
     RecordingStarted,
 )
 from icey.sessions import record
-from icey.sessions.record import RecordSessions
-from unit.sessions.played_engine import (
-    ALICE,
-    BOB,
-    INIT,
-    Connected,
-    Conversation,
-    Disconnected,
-    play,
-)
+from icey.sessions.record import RecordMode
+from unit.sessions.played_engine import ALICE, BOB, INIT, Conversation
 
 
 class PlayedRecorder:
@@ -83,7 +76,6 @@ class PlayedKeeper:
 @pytest.fixture(autouse=True)
 def played(monkeypatch):
     """Put the played parts in the places of the real ones."""
-    play(monkeypatch)
     monkeypatch.setattr(record, "Recorder", PlayedRecorder)
     monkeypatch.setattr(record, "Keeper", PlayedKeeper)
     monkeypatch.setattr(record, "DRAIN_SECONDS", 0.01)
@@ -93,27 +85,21 @@ def played(monkeypatch):
 
 
 class House(Conversation):
-    """The sessions of record mode, which leave nothing open."""
+    """The calls of record mode, which leave nothing open."""
 
     def __init__(self):
-        super().__init__(RecordSessions(Settings.model_validate({"media": {"mode": "record"}})))
-
-    async def __aenter__(self):
-        await self.sessions.start()
-        return self
+        super().__init__(lambda engine, work: RecordMode(MediaSettings(), engine, work))
 
     async def __aexit__(self, *_):
-        await self.sessions.close("end of test")
-        assert self.engine.closed
-        assert all(peer.closed for peer in self.engine.peers)
+        await super().__aexit__()
         assert all(recorder.stopped for recorder in PlayedRecorder.all)
-        assert self.sessions.status()["record"]["active"] == []
+        assert self.calls.status()["record"]["active"] == []
 
     async def publish(self, who):
         """Call, offer and connect."""
         peer = await self.call(who)
         await self.until(lambda: self.heard(who, "call:answer"))
-        self.engine.tell(Connected(peer=peer.id))
+        self.engine.tell(PeerConnected(peer=peer.id))
         await self.until(lambda: any(r.source is peer for r in PlayedRecorder.all))
         return peer
 
@@ -127,7 +113,7 @@ async def test_each_caller_is_recorded_by_itself():
         assert [recorder.peer_name for recorder in PlayedRecorder.all] == ["alice", "bob"]
         await house.until(lambda: house.heard(BOB, "record:started"))
         assert house.heard(ALICE, "record:started") == [{"file": "alice.mp4"}]
-        assert house.sessions.status()["record"]["active"][0] == {
+        assert house.calls.status()["record"]["active"][0] == {
             "file": "alice.mp4",
             "state": "recording",
             "seconds": 1.3,
@@ -145,7 +131,7 @@ async def test_nothing_is_recorded_before_the_caller_is_connected():
     async with House() as house:
         peer = await house.call(ALICE)
         await house.until(lambda: house.heard(ALICE, "call:answer"))
-        house.sessions.caller_left(ALICE)
+        house.calls.caller_left(ALICE)
         await house.until(lambda: peer.closed)
         assert PlayedRecorder.all == []
 
@@ -156,16 +142,16 @@ async def test_every_end_of_a_call_finishes_its_file(end):
     async with House() as house:
         peer = await house.publish(ALICE)
         if end == "hang-up":
-            house.sessions.deliver(ALICE, {"type": "message", "subtype": "call:hangup", "data": {}})
+            house.calls.deliver(ALICE, {"type": "message", "subtype": "call:hangup", "data": {}})
         elif end == "socket":
-            house.sessions.caller_left(ALICE)
+            house.calls.caller_left(ALICE)
         else:
-            house.engine.tell(Disconnected(peer=peer.id, reason="connection lost"))
+            house.engine.tell(PeerDisconnected(peer=peer.id, reason="connection lost"))
         await house.until(lambda: house.heard(ALICE, "record:finished"))
         assert PlayedRecorder.all[0].source_was_closed
         assert house.heard(ALICE, "record:finished") == [{"file": "alice.mp4", "seconds": 1.235}]
-        assert house.sessions.status()["record"]["finished"] == 1
-        assert house.sessions.status()["sessions"]["active"] == 0
+        assert house.calls.status()["record"]["finished"] == 1
+        assert house.calls.status()["sessions"]["active"] == 0
 
 
 async def test_a_failed_recording_ends_its_call_and_no_other():
@@ -180,14 +166,14 @@ async def test_a_failed_recording_ends_its_call_and_no_other():
         ]
         assert not bob.closed
         assert not PlayedRecorder.all[1].stopped
-        assert house.sessions.status()["record"]["failed"] == 1
+        assert house.calls.status()["record"]["failed"] == 1
 
 
 async def test_a_caller_is_refused_while_nothing_can_be_written(monkeypatch):
     """The reason says what is wrong, and no peer is made."""
     monkeypatch.setattr(PlayedKeeper, "refusal", RecordingError("the disk has no room"))
     async with House() as house:
-        house.sessions.deliver(ALICE, INIT)
+        house.calls.deliver(ALICE, INIT)
         await house.until(lambda: house.heard(ALICE, "call:reject"))
         assert house.heard(ALICE, "call:reject") == [
             {"reason": "recording unavailable: the disk has no room"}
@@ -197,14 +183,13 @@ async def test_a_caller_is_refused_while_nothing_can_be_written(monkeypatch):
 
 async def test_the_end_of_the_server_waits_for_the_files():
     """Closing finishes every recording first."""
-    house = House()
-    await house.sessions.start()
-    await house.publish(ALICE)
-    await house.publish(BOB)
-    await house.sessions.close("server stopped")
-    assert all(recorder.stopped for recorder in PlayedRecorder.all)
-    assert house.heard(ALICE, "call:hangup") == [{"reason": "server stopped"}]
-    assert house.sessions.status()["record"]["finished"] == 2
+    async with House() as house:
+        await house.publish(ALICE)
+        await house.publish(BOB)
+        await house.calls.close("server stopped")
+        assert all(recorder.stopped for recorder in PlayedRecorder.all)
+        assert house.heard(ALICE, "call:hangup") == [{"reason": "server stopped"}]
+        assert house.calls.status()["record"]["finished"] == 2
 
 
 async def test_the_folder_is_repaired_and_kept_from_the_start(monkeypatch, caplog):

@@ -1,24 +1,19 @@
 """Calls of relay mode, with a packet engine that is played by the test."""
 
-from types import SimpleNamespace
-
 import pytest
 
-from icey.config.model import Settings
-from icey.sessions import relay
-from icey.sessions.relay import RelaySessions
-from unit.sessions.played_engine import (
-    ALICE,
-    BOB,
-    INIT,
-    Bitrate,
-    Congested,
-    Connected,
-    Conversation,
-    Disconnected,
-    Started,
-    play,
+from icey._core import (
+    BitrateEstimated,
+    MediaStarted,
+    PeerCongested,
+    PeerConnected,
+    PeerDisconnected,
+    PeerStats,
 )
+from icey.config.model import RelaySettings
+from icey.sessions import relay
+from icey.sessions.relay import RelayMode
+from unit.sessions.played_engine import ALICE, BOB, INIT, Conversation
 
 CAROL, DAVE = "carol|3", "dave|4"
 SENDS = "v=0\r\nm=video 9 x 96\r\na=sendonly\r\n"
@@ -27,49 +22,33 @@ BOTH = "v=0\r\nm=video 9 x 96\r\na=sendrecv\r\n"
 RATES = [150_000, 500_000, 1_500_000]
 
 
-@pytest.fixture(autouse=True)
-def played(monkeypatch):
-    """Put the played engine in the place of the real one."""
-    play(monkeypatch)
-
-
 class House(Conversation):
-    """The sessions of relay mode, which leave nothing open."""
+    """The calls of relay mode, which leave nothing open."""
 
     def __init__(self, **settings):
-        made = Settings.model_validate({"media": {"mode": "stream", "relay": settings}})
-        super().__init__(RelaySessions(made))
-
-    async def __aenter__(self):
-        await self.sessions.start()
-        return self
-
-    async def __aexit__(self, *_):
-        await self.sessions.close("end of test")
-        assert self.engine.closed
-        assert all(peer.closed for peer in self.engine.peers)
-        assert all(track.closed for track in self.engine.tracks)
+        made = RelaySettings.model_validate(settings)
+        super().__init__(lambda engine, work: RelayMode(made, engine, work))
 
     async def join(self, who, offer, *, layers=()):
         """Call with this offer, and connect."""
         before = len(self.engine.peers)
-        self.sessions.deliver(who, INIT)
+        self.calls.deliver(who, INIT)
         await self.until(lambda: self.heard(who, "call:accept"))
         message = {"type": "message", "subtype": "call:offer"}
-        self.sessions.deliver(who, {**message, "data": {"type": "offer", "sdp": offer}})
+        self.calls.deliver(who, {**message, "data": {"type": "offer", "sdp": offer}})
         await self.until(lambda: self.heard(who, "call:answer") or self.heard(who, "call:reject"))
         if len(self.engine.peers) == before:
             return None
         peer = self.engine.peers[-1]
         peer.layers = layers
-        self.engine.tell(Connected(peer=peer.id))
+        self.engine.tell(PeerConnected(peer=peer.id))
         await self.until(lambda: not self.engine.waiting)
         return peer
 
     async def broadcast(self, who, *, layers=()):
         """Become the source."""
         peer = await self.join(who, SENDS, layers=layers)
-        self.engine.tell(Started(peer=peer.id, kind="video", layer=""))
+        self.engine.tell(MediaStarted(peer=peer.id, kind="video", layer=""))
         await self.until(lambda: self.engine.routes)
         return peer
 
@@ -80,6 +59,11 @@ class House(Conversation):
     @property
     def video(self):
         return [track for track in self.engine.tracks if track.kind == "video"]
+
+
+def member_of(house, who):
+    """What the mode knows of a caller."""
+    return next(member for member in house.mode._members if member.call.caller == who)
 
 
 async def test_a_viewer_waits_and_sees_the_source_that_comes():
@@ -95,7 +79,7 @@ async def test_a_viewer_waits_and_sees_the_source_that_comes():
         assert house.engine.routes[house.video[0].id] == (source.id, "")
         assert "audio" in house.seen_by(viewer)
         assert not house.heard(ALICE, "call:hangup")
-        status = house.sessions.status()["relay"]
+        status = house.calls.status()["relay"]
         assert status["source"]["peer"] == "bob"
         assert [v["peer"] for v in status["viewers"]] == ["alice"]
 
@@ -104,7 +88,7 @@ async def test_nobody_is_the_source_before_media_come():
     """An offer to send, even a connection, is not a source yet."""
     async with House() as house:
         await house.join(ALICE, SENDS)
-        assert house.sessions.status()["relay"]["source"] is None
+        assert house.calls.status()["relay"]["source"] is None
         assert not house.engine.routes
 
 
@@ -113,12 +97,12 @@ async def test_of_two_senders_the_first_with_media_wins():
     async with House() as house:
         await house.join(ALICE, SENDS)
         bob = await house.join(BOB, SENDS)
-        house.engine.tell(Started(peer=bob.id, kind="audio", layer=""))
+        house.engine.tell(MediaStarted(peer=bob.id, kind="audio", layer=""))
         await house.until(lambda: house.heard(ALICE, "call:hangup"))
         assert house.heard(ALICE, "call:hangup") == [{"reason": "relay already has a source"}]
         assert await house.join(CAROL, SENDS) is None
         assert house.heard(CAROL, "call:reject") == [{"reason": "relay already has a source"}]
-        assert house.sessions.status()["relay"]["source"]["peer"] == "bob"
+        assert house.calls.status()["relay"]["source"]["peer"] == "bob"
 
 
 async def test_a_second_sender_that_can_receive_watches():
@@ -137,12 +121,12 @@ async def test_viewers_stay_for_the_next_source(end):
         first = await house.broadcast(ALICE)
         viewer = await house.join(BOB, RECEIVES)
         if end == "socket":
-            house.sessions.caller_left(ALICE)
+            house.calls.caller_left(ALICE)
         else:
-            house.engine.tell(Disconnected(peer=first.id, reason="connection lost"))
+            house.engine.tell(PeerDisconnected(peer=first.id, reason="connection lost"))
         await house.until(lambda: house.heard(BOB, "relay:ended"))
         assert not viewer.closed
-        assert house.sessions.status()["relay"]["source"] is None
+        assert house.calls.status()["relay"]["source"] is None
         house.engine.routes.clear()
         second = await house.broadcast(CAROL)
         await house.until(lambda: house.heard(BOB, "relay:live"))
@@ -167,7 +151,7 @@ async def test_the_limit_of_viewers():
         await house.join(CAROL, RECEIVES)
         [reject] = house.heard(CAROL, "call:reject")
         assert "media.relay.maxViewers" in reject["reason"]
-        house.sessions.caller_left(BOB)
+        house.calls.caller_left(BOB)
         assert await house.join(DAVE, RECEIVES)
 
 
@@ -175,7 +159,7 @@ async def test_layers_follow_the_path(monkeypatch):
     """Up slowly where the path carries more, down at once where it does not."""
     async with House() as house:
         now = 1000.0
-        monkeypatch.setattr(house.sessions, "_now", lambda: now)
+        monkeypatch.setattr(house.mode, "now", lambda: now)
         viewer = await house.join(BOB, RECEIVES)
         source = await house.broadcast(ALICE, layers=("q", "h", "f"))
         for track, rate in zip(house.video, RATES, strict=True):
@@ -187,11 +171,11 @@ async def test_layers_follow_the_path(monkeypatch):
         ]
         for _ in range(60):
             now += 0.25
-            house.sessions.estimated(house.sessions._by_peer[viewer.id], 3_000_000)
+            member_of(house, BOB).heard(BitrateEstimated(peer=viewer.id, bitrate=3_000_000))
         assert house.seen_by(viewer)["video"] == house.video[2].id
-        house.engine.tell(Bitrate(peer=viewer.id, bitrate=200_000))
+        house.engine.tell(BitrateEstimated(peer=viewer.id, bitrate=200_000))
         await house.until(lambda: house.seen_by(viewer)["video"] == house.video[0].id)
-        assert house.sessions.status()["relay"]["viewers"][0]["layer"] == 0
+        assert house.calls.status()["relay"]["viewers"][0]["layer"] == 0
 
 
 async def test_a_congested_viewer_is_told_and_falls_a_layer():
@@ -202,9 +186,9 @@ async def test_a_congested_viewer_is_told_and_falls_a_layer():
         await house.broadcast(ALICE, layers=("q", "h", "f"))
         for track, rate in zip(house.video, RATES, strict=True):
             track.bitrate = rate
-        member = house.sessions._by_peer[viewer.id]
+        member = member_of(house, BOB)
         member.choice.layer = member.attached = 2
-        house.engine.tell(Congested(peer=viewer.id, congested=True))
+        house.engine.tell(PeerCongested(peer=viewer.id, congested=True))
         await house.until(lambda: house.heard(BOB, "relay:congested"))
         assert house.heard(BOB, "relay:congested") == [{"congested": True}]
         assert not house.heard(CAROL, "relay:congested")
@@ -216,8 +200,8 @@ async def test_paths_are_measured_for_the_status(monkeypatch):
     monkeypatch.setattr(relay, "MEASURE_SECONDS", 0.1)
     async with House() as house:
         viewer = await house.join(BOB, RECEIVES)
-        viewer.stats = lambda: SimpleNamespace(bytes_sent=50_000, loss=0.01, rtt_ms=12.5)
-        status = house.sessions.status
+        viewer.counted = PeerStats(bytes_sent=50_000, loss=0.01, rtt_ms=12.5)
+        status = house.calls.status
         await house.until(lambda: status()["relay"]["viewers"][0]["bitrate"])
         [shown] = status()["relay"]["viewers"]
         assert (shown["loss"], shown["rttMs"]) == (0.01, 12.5)

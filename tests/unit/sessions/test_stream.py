@@ -6,25 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from icey._core import BitrateEstimated, KeyframeRequested, PeerConnected, PeerDisconnected
 from icey.config.model import Settings
 from icey.errors import OfferError, SourceError
 from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
 from icey.sessions import feed as feed_module
 from icey.sessions import stream
-from icey.sessions.stream import StreamSessions
-from unit.sessions.played_engine import (
-    ALICE,
-    BOB,
-    CANDIDATE,
-    INIT,
-    OFFER,
-    Bitrate,
-    Connected,
-    Conversation,
-    Disconnected,
-    Keyframe,
-    play,
-)
+from icey.sessions.stream import StreamMode
+from unit.sessions.played_engine import ALICE, BOB, CANDIDATE, INIT, OFFER, Conversation
 
 
 class PlayedPipeline:
@@ -65,7 +54,6 @@ class PlayedPipeline:
 @pytest.fixture
 def played(monkeypatch):
     """Put the played parts in the places of the real ones."""
-    play(monkeypatch)
     monkeypatch.setattr(feed_module, "Pipeline", PlayedPipeline)
     monkeypatch.setattr(PlayedPipeline, "all", [])
     monkeypatch.setattr(PlayedPipeline, "gate", threading.Event())
@@ -74,28 +62,25 @@ def played(monkeypatch):
 
 
 class House(Conversation):
-    """The sessions of stream mode, which leave nothing open."""
+    """The calls of stream mode, which leave nothing open."""
 
     def __init__(self, **media):
         settings = Settings.model_validate({"media": {"source": "demo:", **media}})
-        super().__init__(StreamSessions(settings))
-
-    async def __aenter__(self):
-        await self.sessions.start()
-        return self
+        super().__init__(
+            lambda engine, work: StreamMode(
+                settings, engine, work, publish=lambda *_: None, sign=lambda path: path
+            )
+        )
 
     async def __aexit__(self, *_):
-        await self.sessions.close("end of test")
-        assert self.engine.closed
-        assert all(peer.closed for peer in self.engine.peers)
-        assert all(track.closed for track in self.engine.tracks)
+        await super().__aexit__()
         assert all(pipeline.stopped for pipeline in PlayedPipeline.all)
 
     async def watch(self, who):
         """Call, offer and connect."""
         peer = await self.call(who)
         await self.until(lambda: self.heard(who, "call:answer"))
-        self.engine.tell(Connected(peer=peer.id))
+        self.engine.tell(PeerConnected(peer=peer.id))
         await self.until(lambda: PlayedPipeline.all[-1].started)
         return peer
 
@@ -111,23 +96,23 @@ async def test_a_call_from_init_to_hangup():
         assert house.heard(ALICE, "call:answer") == [{"type": "answer", "sdp": "answer to v=0"}]
         pipeline = PlayedPipeline.all[0]
         assert not pipeline.started
-        house.engine.tell(Connected(peer=peer.id))
+        house.engine.tell(PeerConnected(peer=peer.id))
         await house.until(lambda: pipeline.started)
-        assert house.sessions.status()["sessions"] == {"active": 1, "total": 1}
-        house.sessions.deliver(ALICE, {"subtype": "call:hangup", "data": {"reason": "bye"}})
+        assert house.calls.status()["sessions"] == {"active": 1, "total": 1}
+        house.calls.deliver(ALICE, {"subtype": "call:hangup", "data": {"reason": "bye"}})
         assert peer.closed
         assert pipeline.stopped
-        assert house.sessions.status()["sessions"] == {"active": 0, "total": 1}
+        assert house.calls.status()["sessions"] == {"active": 0, "total": 1}
 
 
 async def test_candidates_in_the_same_breath_as_the_offer():
     """Candidates that arrive before the offer, or right behind it, reach the peer."""
     async with House() as house:
-        house.sessions.deliver(ALICE, INIT)
-        house.sessions.deliver(ALICE, CANDIDATE)
+        house.calls.deliver(ALICE, INIT)
+        house.calls.deliver(ALICE, CANDIDATE)
         await house.until(lambda: house.heard(ALICE, "call:accept"))
-        house.sessions.deliver(ALICE, OFFER)
-        house.sessions.deliver(ALICE, CANDIDATE)
+        house.calls.deliver(ALICE, OFFER)
+        house.calls.deliver(ALICE, CANDIDATE)
         assert len(house.engine.peers[0].candidates) == 2
 
 
@@ -136,8 +121,8 @@ async def test_pictures_wait_for_a_source_that_opens_slowly():
     PlayedPipeline.gate.clear()
     async with House() as house:
         peer = await house.call(ALICE)
-        house.engine.tell(Connected(peer=peer.id))
-        await house.until(lambda: house.sessions._calls.is_active("call-1"))
+        house.engine.tell(PeerConnected(peer=peer.id))
+        await house.until(lambda: house.calls.is_active("call-1"))
         assert not PlayedPipeline.all[0].started
         PlayedPipeline.gate.set()
         await house.until(lambda: PlayedPipeline.all[0].started)
@@ -148,9 +133,9 @@ async def test_hang_up_while_the_source_opens():
     PlayedPipeline.gate.clear()
     async with House(pipeline="per-peer") as house:
         await house.call(ALICE)
-        house.sessions.caller_left(ALICE)
+        house.calls.caller_left(ALICE)
         PlayedPipeline.gate.set()
-        await house.until(lambda: not house.sessions._tasks)
+        await house.until(lambda: not house.calls._work._tasks)
         assert not PlayedPipeline.all[0].started
         assert house.heard(ALICE, "call:hangup") == []
 
@@ -171,7 +156,7 @@ async def test_a_source_that_cannot_be_opened():
 async def test_a_missing_file_is_refused_before_anything_is_opened(tmp_path):
     """`call:init` on a file that is gone is rejected, without its folder in the reason."""
     async with House(source=str(tmp_path / "gone.mp4")) as house:
-        house.sessions.deliver(ALICE, INIT)
+        house.calls.deliver(ALICE, INIT)
         await house.until(lambda: house.heard(ALICE, "call:reject"))
         reason = "source unavailable: gone.mp4: no such file"
         assert house.heard(ALICE, "call:reject") == [{"reason": reason}]
@@ -192,7 +177,7 @@ async def test_a_second_offer_is_answered_by_the_same_peer():
     """A renegotiation or an ICE restart makes no second peer."""
     async with House() as house:
         peer = await house.watch(ALICE)
-        house.sessions.deliver(ALICE, OFFER)
+        house.calls.deliver(ALICE, OFFER)
         await house.until(lambda: len(house.heard(ALICE, "call:answer")) == 2)
         assert house.engine.peers == [peer]
         assert len(peer.offers) == 2
@@ -221,12 +206,12 @@ async def test_a_shared_source_outlives_its_last_viewer_a_little(monkeypatch):
     monkeypatch.setattr(stream, "LINGER_SECONDS", 0.2)
     async with House() as house:
         await house.watch(ALICE)
-        house.sessions.caller_left(ALICE)
+        house.calls.caller_left(ALICE)
         await house.watch(BOB)
         assert len(PlayedPipeline.all) == 1
         await asyncio.sleep(0.3)  # longer than the linger: BOB still watches, so nothing closes
         assert not PlayedPipeline.all[0].stopped
-        house.sessions.caller_left(BOB)
+        house.calls.caller_left(BOB)
         await house.until(lambda: PlayedPipeline.all[0].stopped)
 
 
@@ -234,11 +219,11 @@ async def test_nothing_is_encoded_for_a_viewer_who_is_not_connected():
     """On a source that already runs, a viewer's encoder waits for the connection too."""
     async with House() as house:
         await house.watch(ALICE)
-        house.sessions.caller_left(ALICE)
+        house.calls.caller_left(ALICE)
         peer = await house.call(BOB)
         await house.until(lambda: house.heard(BOB, "call:answer"))
         assert len(PlayedPipeline.all) == len(PlayedPipeline.all[0].lanes) == 1
-        house.engine.tell(Connected(peer=peer.id))
+        house.engine.tell(PeerConnected(peer=peer.id))
         await house.until(lambda: len(PlayedPipeline.all[0].lanes) == 2)
 
 
@@ -249,10 +234,13 @@ async def test_keyframes_and_bitrates_reach_the_viewers_encoder():
         lane = PlayedPipeline.all[0].lanes[0]
         video = next(track for track in house.engine.tracks if track.kind == "video")
         house.engine.tell(
-            Keyframe(peer=peer.id, track=video.id), Bitrate(peer=peer.id, bitrate=600_000)
+            KeyframeRequested(peer=peer.id, track=video.id),
+            BitrateEstimated(peer=peer.id, bitrate=600_000),
         )
         await house.until(lambda: lane.keyframes and lane.bitrates[-1] < 600_000)
-        house.engine.tell(Keyframe(peer=99, track=video.id), Bitrate(peer=99, bitrate=1))
+        house.engine.tell(
+            KeyframeRequested(peer=99, track=video.id), BitrateEstimated(peer=99, bitrate=1)
+        )
         await house.until(lambda: not house.engine._events)
         assert lane.keyframes == 1
 
@@ -262,13 +250,14 @@ async def test_a_slow_viewer_moves_to_another_encoder():
     async with House() as house:
         alice, bob = await house.watch(ALICE), await house.watch(BOB)
         house.engine.tell(
-            Bitrate(peer=alice.id, bitrate=5_000_000), Bitrate(peer=bob.id, bitrate=400_000)
+            BitrateEstimated(peer=alice.id, bitrate=5_000_000),
+            BitrateEstimated(peer=bob.id, bitrate=400_000),
         )
         await house.until(lambda: len(PlayedPipeline.all[0].lanes) == 2)
         fast, slow = PlayedPipeline.all[0].lanes
         assert fast.bitrates[-1] == 2_000_000
         assert slow.bitrates[0] < 400_000
-        house.sessions.caller_left(BOB)
+        house.calls.caller_left(BOB)
         assert slow.closed
         assert not fast.closed
 
@@ -289,7 +278,7 @@ async def test_the_end_of_a_source_is_the_end_of_its_calls(event, reason):
         await house.until(lambda: house.heard(BOB, "call:hangup"))
         assert house.heard(ALICE, "call:hangup") == [{"reason": reason}]
         assert house.heard(BOB, "call:hangup") == [{"reason": reason}]
-        assert house.sessions.status()["sessions"]["active"] == 0
+        assert house.calls.status()["sessions"]["active"] == 0
 
 
 async def test_a_lost_live_source_keeps_its_viewers():
@@ -297,23 +286,23 @@ async def test_a_lost_live_source_keeps_its_viewers():
     async with House() as house:
         await house.watch(ALICE)
         PlayedPipeline.all[0].on_event(SourceLost("connection refused", 1.0))
-        await house.until(lambda: house.sessions.status()["warnings"])
-        assert house.sessions.status()["state"] == "degraded"
-        assert house.sessions.status()["source"] == {
+        await house.until(lambda: house.calls.status()["warnings"])
+        assert house.calls.status()["state"] == "degraded"
+        assert house.calls.status()["source"] == {
             "healthy": False,
             "detail": "source lost: connection refused",
         }
-        assert house.sessions.status()["sessions"]["active"] == 1
+        assert house.calls.status()["sessions"]["active"] == 1
         PlayedPipeline.all[0].on_event(SourceRestored())
-        await house.until(lambda: not house.sessions.status()["warnings"])
-        assert house.sessions.status()["source"]["healthy"]
+        await house.until(lambda: not house.calls.status()["warnings"])
+        assert house.calls.status()["source"]["healthy"]
 
 
 async def test_a_lost_path_ends_the_call():
     """The engine's word is passed on as the reason."""
     async with House() as house:
         peer = await house.watch(ALICE)
-        house.engine.tell(Disconnected(peer=peer.id, reason="connection lost"))
+        house.engine.tell(PeerDisconnected(peer=peer.id, reason="connection lost"))
         await house.until(lambda: house.heard(ALICE, "call:hangup"))
         assert house.heard(ALICE, "call:hangup") == [{"reason": "connection lost"}]
 
@@ -324,7 +313,7 @@ async def test_a_bug_in_one_call_ends_that_call_alone(monkeypatch):
         alice = await house.watch(ALICE)
         alice.refusal = ZeroDivisionError("a bug")
         bob = await house.watch(BOB)
-        house.sessions.deliver(ALICE, OFFER)
+        house.calls.deliver(ALICE, OFFER)
         await house.until(lambda: house.heard(ALICE, "call:hangup"))
         assert house.heard(ALICE, "call:hangup") == [{"reason": "internal error"}]
         assert alice.closed
@@ -335,7 +324,7 @@ async def test_closing_hangs_everybody_up():
     """The reason of the shutdown reaches each caller, and later messages are ignored."""
     async with House() as house:
         await house.watch(ALICE)
-        await house.sessions.close("server is shutting down")
+        await house.calls.close("server is shutting down")
         assert house.heard(ALICE, "call:hangup") == [{"reason": "server is shutting down"}]
-        house.sessions.deliver(BOB, INIT)
-        assert house.sessions.status()["sessions"]["active"] == 0
+        house.calls.deliver(BOB, INIT)
+        assert house.calls.status()["sessions"]["active"] == 0

@@ -9,12 +9,13 @@ import av
 import numpy as np
 import pytest
 
+from icey._core import PeerConnected
 from icey.config.model import Settings
 from icey.errors import SourceError
 from icey.media.events import SourceBroken
 from icey.sessions import feed as feed_module
-from icey.sessions.stream import StreamSessions
-from unit.sessions.played_engine import ALICE, BOB, Connected, Conversation, play
+from icey.sessions.stream import StreamMode
+from unit.sessions.played_engine import ALICE, BOB, Conversation
 
 BOTH = {"vision": {"enabled": True, "minIntervalUsec": 0}, "speech": {"enabled": True}}
 
@@ -69,36 +70,36 @@ class PlayedPipeline:
 @pytest.fixture(autouse=True)
 def played(monkeypatch):
     """Put the played parts in the places of the real ones."""
-    play(monkeypatch)
     monkeypatch.setattr(feed_module, "Pipeline", PlayedPipeline)
     monkeypatch.setattr(PlayedPipeline, "all", [])
     monkeypatch.setattr(PlayedPipeline, "failures", [])
 
 
 class House(Conversation):
-    """The sessions of stream mode with detectors."""
+    """The calls of stream mode with detectors."""
 
     def __init__(self, intelligence=BOTH, **media):
         media = {"source": "demo:", "intelligence": intelligence, **media}
-        super().__init__(StreamSessions(Settings.model_validate({"media": media})))
         self.published = []
-        self.sessions.connect_events(
-            lambda kind, data: self.published.append((kind, data)), lambda path: path
+        super().__init__(
+            lambda engine, work: StreamMode(
+                Settings.model_validate({"media": media}),
+                engine,
+                work,
+                publish=lambda kind, data: self.published.append((kind, data)),
+                sign=lambda path: path,
+            )
         )
 
-    async def __aenter__(self):
-        await self.sessions.start()
-        return self
-
     async def __aexit__(self, *_):
-        await self.sessions.close("end of test")
+        await super().__aexit__()
         assert all(pipeline.stopped for pipeline in PlayedPipeline.all)
 
     async def watch(self, who):
         """Call, offer, connect; return the pipeline that he watches."""
         peer = await self.call(who)
         await self.until(lambda: self.heard(who, "call:answer"))
-        self.engine.tell(Connected(peer=peer.id))
+        self.engine.tell(PeerConnected(peer=peer.id))
         await self.until(lambda: PlayedPipeline.all[-1].started)
         return PlayedPipeline.all[-1]
 
@@ -114,7 +115,7 @@ async def test_a_live_source_is_watched_without_viewers():
             lambda: {kind for kind, _ in house.published} == {"icey:vision", "icey:speech"}
         )
         assert house.said == []
-        status = house.sessions.status()["intelligence"]
+        status = house.calls.status()["intelligence"]
         assert status["vision"]["active"]
         assert status["vision"]["emitted"] > 0
         assert status["speech"]["emitted"] == 1
@@ -141,7 +142,7 @@ async def test_it_stays_open_when_the_last_viewer_leaves(monkeypatch):
     monkeypatch.setattr("icey.sessions.stream.LINGER_SECONDS", 0.01)
     async with House() as house:
         pipeline = await house.watch(ALICE)
-        house.sessions.caller_left(ALICE)
+        house.calls.caller_left(ALICE)
         await asyncio.sleep(0.05)
         assert pipeline.stopped == 0
         await house.until(lambda: pipeline.move() or house.published)
@@ -162,11 +163,11 @@ async def test_each_viewer_of_a_file_has_detectors_of_his_own(tmp_path):
         assert house.published[0][1]["frame"]["streamId"] == f"stream/{BOB}"
         assert house.published[0][1]["source"] == "clip.mp4"
 
-        before = house.sessions.status()["intelligence"]["vision"]
+        before = house.calls.status()["intelligence"]["vision"]
         assert before["streams"] == 2
-        house.sessions.caller_left(BOB)
-        await house.until(lambda: house.sessions.status()["intelligence"]["vision"]["streams"] == 1)
-        after = house.sessions.status()["intelligence"]["vision"]
+        house.calls.caller_left(BOB)
+        await house.until(lambda: house.calls.status()["intelligence"]["vision"]["streams"] == 1)
+        after = house.calls.status()["intelligence"]["vision"]
         assert after["emitted"] >= before["emitted"] > 0
 
 
@@ -175,14 +176,14 @@ async def test_a_source_that_is_away_is_tried_again(monkeypatch):
     monkeypatch.setattr("icey.media.timebase.Backoff.FIRST_S", 0.01)
     PlayedPipeline.failures += [SourceError("demo: no answer"), SourceError("demo: no answer")]
     async with House() as house:
-        await house.until(lambda: house.sessions.status()["warnings"])
-        status = house.sessions.status()
+        await house.until(lambda: house.calls.status()["warnings"])
+        status = house.calls.status()
         assert status["warnings"] == ["source unavailable: demo: no answer"]
         assert status["state"] == "degraded"
         await house.until(lambda: PlayedPipeline.all[-1].started)
         assert len(PlayedPipeline.all) == 3
-        assert house.sessions.status()["warnings"] == []
-        assert house.sessions.status()["state"] == "running"
+        assert house.calls.status()["warnings"] == []
+        assert house.calls.status()["state"] == "running"
 
 
 async def test_a_source_that_breaks_is_opened_again(monkeypatch):
@@ -202,7 +203,7 @@ async def test_nothing_is_open_without_need(pipeline):
     async with House(off, pipeline=pipeline) as house:
         await asyncio.sleep(0.05)
         assert PlayedPipeline.all == []
-        assert house.sessions.status()["intelligence"]["vision"]["seen"] == 0
+        assert house.calls.status()["intelligence"]["vision"]["seen"] == 0
         await house.watch(ALICE)
         assert (PlayedPipeline.all[0].tap is None) == (pipeline == "auto")
 
@@ -217,12 +218,12 @@ async def test_a_detector_that_is_switched_off_is_a_warning(tmp_path):
     async with House({"detectors": [entry]}) as house:
         await house.until(lambda: PlayedPipeline.all and PlayedPipeline.all[0].started)
         PlayedPipeline.all[0].move()
-        await house.until(lambda: house.sessions.status()["warnings"])
-        (warning,) = house.sessions.status()["warnings"]
+        await house.until(lambda: house.calls.status()["warnings"])
+        (warning,) = house.calls.status()["warnings"]
         assert warning == (
             "detector Bad is switched off after 5 failures in a row (ValueError): see the log"
         )
-        assert house.sessions.status()["state"] == "degraded"
+        assert house.calls.status()["state"] == "degraded"
 
 
 async def test_detectors_in_python_must_share(tmp_path):

@@ -1,0 +1,77 @@
+"""The packet engine and the TURN server beside it: opened by the settings, closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from icey._core import Engine
+from icey.errors import EngineError
+from icey.turn.service import open_turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from icey.config.model import Settings
+    from icey.turn.service import TurnService
+
+__all__ = ["running_engine"]
+
+
+@contextlib.asynccontextmanager
+async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, TurnService | None]]:
+    """Bind the media ports; yield the engine and its TURN server, None where that is turned off.
+
+    Names are looked up, and the engine's threads waited for, in a thread.
+
+    Raises:
+        AddressInUseError: ``webrtc.port``, ``turn.port`` or ``turn.tlsPort`` is taken.
+        EngineError: an address in ``http.host`` or ``webrtc.additionalHosts`` cannot be used, or
+            the certificate of TURN.
+    """
+    engine, turn = await asyncio.to_thread(_open_blocking, settings)
+    try:
+        yield engine, turn
+    finally:
+        await asyncio.to_thread(_close_blocking, engine, turn)
+
+
+def _open_blocking(settings: Settings) -> tuple[Engine, TurnService | None]:
+    host = _bind_address(settings.http.host)
+    external = [settings.turn.external_ip] if settings.turn.external_ip else []
+    engine = Engine(
+        host=host,
+        port=settings.webrtc.port,
+        additional_hosts=[*external, *settings.webrtc.additional_hosts],
+    )
+    try:
+        return engine, open_turn(engine, settings, host=host)
+    except EngineError:
+        engine.close()
+        raise
+
+
+def _close_blocking(engine: Engine, turn: TurnService | None) -> None:
+    if turn is not None:
+        turn.close()
+    engine.close()
+
+
+def _bind_address(host: str) -> str:
+    """Turn ``http.host`` into an IP address: the media are reachable where the page is.
+
+    Raises:
+        EngineError: the name has no address.
+    """
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        pass  # a name, not an address
+    try:
+        return str(socket.gethostbyname(host))
+    except OSError as error:
+        message = f"http.host '{host}' has no address ({error}); give an IP address of this machine"
+        raise EngineError(message) from error

@@ -1,0 +1,350 @@
+"""Calls over the packet engine: what every mode does alike.
+
+A call goes through here like this (the call table in `icey.signalling.calls` knows the states)::
+
+    call:init   → Incoming  → the mode is asked whether it can serve → call:accept | call:reject
+    call:offer  → Offered   → the mode makes a peer, the engine answers
+    connected   → activate  → the mode starts (never earlier)
+    hang-up, closed socket, lost path → Ended → the mode frees everything of the call
+
+All of it runs on the event loop; what may take its time (answering offers, disks, media threads)
+runs in the threads of `Work`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from icey._core import PeerConnected, PeerDisconnected
+from icey.errors import CandidateError, ClosedError, OfferError
+from icey.sessions.failure import what_to_change, what_was_seen
+from icey.signalling.calls import CallTable, CandidateArrived, Ended, Incoming, Offered, Send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from icey._core import Engine, Event, Peer
+    from icey.sessions.mode import Mode, Session
+    from icey.sessions.work import Work
+    from icey.signalling.calls import CallAction
+    from icey.turn.service import TurnService
+
+__all__ = ["Call", "Calls"]
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+"""How often calls are checked for their deadlines, and modes do what is due."""
+
+PATIENCE_SECONDS = 5.0
+"""A caller who is not connected and hangs up later than this did so because no media came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as its mode sees it.
+
+    Attributes:
+        id: as the call table has it.
+        caller: the address ``user|id``.
+        calls: what it is one of.
+    """
+
+    id: str
+    caller: str
+    calls: Calls
+
+    @property
+    def user(self) -> str:
+        """The name that the caller goes by."""
+        return self.caller.partition("|")[0]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its media path is up."""
+        return self.calls.is_active(self.id)
+
+    def hang_up(self, reason: str) -> None:
+        """End it, with a reason for the caller."""
+        self.calls.hang_up(self.id, reason)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send the caller a message."""
+        self.calls.send(self.caller, message)
+
+    def send_event(self, name: str, data: dict[str, Any] | None = None) -> None:
+        """Send the caller an event, as ``relay:waiting``."""
+        self.send({"type": "event", "name": name} | ({} if data is None else {"data": data}))
+
+
+@dataclass(slots=True)
+class _Offered:
+    """A call that has sent its offer.
+
+    Attributes:
+        negotiation: its offers are answered one after the other.
+        pairs: what was tried, where ICE has failed.
+    """
+
+    call: Call
+    session: Session
+    negotiation: asyncio.Lock = field(default_factory=asyncio.Lock)
+    opened: float = field(default_factory=time.monotonic)
+    was_connected: bool = False
+    pairs: list[str] = field(default_factory=list)
+
+
+class Calls:
+    """The calls to the server: between signalling, the engine and the mode.
+
+    Args:
+        engine: whose events are taken; the caller closes it after `close`.
+        turn: the TURN server beside it, None where that is turned off; likewise.
+        mode: what is done with each call.
+        work: runs what may block; finished by `close`.
+        external_ip: ``turn.externalIp``.
+    """
+
+    def __init__(
+        self, engine: Engine, turn: TurnService | None, mode: Mode, work: Work, *, external_ip: str
+    ) -> None:
+        self.turn = turn
+        self._engine = engine
+        self._mode = mode
+        self._work = work
+        self._external_ip = external_ip
+        self._table = CallTable()
+        self._offered: dict[str, _Offered] = {}
+        self._by_peer: dict[int, _Offered] = {}
+        self._send: Callable[[str, dict[str, Any]], None] | None = None
+        self._tick: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def close_seconds(self) -> float:
+        """How long `close` takes at most."""
+        return self._mode.close_seconds
+
+    def start(self, send: Callable[[str, dict[str, Any]], None]) -> None:
+        """Listen to the engine; called before the HTTP port opens.
+
+        Args:
+            send: sends a message as the server's virtual peer to an address ``user|id``.
+        """
+        self._send = send
+        self._work.loop.add_reader(self._engine.event_fd, self._drain_engine)
+        self._tick = self._work.loop.call_later(TICK_SECONDS, self._on_tick)
+        self._mode.start()
+
+    def deliver(self, sender: str, message: Mapping[str, Any]) -> None:
+        """Take a message that a peer sent to the virtual peer.
+
+        Args:
+            sender: the address ``user|id``, as the server knows it.
+            message: the frame; whatever a remote can write, so nothing in it is believed.
+        """
+        if not self._closed:
+            self._perform(self._table.receive(sender, message, self._now()))
+
+    def caller_left(self, address: str) -> None:
+        """End the call of a peer whose WebSocket is closed."""
+        self._perform(self._table.caller_left(address))
+
+    def status(self) -> dict[str, Any]:
+        """Return how the calls fare, and what the mode says of itself.
+
+        ``sessions`` (``active``, ``total``), ``state``, ``warnings`` and ``engine`` (its counters)
+        go into ``/api/status``; ``source`` (``healthy``, ``detail``, or None) and ``webrtcPort``
+        tell the preflight check of a running server what this very server holds.
+        """
+        stats = self._engine.stats()
+        return {
+            "sessions": {"active": self._table.active, "total": self._table.total},
+            "state": "running",
+            "warnings": [],
+            "source": None,
+            "webrtcPort": self._engine.port,
+            "engine": {
+                "peers": stats.peers,
+                "packetsSent": stats.packets_sent,
+                "bytesSent": stats.bytes_sent,
+                "packetsReceived": stats.packets_received,
+                "bytesReceived": stats.bytes_received,
+                "packetsDropped": stats.packets_dropped,
+                "packetsUnknown": stats.packets_unknown,
+                "framesDropped": stats.frames_dropped,
+                "panics": stats.panics,
+            },
+        } | self._mode.status()
+
+    async def close(self, reason: str) -> None:
+        """Hang up every call with this reason and finish the work that is under way."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._tick is not None:
+            self._tick.cancel()
+        for call in self._table.open_calls():
+            self.hang_up(call, reason)
+        self._mode.close()
+        await self._work.finish(self._mode.close_seconds)
+        self._work.loop.remove_reader(self._engine.event_fd)
+
+    # -- for a call ----------------------------------------------------------------------------
+
+    def is_active(self, call: str) -> bool:
+        """Whether the media path of a call is up."""
+        return self._table.is_active(call)
+
+    def hang_up(self, call: str, reason: str) -> None:
+        """End a call from this side."""
+        self._perform(self._table.hangup(call, reason))
+
+    def send(self, to: str, message: dict[str, Any]) -> None:
+        """Send a message as the virtual peer; nothing before `start`."""
+        if self._send is not None:
+            self._send(to, message)
+
+    # -- what the call table says --------------------------------------------------------------
+
+    def _perform(self, actions: Iterable[CallAction]) -> None:
+        for action in actions:
+            match action:
+                case Send(to, message):
+                    self.send(to, message)
+                case Incoming(call, _):
+                    self._work.spawn(self._admit(call), partial(self._fail, call))
+                case Offered(call, sdp):
+                    # The peer exists from here on: candidates follow in the same breath.
+                    offered = self._offered.get(call) or self._open(call, sdp)
+                    if offered is not None:
+                        self._work.spawn(self._negotiate(offered, sdp), partial(self._fail, call))
+                case CandidateArrived(call_id=call, candidate=candidate):
+                    self._add_candidate(call, candidate)
+                case Ended(call, reason):
+                    self._release(call, reason)
+
+    def _fail(self, call: str) -> None:
+        """End a call that a bug has hit: it is that call's end, and nobody else's."""
+        self.hang_up(call, "internal error")
+
+    async def _admit(self, call: str) -> None:
+        refusal = await self._mode.refusal()
+        if refusal is not None:
+            log.warning("call refused: %s", refusal)
+            self._perform(self._table.reject(call, refusal))
+        else:
+            self._perform(self._table.accept(call, self._now()))
+
+    def _open(self, call_id: str, offer: str) -> _Offered | None:
+        call = Call(call_id, self._table.caller(call_id), self)
+        try:
+            session = self._mode.open(call, offer)
+        except OfferError as error:
+            self._refuse_offer(call_id, error)
+            return None
+        offered = _Offered(call, session)
+        self._offered[call_id] = self._by_peer[session.peer.id] = offered
+        return offered
+
+    async def _negotiate(self, offered: _Offered, sdp: str) -> None:
+        call = offered.call.id
+        async with offered.negotiation:
+            try:
+                answer = await self._work.in_thread(offered.session.peer.accept_offer, sdp)
+            except OfferError as error:
+                self._refuse_offer(call, error)
+                return
+            except ClosedError:  # hung up meanwhile; nobody waits for the answer
+                return
+        self._perform(self._table.answer(call, answer))
+        await offered.session.answered()
+
+    def _refuse_offer(self, call: str, error: OfferError) -> None:
+        log.info("offer refused: %s", error)
+        self._perform(self._table.reject(call, error.reason))
+
+    def _add_candidate(self, call: str, candidate: str) -> None:
+        offered = self._offered.get(call)
+        if offered is None:
+            return
+        try:
+            offered.session.peer.add_candidate(candidate)
+        except CandidateError as error:
+            log.info("candidate ignored: %s", error)
+        except ClosedError:
+            log.debug("candidate came after the end of its peer")
+
+    def _release(self, call: str, reason: str) -> None:
+        offered = self._offered.pop(call, None)
+        if offered is None:
+            return
+        del self._by_peer[offered.session.peer.id]
+        waited = time.monotonic() - offered.opened >= PATIENCE_SECONDS
+        if offered.pairs or (waited and not offered.was_connected):
+            self._work.spawn(self._release_failed(offered, reason))
+        else:
+            log.info("call ended: %s", reason)
+            offered.session.close()
+
+    async def _release_failed(self, offered: _Offered, reason: str) -> None:
+        """Release a call without media; before its peer is gone the log gets what was tried."""
+        pairs = offered.pairs
+        if not pairs:
+            pairs = await self._work.in_thread(_pairs_blocking, offered.session.peer)
+        log.warning(
+            "call ended before any media came through: %s. The server saw: %s. What may help: %s",
+            reason,
+            what_was_seen(pairs),
+            self._what_to_change(),
+        )
+        offered.session.close()
+
+    def _what_to_change(self) -> str:
+        return what_to_change(
+            webrtc_port=self._engine.port,
+            turn_port=None if self.turn is None else self.turn.port,
+            external_ip=self._external_ip,
+        )
+
+    # -- the engine and the clock --------------------------------------------------------------
+
+    def _drain_engine(self) -> None:
+        for event in self._engine.poll_events():
+            self._on_engine_event(event)
+
+    def _on_engine_event(self, event: Event) -> None:
+        offered = self._by_peer.get(event.peer)
+        if offered is None:  # closed on our side while the event was on its way
+            return
+        match event:
+            case PeerConnected():
+                offered.was_connected = True
+                self._perform(self._table.activate(offered.call.id))
+                offered.session.connected()
+            case PeerDisconnected():
+                offered.pairs = event.pairs
+                more = f": {self._what_to_change()}" if event.pairs else ""
+                offered.call.hang_up(event.reason + more)
+            case _:
+                offered.session.heard(event)
+
+    def _on_tick(self) -> None:
+        self._perform(self._table.expire(self._now()))
+        self._mode.tick()
+        self._tick = self._work.loop.call_later(TICK_SECONDS, self._on_tick)
+
+    def _now(self) -> float:
+        return self._work.loop.time()
+
+
+def _pairs_blocking(peer: Peer) -> list[str]:
+    try:
+        return peer.stats().pairs
+    except ClosedError:  # it is gone, and nobody has asked it
+        return []

@@ -1,0 +1,68 @@
+"""What a mode says of its calls: the steps at which stream, record and relay differ.
+
+`icey.sessions.calls.Calls` does what is alike. Everything here is called on the event loop, and
+none of it blocks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from icey._core import BitrateEstimated, KeyframeRequested, MediaStarted, Peer, PeerCongested
+    from icey.sessions.calls import Call
+
+    MediaEvent: TypeAlias = KeyframeRequested | BitrateEstimated | MediaStarted | PeerCongested
+    """What the engine tells of a peer beside its beginning and its end."""
+
+__all__ = ["MediaEvent", "Mode", "Session"]
+
+
+class Session(Protocol):
+    """One call that has sent its offer, in its mode."""
+
+    @property
+    def peer(self) -> Peer:
+        """Its peer in the engine, made for this call."""
+
+    async def answered(self) -> None:
+        """An offer, the first or a later one, was answered."""
+
+    def connected(self) -> None:
+        """ICE and DTLS are up."""
+
+    def heard(self, event: MediaEvent) -> None:
+        """The engine tells something of the peer's media."""
+
+    def close(self) -> None:
+        """The call is over: close the peer and free what belongs to it."""
+
+
+class Mode(Protocol):
+    """The calls of one mode."""
+
+    @property
+    def close_seconds(self) -> float:
+        """How long the work of its calls may take when the server ends."""
+
+    def start(self) -> None:
+        """Begin what goes on without calls."""
+
+    async def refusal(self) -> str | None:
+        """Say why no caller can be served now; None where one can."""
+
+    def open(self, call: Call, offer: str) -> Session:
+        """Make the peer of a call whose first offer is here.
+
+        Raises:
+            OfferError: this mode does not do what the offer wants; its reason is for the caller.
+        """
+
+    def tick(self) -> None:
+        """Do what is due; called four times a second."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what the mode adds to `Calls.status`, or says better."""
+
+    def close(self) -> None:
+        """Every call is hung up and the server ends: free what is left."""

@@ -1,0 +1,65 @@
+"""Work beside the event loop: threads for what may block, and tasks that the end waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["Work"]
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+
+class Work:
+    """A small pool of threads, and the tasks that are under way. Made on the event loop.
+
+    Attributes:
+        loop: that event loop, for threads that call back.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="icey-open")
+
+    async def in_thread(
+        self, function: Callable[[*Arguments], Result], *arguments: *Arguments
+    ) -> Result:
+        """Call a function that may block."""
+        return await self.loop.run_in_executor(self._pool, function, *arguments)
+
+    def spawn(
+        self, task: Coroutine[Any, Any, None], on_error: Callable[[], None] | None = None
+    ) -> None:
+        """Run a task to its end.
+
+        Args:
+            task: an exception out of it is a bug, and is logged.
+            on_error: called after that.
+        """
+        running = self.loop.create_task(task)
+        self._tasks.add(running)
+        running.add_done_callback(lambda done: self._done(done, on_error))
+
+    async def finish(self, timeout_s: float) -> None:
+        """Wait for the tasks that are under way, at most so long, and begin nothing in a thread."""
+        deadline = self.loop.time() + timeout_s
+        while self._tasks and (left := deadline - self.loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _done(self, task: asyncio.Task[None], on_error: Callable[[], None] | None) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        log.error("internal error in a call", exc_info=task.exception())
+        if on_error is not None:
+            on_error()
