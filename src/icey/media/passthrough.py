@@ -15,17 +15,16 @@ import av
 from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 
+from icey.media.h264 import IDR, PPS, SLICES, SPS, nal_types
 from icey.media.input import source_error
 from icey.media.scale import Scaler, matrix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from av.video.stream import VideoStream
 
     from icey.media.input import Input
 
-__all__ = ["AccessUnit", "AnnexB", "LastGroup", "nal_types", "obstacle", "open_passthrough"]
+__all__ = ["AccessUnit", "AnnexB", "LastGroup", "obstacle", "open_passthrough"]
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +38,6 @@ that long, as nobody can ask a file for a keyframe."""
 MAX_GROUP_BYTES = 4 << 20
 """Bytes kept of a passed-through live source since its last keyframe; 4 MiB is 16 s at 2 Mb/s."""
 
-_SLICES = frozenset(range(1, 6))
-_IDR, _SPS, _PPS = 5, 7, 8  # H.264 table 7-1
-
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:
@@ -49,14 +45,6 @@ class AccessUnit:
 
     data: bytes
     keyframe: bool
-
-
-def nal_types(data: bytes) -> Iterator[int]:
-    """Yield the types of the NAL units in an Annex B access unit (H.264 §7.4.1)."""
-    at = data.find(b"\0\0\1")
-    while 0 <= at < len(data) - 3:
-        yield data[at + 3] & 0x1F
-        at = data.find(b"\0\0\1", at + 3)
 
 
 def obstacle(stream: VideoStream) -> str | None:
@@ -105,10 +93,10 @@ class AnnexB:
             log.debug("damaged packet: %s", error)
             return None
         types = set(nal_types(data))
-        if types.isdisjoint(_SLICES):  # what a server that died had got as far as sending
+        if types.isdisjoint(SLICES):  # what a server that died had got as far as sending
             return None
-        keyframe = _IDR in types
-        if keyframe and not {_SPS, _PPS} <= types:
+        keyframe = IDR in types
+        if keyframe and not {SPS, PPS} <= types:
             data = self._headers + data
             keyframe = bool(self._headers)
         return AccessUnit(data, keyframe)

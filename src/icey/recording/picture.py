@@ -10,9 +10,9 @@ import av
 from av.error import FFmpegError
 
 from icey.media.encode import VideoEncoder
+from icey.media.h264 import MAX_PIXELS
 from icey.media.scale import Scaler, matrix_of
 from icey.media.timebase import SECOND_NS, VIDEO_CLOCK
-from icey.storage.nal import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from icey.media.h264 import ParameterSets
+
 __all__ = [
     "Box",
-    "ParameterSets",
     "boxes_of_file",
     "declared_size",
     "shift_offsets",
@@ -41,32 +42,6 @@ class Box:
     def end(self) -> int:
         """Where the next one begins."""
         return self.start + self.size
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterSets:
-    """One pair of H.264 parameter sets (no start codes), and the picture that they describe, px."""
-
-    sequence: bytes
-    picture: bytes
-    width: int
-    height: int
-
-    @property
-    def area(self) -> int:
-        """Pixels of a picture."""
-        return self.width * self.height
-
-    def configuration(self) -> bytes:
-        """The ``avcC`` box's content (ISO/IEC 14496-15 §5.3.3.1), NAL lengths of 4 bytes."""
-        return (
-            bytes([1, *self.sequence[1:4], 0xFF, 0xE1])
-            + struct.pack(">H", len(self.sequence))
-            + self.sequence
-            + b"\x01"
-            + struct.pack(">H", len(self.picture))
-            + self.picture
-        )
 
 
 def boxes_of_file(file: BinaryIO, length: int) -> Iterator[Box]:

@@ -20,7 +20,8 @@ from icey.storage.disk import sync_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from icey.storage.boxes import Box, ParameterSets
+    from icey.media.h264 import ParameterSets
+    from icey.storage.boxes import Box
 
 __all__ = ["FASTSTART_BYTES", "FULL", "TEMPORARY", "finish_file", "take_name"]
 

@@ -16,8 +16,8 @@ import av
 from av.error import FFmpegError, InvalidDataError
 
 from icey.errors import RecordingError
+from icey.media.h264 import open_unit, parameter_sets
 from icey.media.timebase import VIDEO_CLOCK
-from icey.storage.nal import open_unit, parameter_sets
 from icey.storage.sink import FileSink
 from icey.storage.sound import AacSound, OpusSound
 

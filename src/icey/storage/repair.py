@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import av
 from av.error import FFmpegError
 
+from icey.media.h264 import annex_b, parameter_sets
 from icey.storage.boxes import boxes_of_file
 from icey.storage.disk import sync_folder
 from icey.storage.finish import FULL, TEMPORARY, finish_file, take_name
-from icey.storage.nal import annex_b, parameter_sets
 from icey.storage.paths import ENDING, PART, recovered_of
 from icey.storage.sink import lock
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from icey.storage.boxes import ParameterSets
+    from icey.media.h264 import ParameterSets
 
 __all__ = ["Repaired", "repair_folder", "repair_part"]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from av.error import InvalidDataError
 
+from icey.media.h264 import parameter_sets
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK
 from icey.storage.continuity import SILENCE, SILENCE_SAMPLES, Continuity, opus_samples
 from icey.storage.finish import FASTSTART_BYTES, finish_file
 from icey.storage.mp4 import PartFile
-from icey.storage.nal import parameter_sets
 from icey.storage.paths import name_recording, part_of, recovered_of
 from icey.storage.repair import repair_part
 

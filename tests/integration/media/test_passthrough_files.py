@@ -9,7 +9,7 @@ from sinks import CollectingSink, Player, decode_video, settings, steps
 
 from icey.errors import SourceError
 from icey.media.events import SourceLost, SourceRestored
-from icey.media.passthrough import nal_types
+from icey.media.h264 import nal_types
 
 PLAIN = {"preset": "ultrafast", "profile": "baseline", "g": "15"}
 

@@ -14,7 +14,7 @@ from sinks import CollectingSink, Player, decode_audio, decode_video, pitch, rat
 from icey.errors import ClosedError, SourceError
 from icey.media.demo import STRIP_BLOCKS, STRIP_HEIGHT, decode_strip
 from icey.media.events import SourceEnded
-from icey.media.passthrough import nal_types
+from icey.media.h264 import nal_types
 from icey.media.pipeline import Pipeline
 from icey.media.source import parse_source
 

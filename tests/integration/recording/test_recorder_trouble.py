@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from icey.errors import ClosedError, RecordingError
+from icey.media.h264 import nal_units
 from icey.recording import recorder as recorder_module
 from icey.recording.events import RecordingEnded, RecordingFailed, RecordingFinished
 from icey.recording.events import RecordingStarted as Started
 from icey.storage import mp4 as mp4_module
 from icey.storage.continuity import SILENCE
-from icey.storage.nal import nal_units
-from integration.recording.h264 import sequence_set, unit
+from integration.media.parameter_sets import sequence_set, unit
 from integration.recording.played_source import SECOND, Browser, PlayedSource, changed
 from integration.recording.test_recorder import look, only_file, record, recorder
 

@@ -9,11 +9,11 @@ import subprocess
 
 import pytest
 
+from icey.media.h264 import parameter_sets
 from icey.storage import finish as finish_module
 from icey.storage.boxes import boxes_of_file, declared_size
 from icey.storage.finish import FASTSTART_BYTES, finish_file
 from icey.storage.mp4 import PartFile
-from icey.storage.nal import parameter_sets
 from integration.recording.played_source import Browser
 from integration.recording.test_recorder import look
 

@@ -6,9 +6,9 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icey.media.h264 import ParameterSets
 from icey.storage.boxes import (
     Box,
-    ParameterSets,
     boxes_of_file,
     declared_size,
     shift_offsets,

@@ -1,9 +1,9 @@
-"""Annex B, read without FFmpeg."""
+"""NAL units, read without FFmpeg."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icey.media.passthrough import nal_types
+from icey.media.h264 import nal_types
 
 
 def test_nal_types():

@@ -1,23 +1,39 @@
-"""H.264 access units in Annex B, as far as a recorder looks into them."""
+"""The one reader of H.264: NAL units in Annex B, and parameter sets (ITU-T H.264).
+
+Only what copying needs is read here; FFmpeg does the rest.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
-
-from icey.storage.boxes import ParameterSets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.container import InputContainer
 
-__all__ = ["MAX_PIXELS", "annex_b", "nal_units", "open_unit", "parameter_sets"]
+__all__ = [
+    "IDR",
+    "MAX_PIXELS",
+    "PPS",
+    "SLICES",
+    "SPS",
+    "ParameterSets",
+    "annex_b",
+    "nal_types",
+    "nal_units",
+    "open_unit",
+    "parameter_sets",
+]
 
-SPS, PPS = 7, 8  # H.264 table 7-1
+IDR, SPS, PPS = 5, 7, 8  # H.264 table 7-1
+SLICES = frozenset(range(1, 6))
 
 MAX_PIXELS = 36_864 * 256
 """Of a picture: what level 5.1 allows (table A-1), 4096x2304. A few bytes of a sender can announce
@@ -30,6 +46,32 @@ SETS_WITHIN = 4096
 """Bytes of a keyframe in which its parameter sets are looked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class ParameterSets:
+    """An SPS and a PPS without start codes, and the size that they give a picture, px."""
+
+    sequence: bytes
+    picture: bytes
+    width: int
+    height: int
+
+    @property
+    def area(self) -> int:
+        """Pixels of a picture."""
+        return self.width * self.height
+
+    def configuration(self) -> bytes:
+        """Return an ``avcC`` box's content (ISO/IEC 14496-15 §5.3.3.1), NAL lengths of 4 bytes."""
+        return (
+            bytes([1, *self.sequence[1:4], 0xFF, 0xE1])
+            + struct.pack(">H", len(self.sequence))
+            + self.sequence
+            + b"\x01"
+            + struct.pack(">H", len(self.picture))
+            + self.picture
+        )
+
+
 def nal_units(access_unit: bytes) -> Iterator[bytes]:
     """Yield the NAL units of an access unit without their start codes (H.264 §B.1)."""
     start = access_unit.find(b"\0\0\1")
@@ -38,6 +80,11 @@ def nal_units(access_unit: bytes) -> Iterator[bytes]:
         unit = access_unit[start + 3 : following if following >= 0 else None]
         yield unit.rstrip(b"\0") if following >= 0 else unit
         start = following
+
+
+def nal_types(access_unit: bytes) -> list[int]:
+    """Return the types of the NAL units of an access unit, in order (H.264 §7.4.1)."""
+    return [unit[0] & 0x1F for unit in nal_units(access_unit) if unit]
 
 
 def annex_b(sample: bytes) -> bytes:
@@ -79,8 +126,8 @@ def parameter_sets(access_unit: bytes, known: ParameterSets | None) -> Parameter
     units = [unit for unit in nal_units(access_unit[:SETS_WITHIN]) if unit]
     if len(access_unit) > SETS_WITHIN:
         units = units[:-1]  # it is cut off
-    sequence = next((unit for unit in units if unit[0] & 31 == SPS), None)
-    picture = next((unit for unit in units if unit[0] & 31 == PPS), None)
+    sequence = next((unit for unit in units if unit[0] & 0x1F == SPS), None)
+    picture = next((unit for unit in units if unit[0] & 0x1F == PPS), None)
     if sequence is None or picture is None or len(sequence) < 4:
         return None
     if known is not None and (known.sequence, known.picture) == (sequence, picture):

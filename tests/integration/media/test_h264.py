@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icey.storage.nal import MAX_PIXELS, annex_b, nal_units, parameter_sets
-from integration.recording.h264 import sequence_set, unit
+from icey.media.h264 import MAX_PIXELS, annex_b, nal_units, parameter_sets
+from integration.media.parameter_sets import sequence_set, unit
 from integration.recording.played_source import Browser
 
 KEYFRAME = Browser((320, 240)).picture().data
