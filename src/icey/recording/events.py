@@ -1,4 +1,4 @@
-"""What a recorder tells its owner, from its own thread."""
+"""The events of a recorder, which come from its thread."""
 
 from __future__ import annotations
 

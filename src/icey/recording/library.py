@@ -1,4 +1,4 @@
-"""The finished recordings of a folder, and what is in them."""
+"""Lists the finished recordings of a folder, with their codecs, size and duration."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Recording:
 
 
 class Library:
-    """Lists the recordings of a folder; each file is looked into once.
+    """Lists the recordings of a folder; opens each file once.
 
     Args:
         folder: it may not be there yet.

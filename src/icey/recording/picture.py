@@ -1,4 +1,4 @@
-"""From what the browser sends to what is written: as it is, or decoded and encoded again."""
+"""Turns received video into access units for the file: by copy, or by decoding and encoding."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYFRAME_NS = 2 * SECOND_NS
 
 
 class PictureWay(Protocol):
-    """How pictures get from the browser into the file."""
+    """Turns received frames into H.264 access units."""
 
     transcoding: bool
     codec: str
@@ -44,14 +44,14 @@ class PictureWay(Protocol):
 
 
 class Copied:
-    """The access units of the browser, untouched."""
+    """Copies the access units of the browser."""
 
     transcoding = False
     codec = "h264"
     needs_keyframe = False
 
     def take(self, frame: ReceivedFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
-        """Pass it on."""
+        """Yield the frame's own access unit."""
         yield frame.data, at_ns, frame.keyframe
 
     def ask_keyframe(self) -> None:
@@ -59,7 +59,7 @@ class Copied:
 
 
 class Transcoded:
-    """Every picture in one size, letterboxed, at most so many a second.
+    """Encodes every picture in one size, letterboxed, at most so many a second.
 
     Args:
         codec: what the browser sends.

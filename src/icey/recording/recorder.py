@@ -1,4 +1,4 @@
-"""One call's recorder: a thread that takes frames from the engine and writes them to the disk."""
+"""The recorder of a call: a thread pulls frames from the engine and writes them to the disk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from icey.errors import ClosedError, RecordingError
 from icey.recording.events import (
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from icey.recording.picture import PictureWay
     from icey.storage.take import FinishedFile
 
-__all__ = ["Recorder", "RecordingStats"]
+__all__ = ["Recorder"]
 
 log = logging.getLogger(__name__)
 
@@ -53,33 +52,6 @@ HEARD_PACKETS = 25
 State = Literal["waiting", "recording", "ended"]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingStats:
-    """How a recorder fares.
-
-    Attributes:
-        file: the name that the open file will have, empty before the first picture.
-        state: ``waiting`` for a picture, ``recording``, ``ended``.
-        seconds: of the open file so far.
-        bytes: of all files of the call.
-        frames_video: pictures written.
-        frames_audio: packets of sound written, silence that was put in included.
-        frames_lost: pictures and packets that never came or were of no use.
-        gaps: places where pictures are missing.
-        transcoding: whether pictures are encoded again.
-    """
-
-    file: str
-    state: State
-    seconds: float
-    bytes: int
-    frames_video: int
-    frames_audio: int
-    frames_lost: int
-    gaps: int
-    transcoding: bool
-
-
 class Recorder:
     """Records one call: one file, or one after the other where ``segmentSeconds`` says so.
 
@@ -87,9 +59,9 @@ class Recorder:
         source: whose frames are pulled.
         peer_name: what the files are called after.
         folder: where they go; made where it is missing.
-        media: all settings of media; ``media.record`` above all.
-        codecs: what the source gives, as ``("h264", "opus")``.
-        on_event: told what happens, from the recorder's thread.
+        media: ``media.record``, and ``media.video`` for what is encoded again.
+        codecs: of the source, as ``("h264", "opus")``.
+        on_event: takes each event, on the recorder's thread.
     """
 
     def __init__(
@@ -125,7 +97,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="icey-record", daemon=True)
 
     def start(self) -> None:
-        """Begin to take frames."""
+        """Begin to pull frames."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -133,26 +105,25 @@ class Recorder:
         self._stop.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the thread; whether it has come."""
+        """Wait for the thread to end; return whether it has."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    @property
-    def stats(self) -> RecordingStats:
-        """How it fares now."""
+    def status(self) -> dict[str, Any]:
+        """Return the state and the counters, as ``/api/status`` shows them."""
         take = self._take
         open_takes = [one for one in (self._closing, take) if one is not None]
-        return RecordingStats(
-            file="" if take is None else take.name,
-            state=self._state,
-            seconds=0.0 if take is None else take.seconds,
-            bytes=self._bytes_before + sum(one.size_bytes for one in open_takes),
-            frames_video=self._frames[0] + sum(one.pictures for one in open_takes),
-            frames_audio=self._frames[1] + sum(one.packets for one in open_takes),
-            frames_lost=self._lost,
-            gaps=self._gaps,
-            transcoding=self._picture is not None and self._picture.transcoding,
-        )
+        return {
+            "file": "" if take is None else take.name,
+            "state": self._state,
+            "seconds": 0.0 if take is None else round(take.seconds, 1),
+            "bytes": self._bytes_before + sum(one.file.size_bytes for one in open_takes),
+            "framesVideo": self._frames[0] + sum(one.pictures for one in open_takes),
+            "framesAudio": self._frames[1] + sum(one.packets for one in open_takes),
+            "framesLost": self._lost,
+            "gaps": self._gaps,
+            "transcoding": self._picture is not None and self._picture.transcoding,
+        }
 
     # -- the thread --------------------------------------------------------------------------
 
@@ -174,7 +145,7 @@ class Recorder:
     def _record(self) -> None:
         while not self._stop.wait(PULL_SECONDS):
             self._pull()
-            self._look_after()
+            self._maintain()
         while self._pull():
             pass
         self._finish()
@@ -188,7 +159,7 @@ class Recorder:
         self._on_event(RecordingFailed(reason))
 
     def _save(self, take: Take) -> None:
-        """Finish a file, or else keep what is on the disk in the form that it still allows."""
+        """Finish a file; where that fails, save what can be played of it."""
         try:
             finished: FinishedFile | None = take.finish()
         except (OSError, RecordingError) as error:
@@ -320,14 +291,14 @@ class Recorder:
             self._closing = None
         self._cut_due = False
         self._frames = [self._frames[0] + take.pictures, self._frames[1] + take.packets]
-        self._bytes_before += take.size_bytes
+        self._bytes_before += take.file.size_bytes
         self._on_event(RecordingFinished(finished.name, finished.seconds))
 
-    def _look_after(self) -> None:
+    def _maintain(self) -> None:
         now = time.monotonic()
         every = self._settings.sync_interval_ms / 1000
         if self._take is not None and every > 0 and now - self._synced >= every:
-            self._take.sync()
+            self._take.file.sync()
             self._synced = now
         if now - self._looked < LOOK_SECONDS:
             return
@@ -341,7 +312,7 @@ class Recorder:
         if self._take is None:
             return
         check_room(self._folder, self._settings.min_free_bytes)
-        if not self._take.is_in_place():
+        if not self._take.file.is_in_place():
             raise RecordingError("the file of this recording was removed")
         if 0 < self._settings.segment_seconds <= self._take.seconds or self._cut_due:
             self._ask_for_cut()

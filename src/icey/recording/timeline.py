@@ -1,4 +1,4 @@
-"""From RTP timestamps to the time in a recording, the same for picture and sound.
+"""Maps RTP timestamps to the time in a recording, one clock for picture and sound.
 
 The picture's clock leads. Browsers stamp pictures by their wall clock, so the time between two
 pictures is what it was, whatever was lost between them. The sound's clock counts samples, which a
@@ -60,7 +60,7 @@ HURRY_NS = SECOND_NS // 10
 
 
 class _Clock:
-    """One stream: its timestamps in ns, without jumps, and what is known of its transit.
+    """The clock of one stream: its timestamps in ns, without jumps, and its transit times.
 
     Attributes:
         low_ns: arrival less media time of the packets that were least delayed.
@@ -82,7 +82,7 @@ class _Clock:
         return timestamp * SECOND_NS // self._rate + self._shift_ns
 
     def note(self, timestamp: int, arrived_ns: int) -> int:
-        """Take a packet into account; its media time."""
+        """Note a packet; return its media time."""
         media = self.media_ns(timestamp)
         transit = arrived_ns - media
         if self.last is None:
@@ -100,12 +100,12 @@ class _Clock:
         return media
 
     def skip(self, by_ns: int) -> None:
-        """Put what follows so much later."""
+        """Move the media time of what follows by so much."""
         self._shift_ns += by_ns
         self._recent.clear()
 
     def learn(self, report: tuple[int, int] | None) -> bool:
-        """Take a report into account; whether it says anything new."""
+        """Note a sender report; return whether it is a new one."""
         if report is None or report == self._report:
             return False
         self._report = report

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from icey.intelligence.webhook import Webhook
     from icey.preflight.report import Report
     from icey.sessions.calls import Calls
+    from icey.sessions.mode import Mode
 
 __all__ = ["create_app", "open_artifacts", "open_calls", "run", "serve"]
 
@@ -157,15 +158,26 @@ async def open_calls(
         publish: takes a kind (``icey:vision``, …) and its data for other programs.
         sign: makes a path below ``/artifacts/`` a link that opens without the token.
     """
-    # Imported here, as they import the extension and FFmpeg.
+    # Imported here, as the extension and FFmpeg take a good part of the time to start.
     from icey.server.engine import running_engine  # noqa: PLC0415
-    from icey.sessions import open_mode  # noqa: PLC0415
     from icey.sessions.calls import Calls  # noqa: PLC0415
     from icey.sessions.work import Work  # noqa: PLC0415
 
     async with running_engine(settings) as (engine, turn):
-        work = Work()
-        mode = open_mode(settings, engine, work, publish=publish, sign=sign)
+        work, media = Work(), settings.media
+        mode: Mode
+        if media.mode == "record":
+            from icey.sessions.record import RecordMode  # noqa: PLC0415
+
+            mode = RecordMode(media, engine, work)
+        elif media.mode == "relay":
+            from icey.sessions.relay import RelayMode  # noqa: PLC0415
+
+            mode = RelayMode(media.relay, engine, work)
+        else:
+            from icey.sessions.stream import StreamMode  # noqa: PLC0415
+
+            mode = StreamMode(settings, engine, work, publish=publish, sign=sign)
         yield Calls(engine, turn, mode, work, external_ip=settings.turn.external_ip)
 
 

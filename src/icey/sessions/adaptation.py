@@ -1,4 +1,4 @@
-"""Which encoder each viewer hangs on, and how fast each encoder runs. Pure: `now` is passed in.
+"""Assigns viewers to encoders, and chooses the encoders' bitrates. Pure: `now` is passed in.
 
 A *lane* is one running encoder and the viewers it serves. Viewers report what their path carries
 (REMB or TWCC, see `icey._core.BitrateEstimated`); from that follow two decisions:

@@ -1,14 +1,14 @@
-"""Calls over the packet engine: what every mode does alike.
+"""Calls over the packet engine: the steps that are alike in every mode.
 
-A call goes through here like this (the call table in `icey.signalling.calls` knows the states)::
+A call takes these steps (the call table in `icey.signalling.calls` knows the states)::
 
     call:init   → Incoming  → the mode is asked whether it can serve → call:accept | call:reject
     call:offer  → Offered   → the mode makes a peer, the engine answers
     connected   → activate  → the mode starts (never earlier)
     hang-up, closed socket, lost path → Ended → the mode frees everything of the call
 
-All of it runs on the event loop; what may take its time (answering offers, disks, media threads)
-runs in the threads of `Work`.
+All of it runs on the event loop; what may block (answering offers, disks, media threads) runs in
+the threads of `Work`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 from icey._core import PeerConnected, PeerDisconnected
 from icey.errors import CandidateError, ClosedError, OfferError
 from icey.sessions.failure import what_to_change, what_was_seen
+from icey.sessions.work import stats_blocking
 from icey.signalling.calls import CallTable, CandidateArrived, Ended, Incoming, Offered, Send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from icey._core import Engine, Event, Peer
+    from icey._core import Engine, Event
     from icey.sessions.mode import Mode, Session
     from icey.sessions.work import Work
     from icey.signalling.calls import CallAction
@@ -39,7 +40,7 @@ __all__ = ["Call", "Calls"]
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
-"""How often calls are checked for their deadlines, and modes do what is due."""
+"""How often calls are checked for their deadlines, and modes tick."""
 
 PATIENCE_SECONDS = 5.0
 """A caller who is not connected and hangs up later than this did so because no media came."""
@@ -52,7 +53,7 @@ class Call:
     Attributes:
         id: as the call table has it.
         caller: the address ``user|id``.
-        calls: what it is one of.
+        calls: all calls.
     """
 
     id: str
@@ -105,7 +106,7 @@ class Calls:
     Args:
         engine: whose events are taken; the caller closes it after `close`.
         turn: the TURN server beside it, None where that is turned off; likewise.
-        mode: what is done with each call.
+        mode: serves the calls.
         work: runs what may block; finished by `close`.
         external_ip: ``turn.externalIp``.
     """
@@ -156,7 +157,7 @@ class Calls:
         self._perform(self._table.caller_left(address))
 
     def status(self) -> dict[str, Any]:
-        """Return how the calls fare, and what the mode says of itself.
+        """Return the counters of calls and engine, with the mode's own part.
 
         ``sessions`` (``active``, ``total``), ``state``, ``warnings`` and ``engine`` (its counters)
         go into ``/api/status``; ``source`` (``healthy``, ``detail``, or None) and ``webrtcPort``
@@ -210,7 +211,7 @@ class Calls:
         if self._send is not None:
             self._send(to, message)
 
-    # -- what the call table says --------------------------------------------------------------
+    # -- actions of the call table -------------------------------------------------------------
 
     def _perform(self, actions: Iterable[CallAction]) -> None:
         for action in actions:
@@ -296,7 +297,8 @@ class Calls:
         """Release a call without media; before its peer is gone the log gets what was tried."""
         pairs = offered.pairs
         if not pairs:
-            pairs = await self._work.in_thread(_pairs_blocking, offered.session.peer)
+            stats = await self._work.in_thread(stats_blocking, offered.session.peer)
+            pairs = [] if stats is None else stats.pairs
         log.warning(
             "call ended before any media came through: %s. The server saw: %s. What may help: %s",
             reason,
@@ -341,10 +343,3 @@ class Calls:
 
     def _now(self) -> float:
         return self._work.loop.time()
-
-
-def _pairs_blocking(peer: Peer) -> list[str]:
-    try:
-        return peer.stats().pairs
-    except ClosedError:  # it is gone, and nobody has asked it
-        return []

@@ -1,4 +1,4 @@
-"""What detectors find in the streams, on its way from their threads to the event loop.
+"""Runs the detectors of all streams, and brings their events to the event loop.
 
 Events wait in a queue of `WAITING`; beyond it the oldest is dropped and counted. That is seconds of
 everything that sixteen detectors can say, so it only happens where the loop itself stands still.
@@ -146,7 +146,7 @@ class Detection:
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong: detectors that cannot be loaded, or are switched off in a stream now."""
+        """One line for each detector that cannot be loaded, or is switched off in a stream now."""
         said = dict.fromkeys(self._warnings)
         for analysis in self._running:
             tally = analysis.tally

@@ -1,4 +1,4 @@
-"""Calls whose media found no way: what to say of them."""
+"""The words for calls whose ICE failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["what_to_change", "what_was_seen"]
 
 
 def what_to_change(*, webrtc_port: int, turn_port: int | None, external_ip: str) -> str:
-    """Say what whoever runs the server can do.
+    """Name the ports and settings that the operator can change.
 
     Args:
         webrtc_port: the UDP port of the media.
@@ -32,5 +32,5 @@ def what_to_change(*, webrtc_port: int, turn_port: int | None, external_ip: str)
 
 
 def what_was_seen(pairs: Sequence[str]) -> str:
-    """Put what the engine saw into one line of a log."""
+    """Join the candidate pairs that the engine checked into one line of a log."""
     return "; ".join(pairs) or "nothing"

@@ -11,13 +11,15 @@ import logging
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from icey.media.pipeline import Pipeline
 from icey.sessions.adaptation import LanePlan
 from icey.sessions.filming import Filming
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from icey._core import Engine, Peer, Track
     from icey.config.model import MediaSettings
     from icey.intelligence.analysis import Analysis
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from icey.media.pipeline import Lane, Sink
     from icey.media.source import Source
 
-__all__ = ["Feed", "FeedOwner", "feed_is_shared"]
+__all__ = ["Feed", "feed_is_shared"]
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +47,6 @@ def feed_is_shared(source: Source, media: MediaSettings) -> bool:
     if media.pipeline == "auto":
         return source.live
     return media.pipeline == "shared"
-
-
-class FeedOwner(Protocol):
-    """Whom a feed tells what happens to its source. Called from media threads."""
-
-    def __call__(self, feed: Feed, event: PipelineEvent) -> None:
-        """Take an event; must not block."""
 
 
 @dataclass
@@ -80,11 +75,11 @@ class Feed:
         source: what to open.
         media: size, rate and bitrate to encode at.
         shared: whether viewers may hang on different lanes.
-        on_event: told what happens to the source, from a media thread.
+        on_event: takes what happens to the source, on media threads; must not block.
         start_bitrate: what a viewer's path is taken to carry before its first estimate, bit/s;
             None: everything.
         analysis: the detectors that look at it, which end with it.
-        clips: made of it where the detectors find something.
+        clips: of what the detectors find.
     """
 
     def __init__(
@@ -94,7 +89,7 @@ class Feed:
         media: MediaSettings,
         *,
         shared: bool,
-        on_event: FeedOwner,
+        on_event: Callable[[Feed, PipelineEvent], None],
         start_bitrate: int | None = None,
         analysis: Analysis | None = None,
         clips: Clips | None = None,
@@ -149,19 +144,19 @@ class Feed:
         self._pipeline.prepare()
 
     def add(self, peer: Peer) -> None:
-        """Let a peer watch; media flows to it once it is connected."""
+        """Attach a peer; media flow to it once it is connected."""
         lane = self._plan.join(peer.id, time.monotonic())
         self._viewers[peer.id] = peer
         self._attach(peer, lane)
 
     def remove(self, peer_id: int) -> None:
-        """Let a peer go; encoders that nobody needs any more are closed."""
+        """Remove a peer; encoders without viewers are closed."""
         if self._viewers.pop(peer_id, None) is not None:
             self._plan.leave(peer_id)
             self._close_idle_encoders()
 
     def start(self, peer_id: int) -> None:
-        """Let the pictures run for a peer that is connected, on a feed that is prepared.
+        """Start the encoder of a connected peer, and the pictures, on a feed that is prepared.
 
         Its encoder runs only from here on. One that ran earlier, for nobody, would have spent its
         first keyframe, and the next one may not come for 300 ms.
@@ -173,7 +168,7 @@ class Feed:
         self.play()
 
     def play(self) -> None:
-        """Let the pictures run on a feed that is prepared, with viewers or without."""
+        """Start the pictures of a feed that is prepared, with viewers or without."""
         if not self._started and not self._stopped:
             self._started = True
             self._film()
@@ -231,7 +226,7 @@ class Feed:
         return ended
 
     def _measure_audio(self, now: float) -> None:
-        """Take what the audio really needs out of the estimates, not what it may need at most.
+        """Take the bitrate that the audio has, not the one that it may have, out of the estimates.
 
         Browsers let their estimate rise to half more than what they receive. With 128 kb/s taken
         off for a voice of 40, a rate that fell to the floor would never come up again.
@@ -278,7 +273,7 @@ class Feed:
             encoder.close()
 
     def _film(self) -> None:
-        """Have the clips made of what is encoded now."""
+        """Let the clips follow the lanes that run now."""
         if self._filming is not None and self._started and not self._stopped:
             lanes = {n: e.lane for n, e in self._encoders.items() if e.lane is not None}
             self._filming.follow(lanes)

@@ -1,4 +1,4 @@
-"""Where the clips of a feed come from: an encoder that runs for viewers anyway, or their own.
+"""Chooses the encoder that the clips of a feed are made of: one that runs for viewers, or its own.
 
 A clip costs no second encoder while somebody watches whose path carries (nearly) the full bitrate.
 A slower viewer's pictures would be poor evidence, and the keyframes that clips need would cost him
@@ -52,7 +52,7 @@ class _Selector:
 
 
 class _Tee:
-    """A sink that passes on what it takes, and goes before another one, or before none."""
+    """A sink that pushes to another one, if there is one, and passes the same on to a selector."""
 
     def __init__(self, lane: int, pass_on: PassOn, after: Sink | None) -> None:
         self._lane, self._pass_on, self._after = lane, pass_on, after
@@ -80,12 +80,12 @@ class Filming:
         self._own: Lane | None = None
 
     def tee(self, number: int, video: Sink, audio: Sink) -> tuple[Sink, Sink]:
-        """Put something before the sinks of a viewers' lane by which the clips get it too."""
+        """Return sinks for a viewers' lane that push to these two and feed the clips."""
         selector = self._selector
         return _Tee(number, selector.video, video), _Tee(number, selector.sound, audio)
 
     def follow(self, lanes: Mapping[int, Lane]) -> None:
-        """Choose among the lanes that run for viewers; to be called on changes and now and then."""
+        """Choose the lane to film; called when lanes change, and on each tick."""
         number, lane = self._choose(lanes)
         selector = self._selector
         if selector.wanted != number:
@@ -98,7 +98,7 @@ class Filming:
             self._own = None
 
     def close(self) -> None:
-        """End the clips: the one that is open is finished."""
+        """End the clips; the open one is finished."""
         if self._own is not None:
             self._own.close()
         self._clips.stop()

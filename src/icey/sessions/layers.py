@@ -1,4 +1,4 @@
-"""Which simulcast layer a viewer gets. Pure: `now` is passed in.
+"""Chooses the simulcast layer of a viewer. Pure: `now` is passed in.
 
 A source may send its picture in several sizes at once. A viewer gets the best one that its path
 carries: down at once when the path says so, up only after it has said so for a while.

@@ -1,7 +1,7 @@
-"""What a mode says of its calls: the steps at which stream, record and relay differ.
+"""The steps of a call at which stream, record and relay differ.
 
-`icey.sessions.calls.Calls` does what is alike. Everything here is called on the event loop, and
-none of it blocks.
+`icey.sessions.calls.Calls` does the steps that are alike. It calls everything here on the event
+loop, and none of it blocks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from icey.sessions.calls import Call
 
     MediaEvent: TypeAlias = KeyframeRequested | BitrateEstimated | MediaStarted | PeerCongested
-    """What the engine tells of a peer beside its beginning and its end."""
+    """The events of a peer between its connection and its end."""
 
 __all__ = ["MediaEvent", "Mode", "Session"]
 
@@ -32,7 +32,7 @@ class Session(Protocol):
         """ICE and DTLS are up."""
 
     def heard(self, event: MediaEvent) -> None:
-        """The engine tells something of the peer's media."""
+        """The engine has an event of the peer's media."""
 
     def close(self) -> None:
         """The call is over: close the peer and free what belongs to it."""
@@ -62,7 +62,7 @@ class Mode(Protocol):
         """Do what is due; called four times a second."""
 
     def status(self) -> dict[str, Any]:
-        """Return what the mode adds to `Calls.status`, or says better."""
+        """Return the mode's part of `Calls.status`, which takes the place of equal keys."""
 
     def close(self) -> None:
         """Every call is hung up and the server ends: free what is left."""

@@ -1,9 +1,8 @@
 """Record mode: every caller's camera becomes files of its own.
 
-The engine puts together what a caller sends; a `Recorder` (a thread for each caller) takes it
-from there to the disk. Here is decided who may call, when a recording begins and ends, and what
-the caller is told. Recordings that a crash left behind are repaired at the start, and old ones
-leave as ``media.record`` says.
+The engine assembles the frames that a caller sends; a `Recorder` (a thread for each caller) writes
+them to the disk. The mode decides who may call, starts and ends recordings, and tells the caller.
+It repairs at the start what a crash left behind, and removes old recordings (``media.record``).
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ __all__ = ["RecordMode"]
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 0.3
-"""A hang-up overtakes the last media on their way; that long they are still taken."""
+"""A hang-up overtakes the last media on their way; for so long they are still received."""
 
 KEEP_EVERY_SECONDS = 60.0
-"""How often old recordings are looked for."""
+"""How often old recordings are removed."""
 
 FINISH_SECONDS = 60.0
 """How long files may take to be finished when the server ends. A disk can be slow."""
@@ -72,7 +71,7 @@ class RecordMode:
         self._keeping.add_done_callback(_note_end_of_keeping)
 
     async def refusal(self) -> str | None:
-        """Refuse while nothing could be written."""
+        """Refuse while no file can be written."""
         try:
             await self.work.in_thread(self._keeper.check_blocking)
         except RecordingError as error:
@@ -88,23 +87,9 @@ class RecordMode:
 
     def status(self) -> dict[str, Any]:
         """Return how the recordings fare."""
-        running = [recorder.stats for recorder in self.recorders]
         return {
             "record": {
-                "active": [
-                    {
-                        "file": stats.file,
-                        "state": stats.state,
-                        "seconds": round(stats.seconds, 1),
-                        "bytes": stats.bytes,
-                        "framesVideo": stats.frames_video,
-                        "framesAudio": stats.frames_audio,
-                        "framesLost": stats.frames_lost,
-                        "gaps": stats.gaps,
-                        "transcoding": stats.transcoding,
-                    }
-                    for stats in running
-                ],
+                "active": [recorder.status() for recorder in self.recorders],
                 "finished": self.finished,
                 "failed": self.failed,
             }
@@ -156,10 +141,10 @@ class _Publisher:
         self._recorder.start()
 
     def heard(self, event: MediaEvent) -> None:
-        """Take no notice: a peer whose frames are pulled tells of none."""
+        """Do nothing: a peer whose frames are pulled has no such events."""
 
     def close(self) -> None:
-        """Take what is still on its way, then finish the file."""
+        """Receive what is still on its way, then finish the file."""
         self._mode.work.spawn(self._finish())
 
     async def _finish(self) -> None:
@@ -192,4 +177,4 @@ class _Publisher:
 
 def _note_end_of_keeping(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
-        log.error("the recordings are no longer looked after", exc_info=task.exception())
+        log.error("the folder of recordings is no longer kept", exc_info=task.exception())

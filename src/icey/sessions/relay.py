@@ -1,8 +1,8 @@
 """Relay mode: one browser is the source, all others watch it, and nothing is decoded.
 
 The engine forwards packets from the source's streams to tracks, and from these to every viewer; no
-packet comes here. Here is decided who is the source, who watches, and which simulcast layer each
-viewer gets.
+packet comes here. The mode elects the source, admits viewers, and chooses each viewer's simulcast
+layer.
 
 * Whoever offers to send is a candidate; the first whose media come is the source. Another one
   that offers to send while there is a source is refused, or watches if its offer can receive.
@@ -14,16 +14,16 @@ viewer gets.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from icey._core import BitrateEstimated, MediaStarted, PeerCongested
-from icey.errors import ClosedError, OfferError
+from icey._core import BitrateEstimated, MediaStarted, PeerCongested, PeerStats
+from icey.errors import OfferError
 from icey.sessions.directions import directions_of
 from icey.sessions.layers import LayerChoice
+from icey.sessions.work import stats_blocking
 
 if TYPE_CHECKING:
-    from icey._core import Engine, Peer, PeerStats, Track
+    from icey._core import Engine, Peer, Track
     from icey.config.model import RelaySettings
     from icey.sessions.calls import Call
     from icey.sessions.mode import MediaEvent
@@ -39,22 +39,14 @@ LAYERS = 3
 """Simulcast layers at the most: the page offers three."""
 
 PROBE_BITRATE, PROBE_MARGIN = 3_000_000, 1.35
-"""What a viewer's path is probed for at its start, in bit/s: so much at the least, and that much
-more than the source sends. The page's largest layer has 2 Mb/s; it may not be there yet."""
+"""The bitrate that a viewer's path is probed for at its start: so many bit/s at the least, and that
+much more than the source sends. The page's largest layer has 2 Mb/s; it may not be there yet."""
 
 MEASURE_SECONDS = 2.0
 """How often the viewers' paths are measured, for the status."""
 
 CLOSE_SECONDS = 4.0
 """How long peers may take to be closed when the server ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """What was last measured of a viewer's path."""
-
-    stats: PeerStats
-    rate: int
 
 
 class RelayMode:
@@ -117,7 +109,7 @@ class RelayMode:
         return self._add(_Member(self, call, peer, "viewer"))
 
     def tick(self) -> None:
-        """Let viewers climb, and measure their paths now and then."""
+        """Choose each viewer's layer, and measure the viewers' paths each `MEASURE_SECONDS`."""
         for viewer in self._viewers():
             self.choose_layer(viewer)
         if not self._measuring and self.now() - self._measured_at >= MEASURE_SECONDS:
@@ -226,13 +218,12 @@ class RelayMode:
     async def _measure(self) -> None:
         try:
             viewers = self._viewers()
-            stats = await self.work.in_thread(_stats_blocking, [v.peer for v in viewers])
+            stats = await self.work.in_thread(lambda: [stats_blocking(v.peer) for v in viewers])
             since = max(self.now() - self._measured_at, 0.001)
             for viewer, measured in zip(viewers, stats, strict=True):
                 if measured is not None:
-                    sent = measured.bytes_sent - viewer.bytes_before
-                    viewer.bytes_before = measured.bytes_sent
-                    viewer.measured = _Measured(measured, round(sent * 8 / since))
+                    sent = measured.bytes_sent - viewer.stats.bytes_sent
+                    viewer.stats, viewer.rate = measured, round(sent * 8 / since)
         finally:
             self._measuring = False
             self._measured_at = self.now()
@@ -251,8 +242,8 @@ class _Member:
         self.attached = 0
         self.path: int | None = None
         self.is_connected = False
-        self.measured: _Measured | None = None
-        self.bytes_before = 0
+        self.stats = PeerStats()
+        self.rate: int | None = None  # bit/s
         self._mode = mode
 
     async def answered(self) -> None:
@@ -265,7 +256,7 @@ class _Member:
             self._mode.welcome(self)
 
     def heard(self, event: MediaEvent) -> None:
-        """Take what the engine tells of the media."""
+        """Elect a candidate that sends; choose a viewer's layer by its path."""
         match event:
             case MediaStarted():
                 log.debug("%s sends %s %s", self.call.user, event.kind, event.layer)
@@ -290,23 +281,12 @@ class _Member:
 
     def to_json(self) -> dict[str, Any]:
         """Return how a viewer fares, as the API shows it."""
-        measured = self.measured
         return {
             "peer": self.call.user,
             "connected": self.is_connected,
             "layer": self.choice.layer,
             "estimate": self.path,
-            "bitrate": None if measured is None else measured.rate,
-            "loss": None if measured is None else measured.stats.loss,
-            "rttMs": None if measured is None else measured.stats.rtt_ms,
+            "bitrate": self.rate,
+            "loss": self.stats.loss,
+            "rttMs": self.stats.rtt_ms,
         }
-
-
-def _stats_blocking(peers: list[Peer]) -> list[PeerStats | None]:
-    found: list[PeerStats | None] = []
-    for peer in peers:
-        try:
-            found.append(peer.stats())
-        except ClosedError:  # left meanwhile
-            found.append(None)
-    return found

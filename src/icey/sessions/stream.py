@@ -1,8 +1,8 @@
 """Stream mode: every caller watches the configured source.
 
-The source is looked at before a caller is let in; it opens in a thread while the offer is
-answered; pictures start once the caller is connected, and never earlier. Only where detectors look
-at a shared source it is open from the start of the server to its end: an alarm needs no viewer.
+The mode checks the source before it admits a caller, opens it in a thread while the engine answers
+the offer, and starts the pictures once the caller is connected, never earlier. Where detectors look
+at a shared source, it is open from the start of the server to its end: an alarm needs no viewer.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ __all__ = ["StreamMode"]
 log = logging.getLogger(__name__)
 
 START_BITRATE = 800_000
-"""What a path is taken to carry before the first probes have come back, bit/s.
+"""The bitrate that a path is taken to carry before the first probes are back, bit/s.
 
-They ask for three and six times as much and take 0.1 s; until then a viewer on a fast path sees a
-slightly soft picture. At the full bitrate a path of 0.5 Mb/s showed its first picture after 4 s,
-at this after 1.
+The probes are of three and six times as much and take 0.1 s; until then a viewer on a fast path
+sees a slightly soft picture. At the full bitrate a path of 0.5 Mb/s showed its first picture after
+4 s, at this after 1.
 """
 
 LINGER_SECONDS = 5.0
@@ -104,7 +104,7 @@ class StreamMode:
         self._closed = False
 
     def start(self) -> None:
-        """Let the detectors watch."""
+        """Start the detectors."""
         self._detection.start()
         self._stand()
 
@@ -206,7 +206,7 @@ class StreamMode:
                 viewer.play()
 
     def _stand(self) -> None:
-        """Open the source for the detectors, if they are to watch it."""
+        """Open the source for the detectors, where they look at it without viewers."""
         if self._standing and not self._feeds and not self._closed:
             self._feed(SHARED_STREAM)
 
@@ -266,7 +266,7 @@ class StreamMode:
             viewer.call.hang_up(reason)
 
     def _on_detection(self, event: Event) -> None:
-        """Tell those who watch the stream, and whoever listens from outside."""
+        """Send an event to the viewers of its stream, and publish it."""
         event = event.with_links(self._sign)
         self._publish(event.kind, event.data)
         if event.kind == "icey:clip":  # peers have its link from the events that it is about
@@ -310,7 +310,7 @@ class _Viewer:
             self.feed.start(self.peer.id)
 
     def heard(self, event: MediaEvent) -> None:
-        """Pass on to the encoder what the path needs."""
+        """Pass keyframe requests and estimates on to the encoder."""
         match event:
             case KeyframeRequested():
                 self.feed.request_keyframe(event.track)
@@ -324,6 +324,6 @@ class _Viewer:
 
 
 def _look_for_blocking(source: Source) -> None:
-    """Look whether a file is there, before anybody is let in. For a thread: a disk may be slow."""
+    """Check that a source file exists. For a thread: a disk may be slow."""
     if source.kind == "file" and not Path(source.location).is_file():
         raise SourceError(f"{source.public}: no such file", source=source.public)

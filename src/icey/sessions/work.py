@@ -7,10 +7,14 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
+from icey.errors import ClosedError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["Work"]
+    from icey._core import Peer, PeerStats
+
+__all__ = ["Work", "stats_blocking"]
 
 log = logging.getLogger(__name__)
 
@@ -63,3 +67,11 @@ class Work:
         log.error("internal error in a call", exc_info=task.exception())
         if on_error is not None:
             on_error()
+
+
+def stats_blocking(peer: Peer) -> PeerStats | None:
+    """Ask the engine's thread for a peer's counters; None where the peer is gone."""
+    try:
+        return peer.stats()
+    except ClosedError:
+        return None

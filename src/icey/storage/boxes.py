@@ -1,8 +1,8 @@
-"""MP4 boxes, as far as a recording is mended without being written anew (ISO/IEC 14496-12).
+"""Reads and edits the boxes of an MP4, where FFmpeg would write the file anew (ISO/IEC 14496-12).
 
-FFmpeg writes every file. What it cannot do is to say at the end how large the picture became: a
-browser begins small, and the header is written from the first picture. And to move the index to
-the front, it would write the whole file twice. Both are changes of a few bytes in one box.
+FFmpeg writes every file. It cannot correct the size of the picture at the end: a browser begins
+small, and FFmpeg writes the header from the first picture. To move the index to the front, it would
+write the whole file twice. Both are changes of a few bytes in one box.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VISUAL_ENTRY_BYTES = 78
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box at the top level of a file: four letters, where it begins, its size in bytes."""
+    """A box at the top level of a file: its type, offset and size in bytes."""
 
     kind: bytes
     start: int
@@ -40,12 +40,12 @@ class Box:
 
     @property
     def end(self) -> int:
-        """Where the next one begins."""
+        """The offset of the box behind it."""
         return self.start + self.size
 
 
 def boxes_of_file(file: BinaryIO, length: int) -> Iterator[Box]:
-    """Walk the top level of a file; it ends at the first box that is not all there.
+    """Yield the boxes at the top level of a file, up to the first one that is cut off.
 
     Args:
         file: open for reading; its position moves.
@@ -65,12 +65,12 @@ def boxes_of_file(file: BinaryIO, length: int) -> Iterator[Box]:
 
 
 def with_parameter_sets(moov: bytes, sets: ParameterSets) -> bytes:
-    """Return the ``moov`` box with a video track of this size and these parameter sets."""
+    """Return the ``moov`` box whose video track declares these parameter sets and their size."""
     return _rewrite(moov, lambda kind, body: _with_sets(kind, body, sets))
 
 
 def shift_offsets(moov: bytes, by: int) -> bytes:
-    """Return the ``moov`` box for media that lie so many bytes further on (§8.7.5)."""
+    """Return the ``moov`` box with every chunk offset moved by so many bytes (§8.7.5)."""
 
     def shifted(kind: bytes, body: bytes) -> bytes:
         if kind not in {b"stco", b"co64"}:
@@ -84,7 +84,7 @@ def shift_offsets(moov: bytes, by: int) -> bytes:
 
 
 def declared_size(moov: bytes) -> tuple[int, int]:
-    """Width and height, px, of the picture as the ``moov`` box declares it; (0, 0) without one."""
+    """Return the width and height, px, that the ``moov`` box declares; (0, 0) without a picture."""
     found = (0, 0)
 
     def look(kind: bytes, body: bytes) -> bytes:
@@ -99,7 +99,7 @@ def declared_size(moov: bytes) -> tuple[int, int]:
 
 
 def _rewrite(box: bytes, change: Callable[[bytes, bytes], bytes]) -> bytes:
-    """Apply a change to every box that holds no others, and mend the sizes above it."""
+    """Apply a change to every leaf box, and correct the sizes of the boxes around it."""
     kind, body = box[4:8], box[8:]
     if kind in CONTAINERS:
         body = b"".join(_rewrite(child, change) for child in _children(body))

@@ -21,47 +21,40 @@ TOLERANCE_NS = 30_000_000
 
 
 class Continuity:
-    """Makes packets of sound a run that has no holes and no overlaps. Times are in samples.
+    """Places Opus packets in a run without holes and overlaps. Times are in samples.
 
     Attributes:
         next: where the next packet begins.
-        filled: packets of silence put in.
-        dropped: packets left out.
     """
 
     def __init__(self) -> None:
         self.next = 0
-        self.filled = 0
-        self.dropped = 0
 
     def place(self, at_ns: int, samples: int) -> tuple[int, bool]:
-        """Take a packet that belongs at a time of the recording.
+        """Place a packet that belongs at a time of the recording.
 
         Returns:
-            Packets of silence to write first, and whether to write the packet itself after them.
-            The caller writes what is said: `next` has already moved on.
+            How many packets of silence the caller writes first, and whether it writes the packet
+            after them. `next` has already moved on.
         """
         ahead = at_ns * AUDIO_CLOCK // SECOND_NS - self.next
         tolerance = TOLERANCE_NS * AUDIO_CLOCK // SECOND_NS
         if ahead < -tolerance:
-            self.dropped += 1
             return 0, False
         silent = round(ahead / SILENCE_SAMPLES) if ahead > tolerance else 0
-        self.filled += silent
         self.next += silent * SILENCE_SAMPLES + samples
         return silent, True
 
     def fill(self, until_ns: int) -> int:
-        """Return how many packets of silence lead up to a time; `next` moves on."""
+        """Return how many packets of silence the caller writes up to a time; `next` moves on."""
         missing = until_ns * AUDIO_CLOCK // SECOND_NS - self.next
         silent = max(0, missing // SILENCE_SAMPLES)
-        self.filled += silent
         self.next += silent * SILENCE_SAMPLES
         return silent
 
 
 def opus_samples(packet: bytes) -> int:
-    """How long an Opus packet is, in samples at 48 kHz (RFC 6716 §3.1); 20 ms for a broken one."""
+    """Return the length of an Opus packet in 1/48000 s (RFC 6716 §3.1); 20 ms for a broken one."""
     if not packet:
         return SILENCE_SAMPLES
     configuration = packet[0] >> 3

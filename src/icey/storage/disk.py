@@ -1,4 +1,4 @@
-"""The folder of recordings, and what its file system has to say."""
+"""Checks the folder of recordings, and explains the errors of its file system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["check_room", "explained", "sync_folder"]
 
 
 def check_room(folder: Path, min_free_bytes: int) -> None:
-    """Check that a folder is there and has room.
+    """Check that a folder exists and has room.
 
     Raises:
         RecordingError: it is gone, or has less than ``media.record.minFreeBytes`` left.
@@ -33,7 +33,7 @@ def check_room(folder: Path, min_free_bytes: int) -> None:
 
 
 def explained(error: OSError) -> RecordingError:
-    """Say what the system's error means to somebody who wants to be recorded."""
+    """Turn an error of the system into one whose text a caller understands."""
     words = {
         errno.ENOSPC: "the disk is full",
         errno.EDQUOT: "the disk quota of the server is full",

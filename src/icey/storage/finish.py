@@ -1,4 +1,4 @@
-"""The last step of a recording: a whole index, at the front where that is cheap, the final name.
+"""Finishes a file: corrects its index, moves it to the front where that is cheap, renames the file.
 
 FFmpeg's ``hybrid_fragmented`` leaves ``ftyp free mdat moov``: the fragments have become one
 ``mdat``, with an index behind it, and no byte was copied. Whatever happens while this runs, a file
@@ -42,12 +42,12 @@ def finish_file(
     *,
     faststart_bytes: int = FASTSTART_BYTES,
 ) -> None:
-    """Give a closed recording its final form and its name; `final` must not be there yet.
+    """Finish a closed file and give it its final name; `final` must not exist yet.
 
     Args:
         written: what FFmpeg left.
         final: the name to take; in the same folder.
-        largest: what the header has to say of the picture, None to leave it as it is.
+        largest: what the header declares of the picture, None to leave it as it is.
         faststart_bytes: move the index to the front of files up to this size.
 
     Raises:
@@ -98,7 +98,7 @@ def _layout(path: Path) -> dict[bytes, Box]:
 
 
 def _declare(path: Path, sets: ParameterSets) -> None:
-    """Write the index once more, behind itself, with these parameter sets."""
+    """Append a second index with these parameter sets, then strike out the first."""
     length = path.stat().st_size
     old = _layout(path).get(b"moov")
     if old is None:
@@ -127,7 +127,7 @@ def _declare(path: Path, sets: ParameterSets) -> None:
 
 
 def _index_in_front(path: Path, target: Path) -> bool:
-    """Copy a file with its index moved to the front; False for a file that is not so made."""
+    """Copy a file with its index moved to the front; False for a file of another layout."""
     layout = _layout(path)
     start, media, index = (layout.get(kind) for kind in (b"ftyp", b"mdat", b"moov"))
     if start is None or media is None or index is None or b"moof" in layout:

@@ -1,4 +1,4 @@
-"""Looks after the folder of recordings: room, repair, retention. Everything in it may block."""
+"""Keeps a folder: checks its room, repairs its parts, removes old files. All of it may block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """The one who looks after a folder.
+    """Keeps one folder of recordings, snapshots or clips.
 
     Args:
         folder: it is made where it is missing.
@@ -38,7 +38,7 @@ class Keeper:
         self._ending = ending
 
     def check_blocking(self) -> None:
-        """Check that a recording could begin.
+        """Check that a recording can begin.
 
         Raises:
             RecordingError: the folder cannot be made or written, or the disk has no room.
@@ -56,9 +56,9 @@ class Keeper:
         return repair_folder(self._folder, min_free_bytes=self._settings.min_free_bytes)
 
     def keep_blocking(self) -> list[str]:
-        """Remove what is too old or too much; the names of what was removed.
+        """Remove files that are too old or too many, and return their names.
 
-        What cannot be removed stays, and the log says so.
+        A file that cannot be removed stays, and the log says so.
         """
         if not (self._settings.max_age_seconds or self._settings.max_total_bytes):
             return []

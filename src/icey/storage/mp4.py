@@ -1,4 +1,4 @@
-"""One file while it is open: fragments of half a second, each complete on the disk.
+"""An MP4 file while it is open: fragments of half a second, each complete on the disk.
 
 FFmpeg writes it (``hybrid_fragmented``): until the end it is a fragmented MP4, of which a crash
 loses the last fragment and no more; at the end it gets the index of an ordinary one.
@@ -146,7 +146,7 @@ class PartFile:
             log.debug("%s has no index of its own: %s", self.path.name, error)
 
     def release(self) -> None:
-        """Let go of the file."""
+        """Close and unlock the file."""
         self._sink.release()
 
     def _add_video(self, access_unit: bytes) -> VideoStream:
@@ -160,7 +160,7 @@ class PartFile:
 
 @contextmanager
 def _ffmpeg() -> Iterator[None]:
-    """Let errors of disk and data through, and give FFmpeg's own a name."""
+    """Pass on errors of disk and data; turn FFmpeg's own into `RecordingError`."""
     try:
         yield
     except (OSError, InvalidDataError):

@@ -42,7 +42,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RecordingName:
-    """What the name of a finished recording says."""
+    """The parts of a finished recording's name."""
 
     peer: str
     start: datetime
@@ -75,18 +75,18 @@ def name_recording(peer: str, start: datetime, *, again: int = 0, ending: str = 
 
 
 def part_of(name: str) -> str:
-    """The name of a recording while it is open."""
+    """Return the name of a recording while it is open."""
     return name.removesuffix(ENDING) + PART
 
 
 def recovered_of(part: str, *, again: int = 0) -> str:
-    """The name of what was saved of an open recording."""
+    """Return the name of the file that a repair makes of an open recording."""
     suffix = f"-{again + 1}" if again else ""
     return part.removesuffix(PART) + suffix + RECOVERED
 
 
 def parse_name(name: str, ending: str = ENDING) -> RecordingName | None:
-    """Read the name of a finished recording; None for a file that is not one of ours."""
+    """Parse the name of a finished recording; None for a file that is not one of ours."""
     match = _NAME.fullmatch(name)
     if match is None or match["ending"] != ending:
         return None

@@ -1,4 +1,4 @@
-"""What a crash left behind, made into files that play.
+"""Repairs the parts that a crash left behind: makes them files that play.
 
 An open recording is whole up to its last complete fragment. It is copied, with an ordinary index,
 beside itself, and the part is removed when the copy is on the disk. So a crash in the middle of a
@@ -44,7 +44,7 @@ something in the middle, and the part is kept aside for somebody who knows more.
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What became of one part.
+    """The result of repairing one part.
 
     Attributes:
         part: its name.
@@ -188,7 +188,7 @@ def _check_room_for(size: int, folder: Path, min_free_bytes: int) -> None:
 
 
 def _whole_bytes(part: Path) -> int:
-    """Bytes up to the end of the last fragment that is all there; 0 where there is none."""
+    """Return the bytes up to the end of the last complete fragment; 0 without one."""
     whole, index, media = 0, False, False
     with part.open("rb") as file:
         for box in boxes_of_file(file, part.stat().st_size):
@@ -203,7 +203,7 @@ def _whole_bytes(part: Path) -> int:
 
 
 class _Beginning:
-    """The first bytes of a file, for FFmpeg to read."""
+    """Lets FFmpeg read the first bytes of a file."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
         self._file = file
@@ -222,7 +222,7 @@ class _Beginning:
 
 
 def _copy_with_index(part: Path, whole: int, copy: Path) -> tuple[float, ParameterSets | None]:
-    """Copy all packets into an ordinary MP4; its seconds, and what it shows at its largest."""
+    """Copy all packets into an ordinary MP4; return its seconds and its largest picture's sets."""
     end = 0.0
     sets: ParameterSets | None = None
     largest: ParameterSets | None = None

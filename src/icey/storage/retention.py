@@ -1,4 +1,4 @@
-"""Which recordings have to go: by age, and by the room that all take together."""
+"""Chooses the recordings to remove, by their age and by their total size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Kept", "to_remove"]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finished recording, as far as retention is concerned."""
+    """A finished recording, as retention sees it."""
 
     name: str
     start: datetime

@@ -1,4 +1,4 @@
-"""Where FFmpeg's bytes go: a locked file, whose errors are the system's own.
+"""A locked file that FFmpeg writes into; its errors are the system's own.
 
 FFmpeg could open the file itself. But then a full disk is seen late, and at the end it would
 strike out the fragments even where the index that replaces them has not been written.
@@ -66,7 +66,7 @@ class FileSink:
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Say where the next write goes."""
+        """Move to where the next write goes."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
         self._at = base + offset
         return self._at
@@ -76,7 +76,7 @@ class FileSink:
         return self._at
 
     def check(self) -> None:
-        """Report an error that FFmpeg may have kept to itself.
+        """Raise an error of the disk that FFmpeg may not have reported.
 
         Raises:
             OSError: the disk has refused something.

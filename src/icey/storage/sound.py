@@ -1,11 +1,11 @@
-"""The sound of a file: Opus as it came, or AAC for players that know nothing else."""
+"""Audio tracks: Opus packets copied, or AAC for players that know nothing else."""
 
 from __future__ import annotations
 
 import functools
 import io
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import av
 import numpy as np
@@ -17,7 +17,7 @@ from icey.storage.continuity import SILENCE
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-__all__ = ["AacSound", "OpusSound", "SoundFormat", "SoundTrack"]
+__all__ = ["AacSound", "OpusSound", "SoundFormat"]
 
 PRIMING_SAMPLES = 1024
 """Samples by which FFmpeg's AAC encoder is late: one frame."""
@@ -25,26 +25,8 @@ PRIMING_SAMPLES = 1024
 SoundFormat: TypeAlias = Literal["opus", "aac"]
 
 
-class SoundTrack(Protocol):
-    """The track of sound in an open file."""
-
-    def write(self, opus: bytes, at: int, samples: int) -> None:
-        """Add the Opus packet that follows; its time and length in 1/48000 s.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-
-    def end(self) -> None:
-        """Write what is held back.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-
-
 class OpusSound:
-    """Opus packets, untouched."""
+    """An audio track of Opus packets, copied."""
 
     def __init__(self, container: OutputContainer) -> None:
         self._container = container
@@ -53,7 +35,11 @@ class OpusSound:
         self._stream.time_base = Fraction(1, AUDIO_CLOCK)
 
     def write(self, opus: bytes, at: int, samples: int) -> None:
-        """Add a packet."""
+        """Add the packet that follows; its time and length in 1/48000 s.
+
+        Raises:
+            OSError: the disk refuses.
+        """
         packet = av.Packet(opus)
         packet.stream = self._stream
         packet.time_base = Fraction(1, AUDIO_CLOCK)
@@ -63,11 +49,11 @@ class OpusSound:
         self._container.mux_one(packet)
 
     def end(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing: no packet is held back."""
 
 
 class AacSound:
-    """Opus decoded and encoded again."""
+    """An audio track of AAC: Opus packets decoded and encoded again."""
 
     def __init__(self, container: OutputContainer) -> None:
         self._container = container
@@ -81,7 +67,7 @@ class AacSound:
         self._samples = -PRIMING_SAMPLES
 
     def write(self, opus: bytes, at: int, samples: int) -> None:  # noqa: ARG002 - it has no holes
-        """Decode a packet and encode its sound."""
+        """Decode the packet that follows and encode its sound; see `OpusSound.write`."""
         try:
             decoded = self._decoder.decode(av.Packet(opus))
         except InvalidDataError:  # what a remote sends may be anything; its time is kept
@@ -109,7 +95,7 @@ class AacSound:
 
 @functools.cache
 def _opus_sample() -> bytes:
-    """A sound file of 20 ms: PyAV takes a stream's header from a stream only."""
+    """Return an Ogg file of 20 ms: PyAV takes a stream's header from a stream only."""
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=AUDIO_CLOCK, layout="stereo")

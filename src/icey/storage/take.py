@@ -1,4 +1,4 @@
-"""One file of a call, from its first picture to its final name."""
+"""Writes one recording or clip, from its first picture to its final name."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ class Take:
     Raises:
         OSError: it cannot be made.
         RecordingError: FFmpeg makes nothing of the access unit.
+
+    Attributes:
+        name: the one that it gets at the end.
+        file: the open part.
     """
 
     def __init__(
@@ -81,8 +85,8 @@ class Take:
         at_ns: int,
         sound: SoundFormat | None,
     ) -> None:
-        self.name, self._file = _create(folder, peer, start, first, sound)
-        self.part = self._file.path
+        self.name, self.file = _create(folder, peer, start, first, sound)
+        self.part = self.file.path
         self.start_ns = at_ns
         self._continuity = Continuity()
         self._video_at = -GRID
@@ -101,11 +105,6 @@ class Take:
         sound = self._continuity.next / AUDIO_CLOCK
         return max(sound, (self._video_at + self._video_step) / VIDEO_CLOCK)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes on the disk so far."""
-        return self._file.size_bytes
-
     def add_picture(self, unit: bytes, at_ns: int, *, keyframe: bool) -> None:
         """Write an access unit.
 
@@ -123,7 +122,7 @@ class Take:
             if self._sets and (not self._largest or self._sets.area > self._largest.area):
                 self._largest = self._sets
         try:
-            self._file.write_video(unit, at, self._video_step, keyframe=keyframe)
+            self.file.write_video(unit, at, self._video_step, keyframe=keyframe)
         except InvalidDataError as error:  # what a remote sends may be anything
             log.debug("%s: a picture is left out: %s", self.name, error)
         else:
@@ -140,29 +139,17 @@ class Take:
         end = self._continuity.next - (samples if wanted else 0)
         self._write_silence(silent, end)
         if wanted:
-            self._file.write_sound(opus, end, samples)
+            self.file.write_sound(opus, end, samples)
             self.packets += 1
 
     def keep_up(self) -> None:
-        """Fill with silence what no sound will come for any more.
+        """Write silence up to the moment for which no sound comes any more.
 
         Raises:
             OSError: the disk refuses.
         """
         if self.has_sound and self._video_at >= 0:
             self._fill(self._video_at * SECOND_NS // VIDEO_CLOCK - LATE_NS)
-
-    def sync(self) -> None:
-        """Have the disk keep what was written.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-        self._file.sync()
-
-    def is_in_place(self) -> bool:
-        """Whether the file is still where it was made."""
-        return self._file.is_in_place()
 
     def finish(self, *, quickly: bool = False) -> FinishedFile:
         """Close the file and give it its final name.
@@ -177,11 +164,11 @@ class Take:
         if self.has_sound and self._video_at >= 0:
             end = (self._video_at + self._video_step) * SECOND_NS // VIDEO_CLOCK
             self._fill(end)
-        self._file.close()
+        self.file.close()
         changed = self._largest if self._largest is not self._declared else None
         limit = QUICK_BYTES if quickly else FASTSTART_BYTES
         finish_file(self.part, self.part.with_name(self.name), changed, faststart_bytes=limit)
-        self._file.release()
+        self.file.release()
         return FinishedFile(self.name, self.seconds)
 
     def rescue(self) -> FinishedFile | None:
@@ -191,12 +178,12 @@ class Take:
             OSError: not even that; the part stays for the next start to repair.
         """
         try:
-            self._file.abandon()
-            if not self._file.is_in_place():
+            self.file.abandon()
+            if not self.file.is_in_place():
                 return None
             repaired = repair_part(self.part)
         finally:
-            self._file.release()
+            self.file.release()
         return None if repaired.name is None else FinishedFile(repaired.name, repaired.seconds)
 
     def _fill(self, until_ns: int) -> None:
@@ -205,7 +192,7 @@ class Take:
 
     def _write_silence(self, packets: int, end: int) -> None:
         for index in range(packets, 0, -1):
-            self._file.write_sound(SILENCE, end - index * SILENCE_SAMPLES, SILENCE_SAMPLES)
+            self.file.write_sound(SILENCE, end - index * SILENCE_SAMPLES, SILENCE_SAMPLES)
         self.packets += packets
 
 

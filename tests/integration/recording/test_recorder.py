@@ -167,6 +167,33 @@ def test_it_begins_with_a_keyframe(tmp_path):
     assert len(seen.sound) / 48_000 == pytest.approx(2.0, abs=0.05)
 
 
+def test_status_of_an_open_file(tmp_path):
+    """While it is open, the status has the file's name, its length in 0.1 s, and the counters."""
+    source = PlayedSource(deque(Browser().seconds(3)), lost=2)
+    made, events = recorder(source, tmp_path)
+    assert made.status()["state"] == "waiting"
+    made.start()
+    [started] = events.wait_for(RecordingStarted)
+    deadline = time.monotonic() + 10
+    while made.status()["framesLost"] == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    status = made.status()
+    assert status.pop("bytes") > 1000
+    assert status.pop("framesAudio") in range(148, 153)
+    assert status == {
+        "file": started.name,
+        "state": "recording",
+        "seconds": 3.0,
+        "framesVideo": 90,
+        "framesLost": 2,
+        "gaps": 0,
+        "transcoding": False,
+    }
+    made.stop()
+    assert made.join(20)
+    assert made.status()["state"] == "ended"
+
+
 def test_a_gap_keeps_its_length(tmp_path):
     """Pictures that are lost leave a gap of the right length, and are counted."""
     frames = []
@@ -180,7 +207,7 @@ def test_a_gap_keeps_its_length(tmp_path):
     made.start()
     made.stop()
     assert made.join(20)
-    assert made.stats.gaps == 1
+    assert made.status()["gaps"] == 1
     seen = look(only_file(tmp_path))
     longest = max(after[0] - before[0] for before, after in pairwise(seen.pictures))
     assert longest == pytest.approx(0.83, abs=0.05)

@@ -62,7 +62,7 @@ def test_what_cannot_be_copied_is_encoded_from_the_same_keyframe_on(tmp_path, mo
     made.start()
     made.stop()
     assert made.join(20)
-    assert made.stats.transcoding
+    assert made.status()["transcoding"]
     assert "encoded again" in caplog.text
     assert len(look(only_file(tmp_path)).pictures) == 60
     assert len(events.all(Started)) == 1
@@ -78,7 +78,7 @@ def test_a_decoder_that_is_lost_asks_for_a_keyframe(tmp_path, monkeypatch):
     source = PlayedSource(deque(frames))
     made, _ = recorder(source, tmp_path, video="transcode")
     made._pull()
-    made._look_after()
+    made._maintain()
     assert source.keyframes_asked == 1
     made._finish()
 

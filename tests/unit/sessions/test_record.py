@@ -1,7 +1,6 @@
 """Calls of record mode, with a packet engine and a recorder that are played by the test."""
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
@@ -28,18 +27,10 @@ class PlayedRecorder:
         self.source, self.peer_name, self.codecs, self.tell = source, peer_name, codecs, on_event
         self.started = self.stopped = False
         self.source_was_closed = None
-        self.stats = SimpleNamespace(
-            file=f"{peer_name}.mp4",
-            state="recording",
-            seconds=1.26,
-            bytes=1000,
-            frames_video=30,
-            frames_audio=50,
-            frames_lost=2,
-            gaps=1,
-            transcoding=False,
-        )
         self.all.append(self)
+
+    def status(self):
+        return {"file": f"{self.peer_name}.mp4", "state": "recording"}
 
     def start(self):
         self.started = True
@@ -113,17 +104,10 @@ async def test_each_caller_is_recorded_by_itself():
         assert [recorder.peer_name for recorder in PlayedRecorder.all] == ["alice", "bob"]
         await house.until(lambda: house.heard(BOB, "record:started"))
         assert house.heard(ALICE, "record:started") == [{"file": "alice.mp4"}]
-        assert house.calls.status()["record"]["active"][0] == {
-            "file": "alice.mp4",
-            "state": "recording",
-            "seconds": 1.3,
-            "bytes": 1000,
-            "framesVideo": 30,
-            "framesAudio": 50,
-            "framesLost": 2,
-            "gaps": 1,
-            "transcoding": False,
-        }
+        assert house.calls.status()["record"]["active"] == [
+            {"file": "alice.mp4", "state": "recording"},
+            {"file": "bob.mp4", "state": "recording"},
+        ]
 
 
 async def test_nothing_is_recorded_before_the_caller_is_connected():
