@@ -143,12 +143,20 @@ impl Engine {
     }
 }
 
-pub fn kind_of(kind: &str) -> PyResult<MediaKind> {
+fn kind_of(kind: &str) -> PyResult<MediaKind> {
     match kind {
         "video" => Ok(MediaKind::Video),
         "audio" => Ok(MediaKind::Audio),
         other => Err(PyValueError::new_err(format!(
             "kind {other:?}: video or audio"
         ))),
+    }
+}
+
+/// The word for a kind of media.
+pub fn kind_name(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Video => "video",
+        MediaKind::Audio => "audio",
     }
 }

@@ -1,50 +1,9 @@
 //! Events as Python objects.
 
-use std::convert::Infallible;
-use std::fmt;
-
-use icey_engine::{Event, MediaKind};
+use icey_engine::Event;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
-use crate::engine::kind_of;
-
-/// `"video"` or `"audio"`.
-#[derive(Clone, Copy)]
-pub struct Kind(pub MediaKind);
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self.0 {
-            MediaKind::Video => "video",
-            MediaKind::Audio => "audio",
-        }
-    }
-}
-
-impl fmt::Debug for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.name(), f)
-    }
-}
-
-impl<'py> FromPyObject<'_, 'py> for Kind {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        kind_of(object.extract()?).map(Self)
-    }
-}
-
-impl<'py> IntoPyObject<'py> for Kind {
-    type Target = PyString;
-    type Output = Bound<'py, PyString>;
-    type Error = Infallible;
-
-    fn into_pyobject(self, py: Python<'py>) -> Result<Self::Output, Infallible> {
-        self.name().into_pyobject(py)
-    }
-}
+use crate::engine::kind_name;
 
 /// The event classes, whose fields are keyword arguments of the constructor, and their union.
 macro_rules! events {
@@ -88,7 +47,7 @@ events! {
     PeerDisconnected { peer: u64, reason: String, pairs: Vec<String> = Vec::new() }
     KeyframeRequested { peer: u64, track: u64 }
     BitrateEstimated { peer: u64, bitrate: u64 }
-    MediaStarted { peer: u64, kind: Kind, layer: String = String::new() }
+    MediaStarted { peer: u64, kind: String, layer: String = String::new() }
     PeerCongested { peer: u64, congested: bool }
 }
 
@@ -107,9 +66,11 @@ pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
         Event::BitrateEstimated { peer, bitrate } => {
             Py::new(py, BitrateEstimated { peer, bitrate })?.into_any()
         }
-        Event::MediaStarted { peer, kind, layer } => {
-            Py::new(py, MediaStarted::new(peer, Kind(kind), layer))?.into_any()
-        }
+        Event::MediaStarted { peer, kind, layer } => Py::new(
+            py,
+            MediaStarted::new(peer, kind_name(kind).to_owned(), layer),
+        )?
+        .into_any(),
         Event::PeerCongested { peer, congested } => {
             Py::new(py, PeerCongested { peer, congested })?.into_any()
         }

@@ -5,11 +5,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::event::Kind;
+use crate::engine::kind_name;
 
 #[pyclass(frozen, get_all, module = "icey._core")]
 pub struct ReceivedFrame {
-    kind: Kind,
+    kind: &'static str,
     codec: &'static str,
     data: Py<PyBytes>,
     timestamp: u64,
@@ -39,7 +39,7 @@ impl ReceivedFrame {
             .find(|known| known.name() == codec)
             .ok_or_else(|| PyValueError::new_err(format!("codec {codec:?}: h264, vp8 or opus")))?;
         Ok(Self {
-            kind: Kind(codec.kind()),
+            kind: kind_name(codec.kind()),
             codec: codec.name(),
             data,
             timestamp,
@@ -66,7 +66,7 @@ impl ReceivedFrame {
 pub fn to_python(py: Python<'_>, frames: Vec<icey_engine::ReceivedFrame>) -> Vec<ReceivedFrame> {
     let clock = icey_engine::MonotonicClock::now();
     let convert = |frame: icey_engine::ReceivedFrame| ReceivedFrame {
-        kind: Kind(frame.codec.kind()),
+        kind: kind_name(frame.codec.kind()),
         codec: frame.codec.name(),
         data: PyBytes::new(py, &frame.data).unbind(),
         timestamp: frame.timestamp,
