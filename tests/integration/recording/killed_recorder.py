@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from icey._core import PeerStats
 from icey.config.model import MediaSettings
@@ -45,7 +46,7 @@ class LiveSource:
 def main():
     media = MediaSettings.model_validate({"record": {"minFreeBytes": 0}})
     browser = Browser(start_ns=0)
-    source = LiveSource(browser.seconds(6, keyframe_every=300))
+    source: Any = LiveSource(browser.seconds(6, keyframe_every=300))
     recorder = Recorder(
         source,
         peer_name=sys.argv[2],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,9 @@ def film(tmp_path_factory):
     browser = Browser((160, 120))
     frames = browser.seconds(0.5)
     browser.resize((320, 240))
+    source: Any = PlayedSource(deque(frames + browser.seconds(0.5)))
     recorder = Recorder(
-        PlayedSource(deque(frames + browser.seconds(0.5))),
+        source,
         peer_name="alice",
         folder=folder,
         media=MediaSettings.model_validate({"record": {"minFreeBytes": 0}}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import pytest
 
@@ -79,8 +80,9 @@ def _recorder(folder, settings):
         browser.resize(size)
         frames += browser.seconds(seconds)
     media = {"record": {"minFreeBytes": 0, **settings}, "video": {"width": 320, "height": 240}}
+    source: Any = PlayedSource(deque(frames))
     return Recorder(
-        PlayedSource(deque(frames)),
+        source,
         peer_name="alice",
         folder=folder,
         media=MediaSettings.model_validate(media),

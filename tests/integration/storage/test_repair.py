@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
+from typing import Any
 
 import av
 import pytest
@@ -24,8 +25,9 @@ NAME = "alice-20261124T101112.345Z"
 def written(tmp_path_factory):
     """The bytes of an open part of three seconds, and of the same file when it is closed."""
     folder = tmp_path_factory.mktemp("written")
+    source: Any = PlayedSource(deque(Browser().seconds(3)))
     recorder = Recorder(
-        PlayedSource(deque(Browser().seconds(3))),
+        source,
         peer_name="alice",
         folder=folder,
         media=MediaSettings.model_validate({"record": {"minFreeBytes": 0}}),
@@ -35,9 +37,9 @@ def written(tmp_path_factory):
     recorder._pull()
     take = recorder._take
     part = take.part.read_bytes()
-    take._file.close()
+    take.file.close()
     closed = take.part.read_bytes()
-    take._file.release()
+    take.file.release()
     return part, closed
 
 

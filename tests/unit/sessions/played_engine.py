@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import defaultdict
 from types import SimpleNamespace
+from typing import Any
 
 from icey._core import EngineStats, PeerStats
 from icey.errors import ClosedError
@@ -21,12 +22,25 @@ CANDIDATE = {
 
 
 class PlayedPeer:
-    """A peer that answers at once."""
+    """A peer that answers at once, with the options that it was made with."""
 
-    def __init__(self, number):
-        self.id = number
+    def __init__(
+        self,
+        number,
+        refusal,
+        *,
+        direction="send",
+        deliver="frames",
+        simulcast=False,
+        estimation="remb",
+        max_bitrate=0,
+        start_bitrate=None,
+    ):
+        self.id, self.refusal = number, refusal
+        self.direction, self.deliver, self.simulcast = direction, deliver, simulcast
+        self.estimation = estimation
+        self.max_bitrate, self.start_bitrate = max_bitrate, start_bitrate
         self.offers, self.candidates, self.closed = [], [], False
-        self.refusal = None
         self.counted = PeerStats()
         self.codecs = ("h264", "opus")
         self.layers = ()
@@ -65,20 +79,8 @@ class PlayedEngine:
         self._events = []
         self.newest, self.routes = defaultdict(dict), {}
 
-    def create_peer(
-        self,
-        *,
-        direction="send",
-        deliver="frames",
-        simulcast=False,
-        estimation="remb",
-        max_bitrate=0,
-        start_bitrate=None,
-    ):
-        peer = PlayedPeer(len(self.peers) + 1)
-        peer.deliver, peer.simulcast, peer.max_bitrate = deliver, simulcast, max_bitrate
-        peer.start_bitrate = start_bitrate
-        peer.direction, peer.estimation, peer.refusal = direction, estimation, self.refusal
+    def create_peer(self, **options):
+        peer = PlayedPeer(len(self.peers) + 1, self.refusal, **options)
         self.peers.append(peer)
         return peer
 
@@ -126,9 +128,10 @@ class Conversation:
     """
 
     def __init__(self, make_mode, *, turn=None, external_ip=""):
-        self.engine, work = PlayedEngine(), Work()
-        self.mode = make_mode(self.engine, work)
-        self.calls = Calls(self.engine, turn, self.mode, work, external_ip=external_ip)
+        engine: Any = PlayedEngine()
+        work = Work()
+        self.engine, self.mode = engine, make_mode(engine, work)
+        self.calls = Calls(engine, turn, self.mode, work, external_ip=external_ip)
         self.said = []
 
     async def __aenter__(self):
