@@ -3,7 +3,8 @@
 
 Written in Rust (``rust/engine``); this file is its documentation and is checked
 against the binary. Every call releases the GIL, and none but `SrtReceiver`'s and `probe_turn` waits
-for the network.
+for the network. Those of `Peer.accept_offer`, `Peer.stats` and the ``close`` of an engine, a TURN
+server or a receiving peer wait for a thread of the engine's.
 Packets never cross this border: encoded access units go in or come out, and events come out.
 
 Events, frames and counters are made by the engine; their constructors, which take each field by
@@ -496,7 +497,8 @@ class Peer:
     def close(self) -> None:
         """Say goodbye (DTLS close_notify) and free everything. Closing twice is harmless.
 
-        What a receiving peer has of whole frames is there for `pull` when it returns.
+        Returns at once for a peer that sends. For one that receives it waits up to 2 s for the
+        engine's thread, so that its last whole frames are there for `pull`: not for an event loop.
         """
 
 @final

@@ -20,6 +20,7 @@ from icey._core import BitrateEstimated, MediaStarted, PeerCongested, PeerStats
 from icey.errors import OfferError
 from icey.sessions.directions import directions_of
 from icey.sessions.layers import LayerChoice
+from icey.sessions.mode import CLOSE_SECONDS
 from icey.sessions.work import stats_blocking
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ much more than the source sends. The page's largest layer has 2 Mb/s; it may not
 
 MEASURE_SECONDS = 2.0
 """How often the viewers' paths are measured, for the status."""
-
-CLOSE_SECONDS = 4.0
-"""How long peers may take to be closed when the server ends."""
 
 
 class RelayMode:

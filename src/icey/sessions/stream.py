@@ -19,6 +19,7 @@ from icey.media.source import parse_source
 from icey.media.timebase import Backoff
 from icey.sessions.detection import SHARED_STREAM, Detection, stream_of
 from icey.sessions.feed import Feed, feed_is_shared
+from icey.sessions.mode import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,9 +50,6 @@ LINGER_SECONDS = 5.0
 
 JOIN_SECONDS = 10.0
 """How long the threads of a stopped feed may take before the log complains."""
-
-CLOSE_SECONDS = 4.0
-"""How long feeds may take to end when the server ends."""
 
 
 class StreamMode:

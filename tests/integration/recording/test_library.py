@@ -1,4 +1,4 @@
-"""What the finished recordings of a folder are."""
+"""The list of finished recordings in a folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def put(folder, data, minute=0, ending=".mp4"):
 
 
 def test_what_is_told_of_a_recording(tmp_path, film):
-    """Name, size, start, duration, codecs, the largest picture, and whether it is whole."""
+    """Each recording has name, size, start, duration, codecs, largest picture and status."""
     put(tmp_path, film)
     put(tmp_path, film, 5, ".recovered.mp4")
     recovered, whole = Library(tmp_path).list_recordings()
@@ -60,7 +60,7 @@ def test_what_is_told_of_a_recording(tmp_path, film):
 
 
 def test_each_file_is_read_once(tmp_path, film, monkeypatch):
-    """Again only where it has changed; broken ones neither, and the log is told once."""
+    """A file is read again only after a change; a broken one is not, and is logged once."""
     looked = []
     real = library_module._probe
     monkeypatch.setattr(
@@ -91,14 +91,14 @@ def test_each_file_is_read_once(tmp_path, film, monkeypatch):
     ids=["empty", "empty header", "short header", "short table"],
 )
 def test_a_file_that_is_none_hides_no_other(tmp_path, film, data):
-    """What has our kind of name but cannot be read is left out."""
+    """A file with the name of a recording that cannot be read is left out."""
     put(tmp_path, film)
     put(tmp_path, data, 1)
     assert len(Library(tmp_path).list_recordings()) == 1
 
 
 def test_only_finished_recordings_are_listed(tmp_path, film):
-    """No parts, no other files, no folders, and no links, which might lead anywhere."""
+    """Parts, other files, folders, and links, which might lead anywhere, are not listed."""
     put(tmp_path, film, 0, ".mp4.part")
     (tmp_path / "holiday.mp4").write_bytes(film)
     (tmp_path / "alice-20261124T100900.000Z.mp4").mkdir()

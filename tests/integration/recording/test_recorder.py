@@ -1,4 +1,4 @@
-"""From frames to files, with a browser that is played by the test."""
+"""A recorder writes the frames of a browser that the test plays into files."""
 
 import shutil
 import subprocess
@@ -113,7 +113,7 @@ def look(path):
     ids=["copy", "aac", "transcode", "all anew"],
 )
 def test_a_whole_call(tmp_path, settings, codecs):
-    """All pictures and all sound, from 0 on, in the right length, under the final name."""
+    """A file has all pictures and all sound, from 0 on, the right length, and its final name."""
     events = record(Browser().seconds(4), tmp_path, **settings)
     path = only_file(tmp_path)
     assert events[0] == RecordingStarted(path.name)
@@ -128,7 +128,7 @@ def test_a_whole_call(tmp_path, settings, codecs):
 
 
 def test_nothing_is_decoded_on_a_copy(tmp_path):
-    """The access units in the file are those that came."""
+    """The file has the access units that were received."""
     frames = Browser().seconds(1)
     record(frames, tmp_path)
     sent = [f.data for f in frames if f.kind == "video"]
@@ -140,7 +140,7 @@ def test_nothing_is_decoded_on_a_copy(tmp_path):
 
 @pytest.mark.parametrize("video", ["copy", "transcode"])
 def test_another_size_in_mid_call(tmp_path, video):
-    """All of it plays; the header tells the largest size, where it is copied."""
+    """A recording of several sizes plays; where it is copied, the header declares the largest."""
     browser = Browser((160, 120))
     frames = browser.seconds(2)
     browser.resize((640, 360))
@@ -158,7 +158,7 @@ def test_another_size_in_mid_call(tmp_path, video):
 
 
 def test_it_begins_with_a_keyframe(tmp_path):
-    """What comes in the middle of a group of pictures is not written before its next keyframe."""
+    """A recording has no picture before its first keyframe."""
     frames = Browser().seconds(3)
     record([f for f in frames if f.arrived_ns > 5 * SECOND + SECOND // 2], tmp_path)
     seen = look(only_file(tmp_path))
@@ -216,7 +216,7 @@ def test_a_gap_keeps_its_length(tmp_path):
 
 @pytest.mark.parametrize("without", [(0.0, 2.0), (1.0, 3.0), (2.0, 9.0)], ids=str)
 def test_sound_that_is_missing_is_silence(tmp_path, without):
-    """Late, muted or ended early: the rest stays in its place, between there is silence."""
+    """Where sound begins late, is muted or ends early, silence fills the gap and the rest stays."""
     begin, end = (5 * SECOND + round(t * SECOND) for t in without)
     frames = [
         f for f in Browser().seconds(4) if f.kind == "video" or not begin <= f.arrived_ns < end
@@ -243,13 +243,13 @@ def test_pictures_alone_and_sound_alone(tmp_path):
 
 
 def test_nothing_that_came_is_no_file(tmp_path):
-    """A call that sent nothing leaves nothing, and that is no failure."""
+    """A call that sent nothing leaves no file, and is no failure."""
     assert record([], tmp_path / "folder") == [RecordingEnded()]
     assert not (tmp_path / "folder").exists()
 
 
 def test_vp8_is_encoded_again(tmp_path, caplog):
-    """What an MP4 of ours does not hold is transcoded, and the log says so."""
+    """VP8 is transcoded, and the log says so."""
     encoder = av.CodecContext.create("libvpx", "w")
     encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
     encoder.time_base = Fraction(1, 30)
@@ -271,7 +271,7 @@ def test_vp8_is_encoded_again(tmp_path, caplog):
 
 
 def test_rubbish_from_a_browser_stops_nothing(tmp_path):
-    """Access units and packets that are none are left out or kept, and the rest is recorded."""
+    """Broken access units and packets end no recording; the rest is recorded."""
     frames = []
     for n, frame in enumerate(Browser().seconds(2)):
         if n % 17 == 5 and not (frame.kind == "video" and frame.keyframe):
@@ -284,7 +284,7 @@ def test_rubbish_from_a_browser_stops_nothing(tmp_path):
 
 
 def test_segments_lose_nothing(tmp_path):
-    """A file each second or so, cut at keyframes that are asked for; together they are the call."""
+    """Segments begin at keyframes that the recorder requests; together they are the whole call."""
     source = PlayedSource()
     made, events = recorder(source, tmp_path, segmentSeconds=1)
     browser = Browser()
@@ -324,7 +324,7 @@ def test_sound_that_is_added_in_mid_call(tmp_path):
 
 
 def test_the_folder_is_removed(tmp_path):
-    """The caller hears why; nobody writes into nowhere."""
+    """A recorder whose file was removed fails, with a reason for the caller."""
     folder = tmp_path / "folder"
     source = PlayedSource(deque(Browser().seconds(1)))
     made, events = recorder(source, folder)
@@ -338,7 +338,7 @@ def test_the_folder_is_removed(tmp_path):
 
 
 def test_below_the_floor_nothing_begins(tmp_path):
-    """Free space below minFreeBytes: no file, and a reason with the setting."""
+    """With less free space than minFreeBytes no file is made; the reason names the setting."""
     events = record(Browser().seconds(1), tmp_path, minFreeBytes=2**50)
     [failed] = events.all(RecordingFailed)
     assert "media.record.minFreeBytes" in failed.reason
@@ -347,7 +347,7 @@ def test_below_the_floor_nothing_begins(tmp_path):
 
 @pytest.mark.parametrize("kib", [48, 100, 160])
 def test_a_full_disk_keeps_what_was_written(tmp_path, kib):
-    """Up to the last whole fragment all of it plays, under a final name."""
+    """After a full disk the file plays up to its last whole fragment, under a final name."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -372,7 +372,7 @@ def test_a_full_disk_keeps_what_was_written(tmp_path, kib):
 
 
 def test_names_are_never_taken_twice(tmp_path):
-    """Recorders that begin in the same moment under the same name write files of their own."""
+    """Recorders that begin in the same moment under the same name write different files."""
     made = []
     for _ in range(4):
         recording, events = recorder(PlayedSource(deque(Browser().seconds(1))), tmp_path)
@@ -389,7 +389,7 @@ def test_names_are_never_taken_twice(tmp_path):
 
 
 def test_a_bug_ends_the_recording_and_says_so(tmp_path, caplog):
-    """The file is kept, the caller is told, the thread ends."""
+    """After an internal error the file is kept, the caller gets a reason, and the thread ends."""
 
     class Faulty(PlayedSource):
         def request_keyframe(self):
@@ -407,7 +407,7 @@ def test_a_bug_ends_the_recording_and_says_so(tmp_path, caplog):
 
 
 def test_ten_minutes_stay_in_sync(tmp_path):
-    """A sound card that is 100 ppm fast: after ten minutes sound ends with the picture."""
+    """With a sound card that is 100 ppm fast, sound ends with the picture after ten minutes."""
     if sys.gettrace() is not None:
         pytest.skip("too slow under a tracer")
     browser = Browser((64, 48))

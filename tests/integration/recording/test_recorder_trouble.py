@@ -1,4 +1,4 @@
-"""Recorders under senders, disks and people that do not behave."""
+"""Recorders with broken senders, failing disks and removed files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from integration.recording.test_recorder import look, only_file, record, recorde
 
 
 def test_a_keyframe_of_which_nothing_can_be_made(tmp_path):
-    """Rubbish, broken sets, a huge picture: the recording begins with the next one, from 0."""
+    """After garbage, broken sets or a huge picture a recording begins with the next keyframe."""
     _, pps, _, slice_ = nal_units(Browser().picture().data)
     for number, first in enumerate(
         (
@@ -47,7 +47,7 @@ def test_a_keyframe_of_which_nothing_can_be_made(tmp_path):
 
 
 def test_what_cannot_be_copied_is_encoded_from_the_same_keyframe_on(tmp_path, monkeypatch, caplog):
-    """No picture is lost over it; the log and the numbers say so."""
+    """H.264 that cannot be copied is transcoded without a lost picture; log and status say so."""
     real = mp4_module.PartFile._add_video
     refused = []
 
@@ -69,7 +69,7 @@ def test_what_cannot_be_copied_is_encoded_from_the_same_keyframe_on(tmp_path, mo
 
 
 def test_a_decoder_that_is_lost_asks_for_a_keyframe(tmp_path, monkeypatch):
-    """Where pictures are encoded again and one is broken, the next keyframe is asked for."""
+    """Where a picture that is to be encoded again is broken, the recorder requests a keyframe."""
     monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
     frames = Browser().seconds(1)
     broken = [f for f in frames if f.kind == "video"][10:]
@@ -84,7 +84,7 @@ def test_a_decoder_that_is_lost_asks_for_a_keyframe(tmp_path, monkeypatch):
 
 
 def test_a_source_that_is_closed_is_asked_for_nothing_more(tmp_path, monkeypatch):
-    """The call is over while a new file is due: what is there is finished, without an error."""
+    """A call that ends while a new segment is due finishes its file without an error."""
 
     class Closed(PlayedSource):
         def request_keyframe(self):
@@ -106,7 +106,7 @@ def test_a_source_that_is_closed_is_asked_for_nothing_more(tmp_path, monkeypatch
 
 
 def test_the_sound_of_segments_is_whole(tmp_path):
-    """Sound that comes late or early at a cut is in its file: no silence, no jump between them."""
+    """Sound that comes late or early at a cut is in its own segment, without silence."""
     frames = []
     for frame in Browser().seconds(6):
         late = 0 if frame.kind == "video" else 150_000_000
@@ -145,7 +145,7 @@ def _reported(frame):
 
 @pytest.mark.parametrize(("audio", "least_s"), [("opus", 2.2), ("aac", 1.8)])
 def test_a_microphone_that_is_late_costs_no_picture_in_a_crash(tmp_path, audio, least_s):
-    """Where no sound has come yet, the first pictures are on the disk all the same."""
+    """The first pictures are on the disk although no sound has come yet."""
     frames = Browser().seconds(3)
     made, _ = recorder(PlayedSource(), tmp_path, audio=audio)
     kept = []
@@ -171,7 +171,7 @@ def _playable_s(part):
 
 
 def test_aac_is_where_opus_is(tmp_path):
-    """No delay of the encoder is in the file: a tone begins in the same place."""
+    """The delay of the AAC encoder is not in the file: a tone begins where it began as Opus."""
     begins = []
     for audio in ("opus", "aac"):
         frames = [
@@ -185,7 +185,7 @@ def test_aac_is_where_opus_is(tmp_path):
 
 
 def test_the_disk_runs_below_the_floor(tmp_path, monkeypatch):
-    """The file is finished as if the call had ended, and the caller is told."""
+    """Where a disk runs low the file is finished, and the caller gets the reason."""
     monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
     made, events = recorder(PlayedSource(deque(Browser().seconds(2))), tmp_path)
     made.start()
@@ -206,7 +206,7 @@ def test_the_disk_runs_below_the_floor(tmp_path, monkeypatch):
 
 
 def test_the_file_is_removed(tmp_path, monkeypatch):
-    """The folder is still there: the reason says what happened."""
+    """A recording whose file alone was removed ends, with that reason."""
     monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
     made, events = recorder(PlayedSource(deque(Browser().seconds(1))), tmp_path)
     made.start()
@@ -220,7 +220,7 @@ def test_the_file_is_removed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("where", ["write", "sync", "index", "rename"])
 def test_a_disk_that_fails_at_any_step(tmp_path, monkeypatch, where):
-    """An I/O error is a reason for the caller; what was whole by then can be played or repaired."""
+    """An I/O error gives the caller a reason; what was whole by then plays or can be repaired."""
     monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
     made, events = recorder(PlayedSource(deque(Browser().seconds(4))), tmp_path, syncIntervalMs=1)
     if where != "write":
@@ -256,7 +256,7 @@ def test_a_disk_that_fails_at_any_step(tmp_path, monkeypatch, where):
 
 
 def test_a_name_that_is_taken_at_the_last_moment(tmp_path, monkeypatch):
-    """Another recorder makes the same file after this one has looked: the next name is taken."""
+    """Where another recorder makes the same file first, the recorder takes the next name."""
     real = os.open
     stolen = []
 
@@ -275,7 +275,7 @@ def test_a_name_that_is_taken_at_the_last_moment(tmp_path, monkeypatch):
 
 
 def test_pictures_that_stand_still_in_time(tmp_path):
-    """Timestamps that repeat or go back become the smallest steps, and nothing is refused."""
+    """Timestamps that repeat or go back become the smallest steps; no picture is refused."""
     frames = [f for f in Browser().seconds(2) if f.kind == "video"]
     odd = [changed(f, timestamp=f.timestamp - (n % 3) * 3000) for n, f in enumerate(frames)]
     record(odd, tmp_path, ("h264",))
@@ -286,7 +286,7 @@ def test_pictures_that_stand_still_in_time(tmp_path):
 
 
 def test_a_mute_that_stops_the_clock(tmp_path):
-    """A sender that does not count its muted time: the tone is back where it was heard again."""
+    """Where a sender does not count its muted time, the tone goes on where it was heard again."""
     frames = []
     for frame in Browser().seconds(8):
         at = frame.arrived_ns - 5 * SECOND

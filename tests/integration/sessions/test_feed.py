@@ -1,4 +1,4 @@
-"""A feed on a real engine and a real film: what it leaves behind."""
+"""A feed on a real engine and a real film frees what it used."""
 
 from __future__ import annotations
 

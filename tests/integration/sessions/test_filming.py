@@ -1,4 +1,4 @@
-"""Where clips come from: a lane of their own, or those of viewers, without a picture missing."""
+"""Clips are made of a lane of their own or of a viewer's, without a missing picture."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_nobody_then_somebody_then_nobody(stage):
 
 
 def test_slow_viewer(stage):
-    """A viewer on a slow path is left alone: his keyframes are his; a better one is used."""
+    """The lane of a viewer on a slow path is not filmed; a faster viewer's is."""
     pipeline, filming, clips = stage
     slow_viewer, slow = watch(pipeline, filming, 0, 400_000)
     filming.follow({0: slow})

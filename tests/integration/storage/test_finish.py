@@ -1,4 +1,4 @@
-"""The last step of a recording."""
+"""Finishing a file: its index and its name."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def assert_all_there(path):
 
 
 def test_the_index_comes_first_and_tells_the_largest_size(closed, tmp_path):
-    """A small file: header, index, media; nothing else stays in the folder."""
+    """A small file becomes header, index, media; no other file stays in the folder."""
     part, sets = closed
     finish_file(part, tmp_path / "a.mp4", sets)
     assert layout(tmp_path / "a.mp4") == ["ftyp", "moov", "mdat"]
@@ -70,7 +70,7 @@ def test_the_index_comes_first_and_tells_the_largest_size(closed, tmp_path):
 
 
 def test_a_large_file_is_not_copied(closed, tmp_path, monkeypatch):
-    """Its index stays behind the media, with the right size; the file itself takes the name."""
+    """A large file is not copied: its index stays behind the media, with the right size."""
     part, sets = closed
     inode = part.stat().st_ino
     monkeypatch.setattr(finish_module, "_index_in_front", lambda *_: pytest.fail("it was copied"))
@@ -83,7 +83,7 @@ def test_a_large_file_is_not_copied(closed, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="FFmpeg's own tools are not installed")
 def test_ffmpeg_finds_no_fault(closed, tmp_path):
-    """``ffmpeg -v error -f null`` says nothing."""
+    """``ffmpeg -v error -f null`` reports no error in a finished file."""
     part, sets = closed
     finish_file(part, tmp_path / "a.mp4", sets)
     command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.mp4", "-f", "null", "-"]
@@ -93,7 +93,7 @@ def test_ffmpeg_finds_no_fault(closed, tmp_path):
 
 @pytest.mark.parametrize("step", ["_declare", "_index_in_front"])
 def test_a_disk_that_fills_up_at_the_end(closed, tmp_path, monkeypatch, step):
-    """What is missing then is comfort: the file takes its name and plays."""
+    """On a full disk the file keeps its index at the end, takes its name and plays."""
     part, sets = closed
     if step == "_index_in_front":
 
@@ -119,7 +119,7 @@ def test_a_disk_that_fills_up_at_the_end(closed, tmp_path, monkeypatch, step):
 
 
 def test_a_name_that_is_taken_is_an_error(closed, tmp_path):
-    """Neither file is harmed."""
+    """A name that is taken is an error, and both files stay as they are."""
     part, sets = closed
     (tmp_path / "a.mp4").write_bytes(b"mine")
     for limit in (0, FASTSTART_BYTES):
@@ -131,7 +131,7 @@ def test_a_name_that_is_taken_is_an_error(closed, tmp_path):
 
 
 def test_a_crash_between_the_two_indexes(closed, tmp_path, monkeypatch):
-    """The new index is behind the old one, which is not struck out yet: it plays."""
+    """A file whose second index was just written, before the first is struck out, plays."""
 
     class Killed(BaseException):
         """As a kill."""

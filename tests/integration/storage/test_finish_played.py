@@ -1,4 +1,4 @@
-"""Finished files in a browser: what FFmpeg forgives, a video element may not."""
+"""Finished files in a browser's video element, which forgives less than FFmpeg."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SEEK = """async (time) => {
 
 
 async def test_calls_of_many_sizes_play_in_chromium(tmp_path):
-    """Through to the end, with sound, in each size, whatever a crash did; they can be sought in."""
+    """Finished and repaired files play to the end, with sound, in each size, and can seek."""
     files = [
         (_record(tmp_path / "copy", {}), 4.0, SIZES),
         (_record(tmp_path / "anew", {"audio": "aac", "video": "transcode"}), 4.0, ["320x240"]),

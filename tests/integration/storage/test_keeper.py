@@ -31,7 +31,7 @@ def test_a_folder_is_made_and_left_empty(tmp_path):
 
 
 def test_reasons_name_no_path(tmp_path):
-    """A file in the folder's place, and a floor above the disk: reasons for a caller."""
+    """A file in the folder's place, and minFreeBytes above the disk's size, are typed errors."""
     (tmp_path / "file").write_bytes(b"")
     for folder, settings in (
         (tmp_path / "file", {}),
@@ -44,7 +44,7 @@ def test_reasons_name_no_path(tmp_path):
 
 
 def test_old_recordings_go_and_nothing_else(tmp_path):
-    """Parts, other files and folders stay, however old they are and whatever they are called."""
+    """Retention leaves parts, other files and folders, however old they are."""
     old, new = leave(tmp_path, 100), leave(tmp_path, 10)
     part = tmp_path / part_of(name_recording("bob", datetime(2020, 1, 1, tzinfo=UTC)))
     part.write_bytes(b"open")
@@ -60,7 +60,7 @@ def test_old_recordings_go_and_nothing_else(tmp_path):
 
 
 def test_the_total_is_kept(tmp_path):
-    """The oldest go until the rest fits."""
+    """Retention removes the oldest files until the rest fits."""
     paths = [leave(tmp_path, age, 1000, f"p{age}") for age in (50, 40, 30, 20)]
     assert keeper(tmp_path, maxTotalBytes=2500).keep_blocking() == [p.name for p in paths[:2]]
 
@@ -73,7 +73,7 @@ def test_without_limits_nothing_is_looked_at(tmp_path):
 
 
 def test_what_cannot_be_removed_stops_nothing(tmp_path, monkeypatch, caplog):
-    """The log says so, and the others go."""
+    """A file that cannot be removed is logged, and the others are removed."""
     first, second = leave(tmp_path, 100, peer="a"), leave(tmp_path, 90, peer="b")
     real = os.unlink
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_removed_stops_nothing(tmp_path, monkeypatch, caplog):
 
 
 def test_repair_leaves_the_floor_of_free_space(tmp_path, monkeypatch):
-    """What the settings want to stay free is told to the repair."""
+    """Repair leaves minFreeBytes free."""
     told = []
     monkeypatch.setattr(
         "icey.storage.keeper.repair_folder",

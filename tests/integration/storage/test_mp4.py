@@ -1,4 +1,4 @@
-"""A file while it is open: what a crash would find on the disk."""
+"""The file on the disk while a part is open, as a crash would leave it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write(part, frame):
 
 @pytest.mark.parametrize("sound", ["opus", "aac"])
 def test_every_half_second_is_on_the_disk(tmp_path, sound):
-    """Whatever was written more than a second ago can be played from a copy of the open file."""
+    """A copy of the open file plays all that was written more than a second ago."""
     frames = Browser().seconds(4)
     part = opened(tmp_path, frames, sound)
     begun = frames[0].arrived_ns
@@ -69,7 +69,7 @@ def test_sound_that_does_not_come_holds_no_picture_back(tmp_path):
 
 
 def test_pictures_that_do_not_come_hold_no_sound_back(tmp_path):
-    """A camera that is switched off for ten seconds: the sound gets to the disk."""
+    """Sound gets to the disk while a camera is switched off for ten seconds."""
     frames = Browser().seconds(12)
     part = opened(tmp_path, frames)
     for frame in frames:
@@ -83,7 +83,7 @@ def test_pictures_that_do_not_come_hold_no_sound_back(tmp_path):
 
 
 def test_abandoning_adds_nothing(tmp_path):
-    """What is on the disk stays as it is, to the byte."""
+    """Abandoning a part leaves the file as it is, to the byte."""
     frames = Browser().seconds(2)
     part = opened(tmp_path, frames)
     for frame in frames:
@@ -95,14 +95,14 @@ def test_abandoning_adds_nothing(tmp_path):
 
 
 def test_what_is_no_picture_makes_no_file(tmp_path):
-    """Nothing is left in the folder."""
+    """An access unit that FFmpeg cannot read makes no file."""
     with pytest.raises(RecordingError, match="as it is"):
         PartFile(tmp_path / "a.mp4.part", video=b"\0\0\1\x65rubbish", sound="opus")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_without_a_track_ignores_its_frames(tmp_path):
-    """Sound alone, and pictures alone."""
+    """A part without an audio or a video track ignores packets of that kind."""
     frames = Browser().seconds(1)
     for number, part in enumerate(
         (

@@ -1,4 +1,4 @@
-"""What a crash left, at every place where it can come."""
+"""Repair after a crash at every point."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_part_cut_off_anywhere(tmp_path, written):
 
 
 def test_a_crash_after_the_last_fragment_loses_nothing(tmp_path, written):
-    """Closed, but not yet named; with the index written twice; with half an index behind it."""
+    """A part that was closed, but not yet renamed, is repaired, whatever index it has."""
     _, closed = written
     moov = closed[closed.rindex(b"moov") - 4 :]
     for number, data in enumerate((closed, closed + moov, closed + moov[:100])):
@@ -95,7 +95,7 @@ def test_a_crash_after_the_last_fragment_loses_nothing(tmp_path, written):
 
 
 def test_a_repair_is_done_once(tmp_path, written):
-    """A second run finds nothing to do, and changes nothing."""
+    """A second repair changes nothing."""
     leave(tmp_path, written[0])
     repair_folder(tmp_path)
     [name] = names(tmp_path)
@@ -107,7 +107,7 @@ def test_a_repair_is_done_once(tmp_path, written):
 
 
 def test_nothing_is_ever_replaced(tmp_path, written):
-    """Where the name is taken, the next is; other people's files are not touched."""
+    """Where the name is taken, repair takes the next one, and touches no other file."""
     for name in (f"{NAME}.recovered.mp4", f"{NAME}.mp4", "holiday.mp4", "notes.part"):
         (tmp_path / name).write_bytes(b"mine")
     leave(tmp_path, written[0])
@@ -119,7 +119,7 @@ def test_nothing_is_ever_replaced(tmp_path, written):
 
 
 def test_a_part_that_is_being_written_is_left_alone(tmp_path, written):
-    """So is the copy that its living server makes; a copy that nobody makes goes."""
+    """Repair leaves a locked part and its copy, and removes a copy without a part."""
     part = leave(tmp_path, written[0])
     copy = part.with_name(part.name + ".tmp")
     copy.write_bytes(b"half")
@@ -137,7 +137,7 @@ def test_a_part_that_is_being_written_is_left_alone(tmp_path, written):
 
 @pytest.mark.parametrize("ending", [".mp4", ".recovered.mp4"])
 def test_a_crash_between_the_last_two_steps(tmp_path, written, ending):
-    """The final name was there, the old one still too: one file remains, once, unchanged."""
+    """A part that has its final name as well loses only the name of the part."""
     part = leave(tmp_path, written[1])
     (tmp_path / f"{NAME}{ending}").hardlink_to(part)
     assert repair_folder(tmp_path) == []
@@ -147,7 +147,7 @@ def test_a_crash_between_the_last_two_steps(tmp_path, written, ending):
 
 @pytest.mark.parametrize("step", ["_copy_with_index", "finish_file"])
 def test_a_crash_in_the_middle_of_a_repair(tmp_path, written, step, monkeypatch):
-    """The part is there until the copy is on the disk, so the next start repairs it."""
+    """A repair that is interrupted leaves the part, so the next start repairs it."""
 
     class Killed(BaseException):
         """As a kill: nothing after it is run."""
@@ -171,7 +171,7 @@ def test_a_crash_in_the_middle_of_a_repair(tmp_path, written, step, monkeypatch)
 
 @pytest.mark.parametrize("where", ["before", "within"])
 def test_no_room_for_a_copy(tmp_path, written, monkeypatch, where):
-    """The fragments themselves get the name, and play."""
+    """On a full disk the part itself takes the name, and plays."""
     leave(tmp_path, written[0] + b"half a fragment")
     floor = 0
     if where == "before":
@@ -189,7 +189,7 @@ def test_no_room_for_a_copy(tmp_path, written, monkeypatch, where):
 
 
 def test_what_cannot_be_read_is_put_aside(tmp_path, written):
-    """Media of which FFmpeg makes nothing are kept under another name, and stop no other repair."""
+    """A part that FFmpeg cannot read is kept under another name, and stops no other repair."""
     part, _ = written
     broken = bytearray(part)
     at = broken.index(b"moov")
@@ -205,7 +205,7 @@ def test_what_cannot_be_read_is_put_aside(tmp_path, written):
 
 
 def test_a_hole_in_the_middle_costs_nothing_behind_it(tmp_path, written, monkeypatch):
-    """What is before it is saved; all of it is kept aside, since a crash makes no such holes."""
+    """Of a part with a hole the beginning is saved, and the whole is kept aside."""
     monkeypatch.setattr(repair_module, "CUT_OFF_BYTES", 10_000)
     part, _ = written
     holed = bytearray(part)
@@ -231,7 +231,7 @@ def test_a_hole_in_the_middle_costs_nothing_behind_it(tmp_path, written, monkeyp
     ids=["empty", "two bytes", "half a name", "half a box", "zeros", "rubbish", "huge"],
 )
 def test_what_holds_no_fragment(tmp_path, data, kept):
-    """The beginning of a file of ours is removed; what is something else is kept aside."""
+    """A part without a fragment is removed; a file of another kind is kept aside."""
     part = leave(tmp_path, data)
     [repaired] = repair_folder(tmp_path)
     assert repaired.name is None
@@ -239,7 +239,7 @@ def test_what_holds_no_fragment(tmp_path, data, kept):
 
 
 def test_a_disk_that_fails_leaves_the_part(tmp_path, written, monkeypatch, caplog):
-    """An error that is not for want of room: the part stays for the next start."""
+    """Another error than a full disk leaves the part for the next start."""
 
     def failing(*_):
         raise OSError(errno.EIO, "broken disk")
@@ -252,7 +252,7 @@ def test_a_disk_that_fails_leaves_the_part(tmp_path, written, monkeypatch, caplo
 
 
 def test_a_disk_without_links(tmp_path, written, monkeypatch):
-    """A file system that knows no links renames, and replaces nothing all the same."""
+    """On a file system without links the file is renamed, and replaces none."""
 
     def no_links(*_):
         raise OSError(errno.EPERM, "no links")

@@ -14,7 +14,7 @@ from icey.storage.sink import FileSink, lock
 
 
 def test_what_is_written_is_there(tmp_path):
-    """In order, over what was there, and behind a gap; the size is the end of the file."""
+    """Writes go in order, over old bytes, and behind a gap; the size is the end of the file."""
     sink = FileSink(tmp_path / "a.part")
     sink.write(b"abcdef")
     assert (sink.tell(), sink.size) == (6, 6)
@@ -30,7 +30,7 @@ def test_what_is_written_is_there(tmp_path):
 
 
 def test_it_never_takes_a_file_that_is_there(tmp_path):
-    """A name that is taken is an error, and what was there stays."""
+    """A name that is taken is an error, and its file stays as it is."""
     (tmp_path / "a.part").write_bytes(b"mine")
     with pytest.raises(FileExistsError):
         FileSink(tmp_path / "a.part")
@@ -38,7 +38,7 @@ def test_it_never_takes_a_file_that_is_there(tmp_path):
 
 
 def test_fragments_are_struck_out_only_when_the_rest_is_on_the_disk(tmp_path, monkeypatch):
-    """Before something that is there is written over, the disk has all that was written."""
+    """Before bytes are written over, all that was written is synced to the disk."""
     done = []
     real = os.pwrite
     monkeypatch.setattr(os, "fdatasync", lambda _: done.append("sync"))
@@ -53,7 +53,7 @@ def test_fragments_are_struck_out_only_when_the_rest_is_on_the_disk(tmp_path, mo
 
 
 def test_after_an_error_the_file_stays_as_it_is(tmp_path, monkeypatch):
-    """What a full disk has taken is kept; nothing is written any more, and the error is told."""
+    """After a full disk the file stays as it is, no more is written, and the error is raised."""
     sink = FileSink(tmp_path / "a.part")
     sink.write(b"whole")
 
@@ -90,7 +90,7 @@ def test_a_file_is_locked_while_it_is_open(tmp_path):
 
 
 def test_a_file_that_was_removed_is_not_in_place(tmp_path):
-    """Removed, or replaced by another of the same name."""
+    """A file that was removed, or replaced by another of its name, is not in place."""
     path = tmp_path / "a.part"
     sink = FileSink(path)
     path.unlink()
@@ -101,7 +101,7 @@ def test_a_file_that_was_removed_is_not_in_place(tmp_path):
 
 
 def test_a_repair_that_was_faster_costs_nothing(tmp_path, monkeypatch):
-    """Between making and locking a file somebody may lock and remove it: it is made again."""
+    """A file that a repair removes between its making and its locking is made again."""
     path = tmp_path / "a.part"
     real = fcntl.flock
     locked, removed = threading.Event(), []

@@ -1,4 +1,4 @@
-"""From RTP timestamps to the time of a recording."""
+"""The timeline maps RTP timestamps to the time of a recording."""
 
 import random
 from itertools import pairwise
@@ -134,7 +134,7 @@ def test_sound_alone_has_its_own_clock():
 
 
 def test_sound_before_the_first_picture_has_no_place():
-    """Nothing can be said of it yet."""
+    """Sound has no place before the first picture."""
     assert Timeline(has_video=True).audio(0, 0, None) is None
 
 
@@ -150,7 +150,7 @@ def test_sound_before_the_first_picture_has_no_place():
     )
 )
 def test_whatever_a_sender_says(frames):
-    """No timestamp and no report breaks it."""
+    """No timestamp and no report raises an error."""
     timeline = Timeline(has_video=True)
     for is_video, timestamp, arrived, report in frames:
         (timeline.video if is_video else timeline.audio)(timestamp, arrived, report)

@@ -1,4 +1,4 @@
-"""The rate of each encoder, and who hangs on which."""
+"""The bitrate of each encoder, and the viewers of each."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,7 +181,7 @@ def test_one_lane_follows_its_only_viewer():
 
 
 def test_last_viewer_closes_the_lane():
-    """A lane lives as long as it has viewers; strangers are nobody's business."""
+    """A lane lives as long as it has viewers; unknown viewers are ignored."""
     lanes = plan()
     lanes.join(1, 0.0)
     lanes.leave(99)

@@ -21,7 +21,7 @@ def settings(**intelligence):
 
 
 async def test_events_come_in_order():
-    """What threads post is taken on the loop, in order."""
+    """Events that threads post are taken on the loop, in order."""
     taken, done = [], asyncio.Event()
     here = threading.get_ident()
 
@@ -55,7 +55,7 @@ async def test_the_oldest_events_give_way():
 
 
 def test_events_after_the_end():
-    """An event that comes after the end of the loop is nobody's."""
+    """An event that comes after the end of the loop is discarded."""
     loop = asyncio.new_event_loop()
     detecting = Detection(settings(), loop, lambda _: None)
     loop.close()

@@ -1,4 +1,4 @@
-"""What an offer wants."""
+"""The directions of an offer."""
 
 import pytest
 from hypothesis import given
@@ -25,12 +25,12 @@ AUDIO, VIDEO, DATA = "m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 x 96", "m=app
     ],
 )
 def test_directions(lines, sends, receives):
-    """Sections that count, the session's default, and what is rejected or no media."""
+    """Audio and video sections count, with the session's default; rejected ones do not."""
     assert directions_of("\r\n".join(lines)) == Directions(sends=sends, receives=receives)
     assert directions_of("\n".join(lines)) == Directions(sends=sends, receives=receives)
 
 
 @given(st.text())
 def test_whatever_is_offered(text):
-    """No text breaks it."""
+    """No text raises an error."""
     directions_of(text)

@@ -1,4 +1,4 @@
-"""What is said of calls whose media found no way."""
+"""The words for calls whose ICE failed."""
 
 from icey.sessions.failure import what_to_change, what_was_seen
 
@@ -12,7 +12,7 @@ def test_what_to_change():
 
 
 def test_what_to_change_without_turn():
-    """TURN that is off can be turned on."""
+    """Where TURN is off, the text names turn.enabled."""
     words = what_to_change(webrtc_port=4501, turn_port=None, external_ip="192.0.2.1")
     assert "turn.enabled" in words
     assert "turn.port" not in words
@@ -20,6 +20,6 @@ def test_what_to_change_without_turn():
 
 
 def test_what_was_seen():
-    """All that the engine saw is in one line."""
+    """All candidate pairs are in one line."""
     assert what_was_seen(["a to b: 1 check sent", "c"]) == "a to b: 1 check sent; c"
     assert what_was_seen([]) == "nothing"

@@ -1,4 +1,4 @@
-"""Which simulcast layer a viewer gets."""
+"""The choice of a viewer's simulcast layer."""
 
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ def test_what_is_known_at_the_start_is_taken_at_once():
 
 
 def test_a_layer_that_failed_at_the_start_is_not_taken_at_once_again():
-    """The first seconds are no licence to swing."""
+    """In the first seconds the layer does not swing either."""
     choice = LayerChoice()
     assert choice.choose(RATES, 3_000_000, 0.0) == 2
     assert choice.choose(RATES, 200_000, 1.0) == 0
@@ -51,7 +51,7 @@ def test_a_layer_that_failed_at_the_start_is_not_taken_at_once_again():
 
 
 def test_it_climbs_step_by_step_where_the_path_carries_more():
-    """One layer each five seconds, never two at once."""
+    """A viewer climbs one layer each five seconds, never two at once."""
     layers = play(started(), 3_000_000, 15)
     assert layers[0] == 0
     assert layers.index(1) == CLIMB_SECONDS * 4
@@ -59,7 +59,7 @@ def test_it_climbs_step_by_step_where_the_path_carries_more():
 
 
 def test_it_falls_at_once_to_what_fits():
-    """From the top to the layer that the path carries, in one step."""
+    """A viewer falls from the top to the layer that its path carries in one step."""
     choice = LayerChoice(2)
     assert choice.choose(RATES, 200_000, 0.0) == 0
     choice = LayerChoice(2)
@@ -68,7 +68,7 @@ def test_it_falls_at_once_to_what_fits():
 
 
 def test_an_estimate_that_only_follows_still_climbs():
-    """REMB says no more than 1.5 times what comes: the next layer is tried after a while."""
+    """Where REMB stays at 1.5 times what is sent, the next layer is tried after a while."""
     layers = play(LayerChoice(), lambda rate: rate * 1.5, 30)
     assert layers.index(1) == EASE_SECONDS * 4
     assert layers[-1] == 2
@@ -124,7 +124,7 @@ def test_tries_that_fail_become_rare():
 
 
 def test_congestion_is_one_layer_down():
-    """Thrown away packets need no estimate to be believed."""
+    """Congestion lowers the layer without an estimate."""
     choice = LayerChoice(2)
     choice.congested(0.0)
     assert choice.layer == 1
@@ -135,7 +135,7 @@ def test_congestion_is_one_layer_down():
 
 
 def test_a_source_with_other_layers():
-    """Another source may have fewer, or hold the upper ones back: always one that is there."""
+    """The chosen layer is always one that the source sends, also after a change of the source."""
     assert LayerChoice(2).choose([800_000], 1_000_000, 0.0) == 0
     assert LayerChoice(2).choose([150_000, 500_000, 0], None, 0.0) == 1
     assert LayerChoice(0).choose([0, 0, 900_000], None, 0.0) == 2
@@ -154,7 +154,7 @@ def test_a_source_with_other_layers():
     )
 )
 def test_the_choice_is_always_there(steps):
-    """Whatever is reported: a layer that the source sends, where it sends any."""
+    """Whatever is reported, the layer is one that the source sends, where it sends any."""
     choice = LayerChoice()
     for now, (rates, path, congested) in enumerate(steps):
         if congested:

@@ -139,7 +139,7 @@ async def test_every_end_of_a_call_finishes_its_file(end):
 
 
 async def test_a_failed_recording_ends_its_call_and_no_other():
-    """The caller hears the reason; the other one is recorded on."""
+    """A failed recording hangs up its caller with the reason; the other one goes on."""
     async with House() as house:
         await house.publish(ALICE)
         bob = await house.publish(BOB)
@@ -154,7 +154,7 @@ async def test_a_failed_recording_ends_its_call_and_no_other():
 
 
 async def test_a_caller_is_refused_while_nothing_can_be_written(monkeypatch):
-    """The reason says what is wrong, and no peer is made."""
+    """While no file can be written, callers are rejected with the reason, and no peer is made."""
     monkeypatch.setattr(PlayedKeeper, "refusal", RecordingError("the disk has no room"))
     async with House() as house:
         house.calls.deliver(ALICE, INIT)

@@ -67,7 +67,7 @@ def member_of(house, who):
 
 
 async def test_a_viewer_waits_and_sees_the_source_that_comes():
-    """It is told to wait, and gets the picture on the same call; only receiving makes no source."""
+    """A viewer is told to wait, and sees the source on the same call; it never is the source."""
     async with House() as house:
         viewer = await house.join(ALICE, RECEIVES)
         await house.until(lambda: house.heard(ALICE, "relay:waiting"))
@@ -93,7 +93,7 @@ async def test_nobody_is_the_source_before_media_come():
 
 
 async def test_of_two_senders_the_first_with_media_wins():
-    """The other one is told why; who offers to send later is refused at once."""
+    """The other candidate is hung up with the reason; a later sender is refused at once."""
     async with House() as house:
         await house.join(ALICE, SENDS)
         bob = await house.join(BOB, SENDS)
@@ -106,7 +106,7 @@ async def test_of_two_senders_the_first_with_media_wins():
 
 
 async def test_a_second_sender_that_can_receive_watches():
-    """Its offer allows both, so it sees the source instead of a refusal."""
+    """A second sender whose offer can receive becomes a viewer."""
     async with House() as house:
         await house.broadcast(ALICE)
         bob = await house.join(BOB, BOTH)
@@ -116,7 +116,7 @@ async def test_a_second_sender_that_can_receive_watches():
 
 @pytest.mark.parametrize("end", ["socket", "path"])
 async def test_viewers_stay_for_the_next_source(end):
-    """They are told, stay on their calls and tracks, and are told of the next."""
+    """When the source leaves, viewers are told, keep calls and tracks, and see the next source."""
     async with House() as house:
         first = await house.broadcast(ALICE)
         viewer = await house.join(BOB, RECEIVES)
@@ -136,7 +136,7 @@ async def test_viewers_stay_for_the_next_source(end):
 
 
 async def test_who_neither_sends_nor_receives_is_refused():
-    """There is nothing to do for such an offer."""
+    """An offer that neither sends nor receives is refused."""
     async with House() as house:
         await house.join(ALICE, "v=0\r\nm=video 9 x 96\r\na=inactive\r\n")
         [reject] = house.heard(ALICE, "call:reject")
@@ -156,7 +156,7 @@ async def test_the_limit_of_viewers():
 
 
 async def test_layers_follow_the_path(monkeypatch):
-    """Up slowly where the path carries more, down at once where it does not."""
+    """A viewer climbs slowly where its path carries more, and falls at once where it does not."""
     async with House() as house:
         now = 1000.0
         monkeypatch.setattr(house.mode, "now", lambda: now)
@@ -179,7 +179,7 @@ async def test_layers_follow_the_path(monkeypatch):
 
 
 async def test_a_congested_viewer_is_told_and_falls_a_layer():
-    """It alone hears of it."""
+    """A congested viewer alone is told, and falls a layer."""
     async with House() as house:
         viewer = await house.join(BOB, RECEIVES)
         await house.join(CAROL, RECEIVES)
@@ -196,7 +196,7 @@ async def test_a_congested_viewer_is_told_and_falls_a_layer():
 
 
 async def test_paths_are_measured_for_the_status(monkeypatch):
-    """Rate, loss and round trip of each viewer, measured beside the loop."""
+    """The status has rate, loss and round trip of each viewer, measured in a thread."""
     monkeypatch.setattr(relay, "MEASURE_SECONDS", 0.1)
     async with House() as house:
         viewer = await house.join(BOB, RECEIVES)

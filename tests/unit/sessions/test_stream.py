@@ -117,7 +117,7 @@ async def test_candidates_in_the_same_breath_as_the_offer():
 
 
 async def test_pictures_wait_for_a_source_that_opens_slowly():
-    """Connected before the source is open: the pictures start when both are there."""
+    """Where the caller is connected before the source is open, pictures start when it is."""
     PlayedPipeline.gate.clear()
     async with House() as house:
         peer = await house.call(ALICE)
@@ -228,7 +228,7 @@ async def test_nothing_is_encoded_for_a_viewer_who_is_not_connected():
 
 
 async def test_keyframes_and_bitrates_reach_the_viewers_encoder():
-    """What the path reports becomes the encoder's orders."""
+    """Keyframe requests and estimates of a viewer reach its encoder."""
     async with House() as house:
         peer = await house.watch(ALICE)
         lane = PlayedPipeline.all[0].lanes[0]
@@ -299,7 +299,7 @@ async def test_a_lost_live_source_keeps_its_viewers():
 
 
 async def test_a_lost_path_ends_the_call():
-    """The engine's word is passed on as the reason."""
+    """The engine's reason hangs up the call."""
     async with House() as house:
         peer = await house.watch(ALICE)
         house.engine.tell(PeerDisconnected(peer=peer.id, reason="connection lost"))

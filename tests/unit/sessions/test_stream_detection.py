@@ -213,7 +213,7 @@ async def test_nothing_is_open_without_need(pipeline):
 
 
 async def test_a_detector_that_is_switched_off_is_a_warning(tmp_path):
-    """What keeps failing shows in the warnings of the status, and degrades it."""
+    """A detector that is switched off is a warning in the status, and degrades it."""
     bad = tmp_path / "bad.py"
     bad.write_text(
         "class Bad:\n    def process(self, frame, context):\n        raise ValueError(7)\n"

@@ -1,4 +1,4 @@
-"""MP4 boxes, and what is changed in them."""
+"""Reading and editing MP4 boxes."""
 
 import io
 import struct

@@ -30,7 +30,7 @@ def written(continuity, packets):
     )
 )
 def test_sound_has_no_holes_and_no_overlaps(steps):
-    """Whatever comes: each packet begins where the one before ends, near where it belongs."""
+    """Each packet begins where the one before ends, near where it belongs."""
     continuity, at, packets = Continuity(), 0, []
     for step_ms, samples in steps:
         at += step_ms * MS
@@ -54,7 +54,7 @@ def test_steady_sound_is_untouched():
 
 
 def test_drift_is_mended_by_whole_packets():
-    """A second too much or too little in ten minutes: always within the tolerance."""
+    """A drift of a second in ten minutes is corrected by whole packets, within the tolerance."""
     for rate in (1 + 1 / 600, 1 - 1 / 600):
         continuity, mended = Continuity(), 0
         for n in range(30_000):
@@ -66,7 +66,7 @@ def test_drift_is_mended_by_whole_packets():
 
 
 def test_silence_is_filled_up_to_a_time():
-    """Whole packets, and not beyond."""
+    """Silence is filled in by whole packets, and not beyond the time."""
     continuity = Continuity()
     assert continuity.fill(SECOND) == 50
     assert continuity.fill(SECOND) == 0
@@ -94,5 +94,5 @@ def test_the_length_of_a_packet(packet, samples):
 
 @given(st.binary(max_size=20))
 def test_the_length_of_any_packet(packet):
-    """Between 2.5 and 120 ms, whatever it is."""
+    """Any packet is taken to last between 2.5 and 120 ms."""
     assert 120 <= opus_samples(packet) <= 5760

@@ -57,7 +57,7 @@ def test_safe_characters(peer, safe):
 
 @given(peer=st.text(), start=MOMENTS, again=st.integers(0, 99))
 def test_every_name_is_read_back(peer, start, again):
-    """What we name, we know again; and it is one file name, not hidden, of bounded length."""
+    """A name is parsed again; it is one file name, not hidden, of bounded length."""
     name = name_recording(peer, start, again=again)
     assert "/" not in name
     assert not name.startswith(".")
@@ -87,7 +87,7 @@ def test_every_name_is_read_back(peer, start, again):
     ],
 )
 def test_other_files_are_not_ours(name):
-    """What is not named so is never listed, and never removed."""
+    """A file of another name is never listed, and never removed."""
     assert parse_name(name) is None
 
 

@@ -1,4 +1,4 @@
-"""Which recordings have to go."""
+"""The choice of recordings to remove."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ def kept(name, age_s, size=100):
 
 
 def test_by_age():
-    """Older than the limit goes, the rest stays; 0 keeps all."""
+    """Recordings older than the limit go, the rest stays; 0 keeps all."""
     recordings = [kept("new", 5), kept("edge", 60), kept("old", 61), kept("older", 99)]
     assert to_remove(recordings, max_age_seconds=60, max_total_bytes=0, now=NOW) == ["older", "old"]
     assert to_remove(recordings, max_age_seconds=0, max_total_bytes=0, now=NOW) == []
@@ -34,7 +34,7 @@ def test_by_size():
     st.integers(0, 5000),
 )
 def test_what_stays_keeps_both_limits(entries, age, total):
-    """Of what stays, none is too old, and all but the newest fit."""
+    """Of the recordings that stay, none is too old, and all but the newest fit."""
     recordings = [kept(str(i), a, s) for i, (a, s) in enumerate(entries)]
     gone = to_remove(recordings, max_age_seconds=age, max_total_bytes=total, now=NOW)
     assert len(set(gone)) == len(gone)
