@@ -3,8 +3,8 @@
 
 Written in Rust (``rust/engine``); this file is its documentation and is checked
 against the binary. Every call releases the GIL, and none but `SrtReceiver`'s and `probe_turn` waits
-for the network. Those of `Peer.accept_offer`, `Peer.stats` and the ``close`` of an engine, a TURN
-server or a receiving peer wait for a thread of the engine's.
+for the network. `Peer.accept_offer`, `Peer.stats`, and ``close`` of an engine, a TURN server or a
+receiving peer wait for the engine's or the server's thread.
 Packets never cross this border: encoded access units go in or come out, and events come out.
 
 Events, frames and counters are made by the engine; their constructors, which take each field by
@@ -12,7 +12,7 @@ name, are for tests.
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 __all__ = [
     "BitrateEstimated",
@@ -43,8 +43,7 @@ class PeerConnected:
     """ICE and DTLS are up: media may flow. Sent once for a peer."""
 
     def __new__(cls, *, peer: int) -> PeerConnected: ...
-    @property
-    def peer(self) -> int: ...
+    peer: Final[int]
 
 @final
 class PeerDisconnected:
@@ -57,19 +56,16 @@ class PeerDisconnected:
     """
 
     def __new__(cls, *, peer: int, reason: str, pairs: Sequence[str] = ...) -> PeerDisconnected: ...
-    @property
-    def peer(self) -> int: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def pairs(self) -> list[str]:
-        """Of ``"connection failed"``: what was tried, one line a remote candidate, for people.
+    peer: Final[int]
+    reason: Final[str]
+    pairs: Final[list[str]]
+    """Of ``"connection failed"``: what was tried, one line a remote candidate, for people.
 
-        ``"browser host 192.168.1.7:50022 to 192.0.2.1:4501: 9 checks sent, none answered"``. Each
-        line has the candidate's type and address, this server's address and what was seen. The
-        first line says so where the browser sent no candidate that can be used, or nothing was
-        heard of it at all. At most 32 lines; [] for every other reason.
-        """
+    ``"browser host 192.168.1.7:50022 to 192.0.2.1:4501: 9 checks sent, none answered"``. Each
+    line has the candidate's type and address, this server's address and what was seen. The
+    first line says so where the browser sent no candidate that can be used, or nothing was
+    heard of it at all. At most 32 lines; [] for every other reason.
+    """
 
 @final
 class KeyframeRequested:
@@ -81,10 +77,8 @@ class KeyframeRequested:
     """
 
     def __new__(cls, *, peer: int, track: int) -> KeyframeRequested: ...
-    @property
-    def peer(self) -> int: ...
-    @property
-    def track(self) -> int: ...
+    peer: Final[int]
+    track: Final[int]
 
 @final
 class BitrateEstimated:
@@ -96,10 +90,8 @@ class BitrateEstimated:
     """
 
     def __new__(cls, *, peer: int, bitrate: int) -> BitrateEstimated: ...
-    @property
-    def peer(self) -> int: ...
-    @property
-    def bitrate(self) -> int: ...
+    peer: Final[int]
+    bitrate: Final[int]
 
 @final
 class MediaStarted:
@@ -111,13 +103,10 @@ class MediaStarted:
     def __new__(
         cls, *, peer: int, kind: Literal["video", "audio"], layer: str = ...
     ) -> MediaStarted: ...
-    @property
-    def peer(self) -> int: ...
-    @property
-    def kind(self) -> Literal["video", "audio"]: ...
-    @property
-    def layer(self) -> str:
-        """The simulcast layer, one of `Peer.layers`; "" without simulcast, and of audio."""
+    peer: Final[int]
+    kind: Final[Literal["video", "audio"]]
+    layer: Final[str]
+    """The simulcast layer, one of `Peer.layers`; "" without simulcast, and of audio."""
 
 @final
 class PeerCongested:
@@ -129,10 +118,8 @@ class PeerCongested:
     """
 
     def __new__(cls, *, peer: int, congested: bool) -> PeerCongested: ...
-    @property
-    def peer(self) -> int: ...
-    @property
-    def congested(self) -> bool: ...
+    peer: Final[int]
+    congested: Final[bool]
 
 Event: TypeAlias = (
     PeerConnected
@@ -162,33 +149,22 @@ class EngineStats:
         events_dropped: int = ...,
         panics: int = ...,
     ) -> EngineStats: ...
-    @property
-    def peers(self) -> int: ...
-    @property
-    def tracks(self) -> int: ...
-    @property
-    def packets_sent(self) -> int: ...
-    @property
-    def bytes_sent(self) -> int: ...
-    @property
-    def packets_received(self) -> int: ...
-    @property
-    def bytes_received(self) -> int: ...
-    @property
-    def packets_dropped(self) -> int:
-        """Outgoing packets thrown away because the socket's queue was full."""
-    @property
-    def packets_unknown(self) -> int:
-        """Incoming packets that belong to no peer, or that make no sense."""
-    @property
-    def frames_dropped(self) -> int:
-        """Access units thrown away: a full command queue, or a viewer that cannot keep up."""
-    @property
-    def events_dropped(self) -> int:
-        """Bitrate events merged away; state events are never dropped."""
-    @property
-    def panics(self) -> int:
-        """Peers closed by a caught panic. Anything but 0 is a bug."""
+    peers: Final[int]
+    tracks: Final[int]
+    packets_sent: Final[int]
+    bytes_sent: Final[int]
+    packets_received: Final[int]
+    bytes_received: Final[int]
+    packets_dropped: Final[int]
+    """Outgoing packets thrown away because the socket's queue was full."""
+    packets_unknown: Final[int]
+    """Incoming packets that belong to no peer, or that make no sense."""
+    frames_dropped: Final[int]
+    """Access units thrown away: a full command queue, or a viewer that cannot keep up."""
+    events_dropped: Final[int]
+    """Bitrate events merged away; state events are never dropped."""
+    panics: Final[int]
+    """Peers closed by a caught panic. Anything but 0 is a bug."""
 
 @final
 class PeerStats:
@@ -217,61 +193,42 @@ class PeerStats:
         nacks_sent: int = ...,
         plis_sent: int = ...,
     ) -> PeerStats: ...
-    @property
-    def connected(self) -> bool: ...
-    @property
-    def pairs(self) -> list[str]:
-        """What was tried, as in `PeerDisconnected.pairs`; [] once it is connected."""
-    @property
-    def remote_address(self) -> str:
-        """``ip:port`` of the chosen path; empty before ICE is up."""
-    @property
-    def packets_sent(self) -> int: ...
-    @property
-    def bytes_sent(self) -> int: ...
-    @property
-    def packets_resent(self) -> int:
-        """RTX packets (RFC 4588)."""
-    @property
-    def nacks(self) -> int: ...
-    @property
-    def plis(self) -> int:
-        """Keyframe requests: PLI and FIR."""
-    @property
-    def frames_dropped(self) -> int:
-        """Access units not sent because this viewer could not keep up."""
-    @property
-    def rtt_ms(self) -> float | None: ...
-    @property
-    def loss(self) -> float | None:
-        """Fraction lost, 0..1, from the newest receiver report."""
-    @property
-    def bitrate_estimate(self) -> int | None: ...
-    @property
-    def packets_received(self) -> int:
-        """RTP packets of media from the browser, resent ones too, without second copies."""
-    @property
-    def bytes_received(self) -> int:
-        """The bytes of their payloads."""
-    @property
-    def packets_lost(self) -> int:
-        """Packets that were missing for too long: 1 s for video, 400 ms for audio."""
-    @property
-    def frames_received(self) -> int:
-        """Frames put into the queue of `Peer.pull`."""
-    @property
-    def frames_lost(self) -> int:
-        """Frames that were not.
+    connected: Final[bool]
+    pairs: Final[list[str]]
+    """What was tried, as in `PeerDisconnected.pairs`; [] once it is connected."""
+    remote_address: Final[str]
+    """``ip:port`` of the chosen path; empty before ICE is up."""
+    packets_sent: Final[int]
+    bytes_sent: Final[int]
+    packets_resent: Final[int]
+    """RTX packets (RFC 4588)."""
+    nacks: Final[int]
+    plis: Final[int]
+    """Keyframe requests: PLI and FIR."""
+    frames_dropped: Final[int]
+    """Access units not sent because this viewer could not keep up."""
+    rtt_ms: Final[float | None]
+    loss: Final[float | None]
+    """Fraction lost, 0..1, from the newest receiver report."""
+    bitrate_estimate: Final[int | None]
+    packets_received: Final[int]
+    """RTP packets of media from the browser, resent ones too, without second copies."""
+    bytes_received: Final[int]
+    """The bytes of their payloads."""
+    packets_lost: Final[int]
+    """Packets that were missing for too long: 1 s for video, 400 ms for audio."""
+    frames_received: Final[int]
+    """Frames put into the queue of `Peer.pull`."""
+    frames_lost: Final[int]
+    """Frames that were not.
 
-        Incomplete, dependent on one that is missing, or without room in the queue. Of pictures of
-        which no packet came at all, nothing is known, and they are not counted.
-        """
-    @property
-    def nacks_sent(self) -> int:
-        """NACK messages for video (RFC 4585 §6.2.1); counted each second."""
-    @property
-    def plis_sent(self) -> int:
-        """Keyframes asked for (RFC 4585 §6.3.1)."""
+    Incomplete, dependent on one that is missing, or without room in the queue. Of pictures of
+    which no packet came at all, nothing is known, and they are not counted.
+    """
+    nacks_sent: Final[int]
+    """NACK messages for video (RFC 4585 §6.2.1); counted each second."""
+    plis_sent: Final[int]
+    """Keyframes asked for (RFC 4585 §6.3.1)."""
 
 @final
 class ReceivedFrame:
@@ -288,41 +245,33 @@ class ReceivedFrame:
         keyframe: bool = True,
         after_loss: bool = False,
     ) -> ReceivedFrame: ...
-    @property
-    def kind(self) -> Literal["video", "audio"]: ...
-    @property
-    def codec(self) -> Literal["h264", "vp8", "opus"]: ...
-    @property
-    def data(self) -> bytes:
-        """H.264: one access unit, Annex B. VP8: one frame. Opus: one packet."""
-    @property
-    def timestamp(self) -> int:
-        """RTP timestamp extended past 32 bits; 90000 (video) or 48000 (audio) a second.
+    kind: Final[Literal["video", "audio"]]
+    codec: Final[Literal["h264", "vp8", "opus"]]
+    data: Final[bytes]
+    """H.264: one access unit, Annex B. VP8: one frame. Opus: one packet."""
+    timestamp: Final[int]
+    """RTP timestamp extended past 32 bits; 90000 (video) or 48000 (audio) a second.
 
-        It never wraps. Where the sender starts anew (another SSRC after `replaceTrack` or a
-        renegotiation, or a clock that jumps by more than 10 s against the time that passed), it
-        goes on by the clock of arrival, and that frame has ``after_loss``.
-        """
-    @property
-    def arrived_ns(self) -> int:
-        """When the last of its packets arrived, on `time.monotonic_ns`'s clock."""
-    @property
-    def report(self) -> tuple[int, int] | None:
-        """The newest RTCP sender report of this stream (RFC 3550 §6.4.1).
+    It never wraps. Where the sender starts anew (another SSRC after `replaceTrack` or a
+    renegotiation, or a clock that jumps by more than 10 s against the time that passed), it
+    goes on by the clock of arrival, and that frame has ``after_loss``.
+    """
+    arrived_ns: Final[int]
+    """When the last of its packets arrived, on `time.monotonic_ns`'s clock."""
+    report: Final[tuple[int, int] | None]
+    """The newest RTCP sender report of this stream (RFC 3550 §6.4.1).
 
-        The sender's wallclock in ns since the Unix epoch, and the same moment on ``timestamp``'s
-        axis. None before the first, and before the first after the sender started anew.
-        """
-    @property
-    def keyframe(self) -> bool:
-        """H.264: an IDR, with its SPS and PPS in front. VP8: a key frame. Audio: always True."""
-    @property
-    def after_loss(self) -> bool:
-        """Between this frame and the one of its kind before it, something is missing.
+    The sender's wallclock in ns since the Unix epoch, and the same moment on ``timestamp``'s
+    axis. None before the first, and before the first after the sender started anew.
+    """
+    keyframe: Final[bool]
+    """H.264: an IDR, with its SPS and PPS in front. VP8: a key frame. Audio: always True."""
+    after_loss: Final[bool]
+    """Between this frame and the one of its kind before it, something is missing.
 
-        Lost packets, frames that found no room, a pause by renegotiation, or a sender that
-        started anew. Video then goes on with a keyframe, always.
-        """
+    Lost packets, frames that found no room, a pause by renegotiation, or a sender that
+    started anew. Video then goes on with a keyframe, always.
+    """
 
 @final
 class Engine:
@@ -596,49 +545,35 @@ class SrtReceiver:
 class TurnStats:
     """Counters of a TURN server since its start; all but the first two only grow."""
 
-    @property
-    def allocations(self) -> int:
-        """Allocations that live now."""
-    @property
-    def connections(self) -> int:
-        """Open TCP and TLS connections of clients."""
-    @property
-    def allocations_total(self) -> int: ...
-    @property
-    def connections_total(self) -> int:
-        """TCP and TLS connections that were accepted."""
-    @property
-    def packets_to_peers(self) -> int:
-        """Datagrams relayed from clients to peers, those of the short cut too."""
-    @property
-    def bytes_to_peers(self) -> int:
-        """Their payloads, without any header."""
-    @property
-    def packets_from_peers(self) -> int: ...
-    @property
-    def bytes_from_peers(self) -> int: ...
-    @property
-    def packets_short_cut(self) -> int:
-        """Datagrams to and from the engine of this process, which no socket has seen."""
-    @property
-    def packets_dropped(self) -> int:
-        """Datagrams thrown away because a socket's or a connection's queue was full."""
-    @property
-    def connections_refused(self) -> int:
-        """TCP connections closed at once: too many in all or of one address."""
-    @property
-    def connections_dropped(self) -> int:
-        """Connections ended by the server.
+    allocations: Final[int]
+    """Allocations that live now."""
+    connections: Final[int]
+    """Open TCP and TLS connections of clients."""
+    allocations_total: Final[int]
+    connections_total: Final[int]
+    """TCP and TLS connections that were accepted."""
+    packets_to_peers: Final[int]
+    """Datagrams relayed from clients to peers, those of the short cut too."""
+    bytes_to_peers: Final[int]
+    """Their payloads, without any header."""
+    packets_from_peers: Final[int]
+    bytes_from_peers: Final[int]
+    packets_short_cut: Final[int]
+    """Datagrams to and from the engine of this process, which no socket has seen."""
+    packets_dropped: Final[int]
+    """Datagrams thrown away because a socket's or a connection's queue was full."""
+    connections_refused: Final[int]
+    """TCP connections closed at once: too many in all or of one address."""
+    connections_dropped: Final[int]
+    """Connections ended by the server.
 
-        For broken framing, a failed or slow TLS handshake, no allocation for too long, or a
-        reader so slow that its queue stayed full.
-        """
-    @property
-    def panics(self) -> int:
-        """Times that all allocations were dropped by a caught panic. Anything but 0 is a bug."""
-    @property
-    def refusals(self) -> dict[str, int]:
-        """Requests and datagrams that were refused, by reason; every reason is there, if with 0."""
+    For broken framing, a failed or slow TLS handshake, no allocation for too long, or a
+    reader so slow that its queue stayed full.
+    """
+    panics: Final[int]
+    """Times that all allocations were dropped by a caught panic. Anything but 0 is a bug."""
+    refusals: Final[dict[str, int]]
+    """Requests and datagrams that were refused, by reason; every reason is there, if with 0."""
 
 @final
 class TurnServer:
@@ -707,15 +642,12 @@ class TurnServer:
 class TurnProbe:
     """What `probe_turn` saw."""
 
-    @property
-    def relayed_address(self) -> str:
-        """``ip:port`` that the server gave (XOR-RELAYED-ADDRESS)."""
-    @property
-    def mapped_address(self) -> str:
-        """``ip:port`` under which the server sees this client (XOR-MAPPED-ADDRESS)."""
-    @property
-    def round_trip_ms(self) -> float:
-        """How long the datagram took through the server, both ways."""
+    relayed_address: Final[str]
+    """``ip:port`` that the server gave (XOR-RELAYED-ADDRESS)."""
+    mapped_address: Final[str]
+    """``ip:port`` under which the server sees this client (XOR-MAPPED-ADDRESS)."""
+    round_trip_ms: Final[float]
+    """How long the datagram took through the server, both ways."""
 
 def probe_turn(
     host: str,

@@ -324,7 +324,7 @@ def test_sound_that_is_added_in_mid_call(tmp_path):
 
 
 def test_the_folder_is_removed(tmp_path):
-    """A recorder whose file was removed fails, with a reason for the caller."""
+    """A recorder whose folder was removed fails, with a reason for the caller."""
     folder = tmp_path / "folder"
     source = PlayedSource(deque(Browser().seconds(1)))
     made, events = recorder(source, folder)
