@@ -334,7 +334,7 @@ class Calls:
                 more = f": {self._what_to_change()}" if event.pairs else ""
                 offered.call.hang_up(event.reason + more)
             case _:
-                offered.session.heard(event)
+                offered.session.handle_event(event)
 
     def _on_tick(self) -> None:
         self._perform(self._table.expire(self._now()))

@@ -34,8 +34,8 @@ class Session(Protocol):
     def connected(self) -> None:
         """ICE and DTLS are up."""
 
-    def heard(self, event: MediaEvent) -> None:
-        """The engine has an event of the peer's media."""
+    def handle_event(self, event: MediaEvent) -> None:
+        """Take an event of the peer's media."""
 
     def close(self) -> None:
         """The call is over: close the peer and free what belongs to it."""

@@ -140,7 +140,7 @@ class _Publisher:
         mode.recorders[self._recorder] = None
         self._recorder.start()
 
-    def heard(self, event: MediaEvent) -> None:
+    def handle_event(self, event: MediaEvent) -> None:
         """Do nothing: a peer whose frames are pulled has no such events."""
 
     def close(self) -> None:

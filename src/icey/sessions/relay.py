@@ -253,7 +253,7 @@ class _Member:
         if self.role == "viewer":
             self._mode.welcome(self)
 
-    def heard(self, event: MediaEvent) -> None:
+    def handle_event(self, event: MediaEvent) -> None:
         """Elect a candidate that sends; choose a viewer's layer by its path."""
         match event:
             case MediaStarted():

@@ -307,7 +307,7 @@ class _Viewer:
         if opened and self.call.is_active:
             self.feed.start(self.peer.id)
 
-    def heard(self, event: MediaEvent) -> None:
+    def handle_event(self, event: MediaEvent) -> None:
         """Pass keyframe requests and estimates on to the encoder."""
         match event:
             case KeyframeRequested():

@@ -171,7 +171,7 @@ async def test_layers_follow_the_path(monkeypatch):
         ]
         for _ in range(60):
             now += 0.25
-            member_of(house, BOB).heard(BitrateEstimated(peer=viewer.id, bitrate=3_000_000))
+            member_of(house, BOB).handle_event(BitrateEstimated(peer=viewer.id, bitrate=3_000_000))
         assert house.seen_by(viewer)["video"] == house.video[2].id
         house.engine.tell(BitrateEstimated(peer=viewer.id, bitrate=200_000))
         await house.until(lambda: house.seen_by(viewer)["video"] == house.video[0].id)
