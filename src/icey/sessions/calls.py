@@ -84,7 +84,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class _Offered:
+class _OfferedCall:
     """A call that has sent its offer.
 
     Attributes:
@@ -120,8 +120,8 @@ class Calls:
         self._work = work
         self._external_ip = external_ip
         self._table = CallTable()
-        self._offered: dict[str, _Offered] = {}
-        self._by_peer: dict[int, _Offered] = {}
+        self._offered: dict[str, _OfferedCall] = {}
+        self._by_peer: dict[int, _OfferedCall] = {}
         self._send: Callable[[str, dict[str, Any]], None] | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._closed = False
@@ -193,8 +193,10 @@ class Calls:
         for call in self._table.open_calls():
             self.hang_up(call, reason)
         self._mode.close()
-        await self._work.finish(self._mode.close_seconds)
-        self._work.loop.remove_reader(self._engine.event_fd)
+        try:
+            await self._work.finish(self._mode.close_seconds)
+        finally:  # the server closes the engine next, also where it has lost patience
+            self._work.loop.remove_reader(self._engine.event_fd)
 
     # -- for a call ----------------------------------------------------------------------------
 
@@ -242,18 +244,18 @@ class Calls:
         else:
             self._perform(self._table.accept(call, self._now()))
 
-    def _open(self, call_id: str, offer: str) -> _Offered | None:
+    def _open(self, call_id: str, offer: str) -> _OfferedCall | None:
         call = Call(call_id, self._table.caller(call_id), self)
         try:
             session = self._mode.open(call, offer)
         except OfferError as error:
             self._refuse_offer(call_id, error)
             return None
-        offered = _Offered(call, session)
+        offered = _OfferedCall(call, session)
         self._offered[call_id] = self._by_peer[session.peer.id] = offered
         return offered
 
-    async def _negotiate(self, offered: _Offered, sdp: str) -> None:
+    async def _negotiate(self, offered: _OfferedCall, sdp: str) -> None:
         call = offered.call.id
         async with offered.negotiation:
             try:
@@ -293,7 +295,7 @@ class Calls:
             log.info("call ended: %s", reason)
             offered.session.close()
 
-    async def _release_failed(self, offered: _Offered, reason: str) -> None:
+    async def _release_failed(self, offered: _OfferedCall, reason: str) -> None:
         """Release a call without media; before its peer is gone the log gets what was tried."""
         pairs = offered.pairs
         if not pairs:
