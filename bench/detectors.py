@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.clip import write_clip
-from icey.config.model import IntelligenceSettings, MediaSettings
+from icey.config.intelligence import IntelligenceSettings
+from icey.config.model import MediaSettings
 from icey.intelligence.analysis import Analysis
 from icey.media.pipeline import Pipeline
 from icey.media.source import parse_source

@@ -7,13 +7,13 @@ named with the place that it came from, even where a later source would have hid
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from icey.config import document
 from icey.config.bindings import (
-    BINDINGS,
     BOOLEAN_WORDS,
     CONFIG_ENVIRONMENT,
     CONFIG_FLAG,
@@ -21,20 +21,18 @@ from icey.config.bindings import (
     resolve_path,
     resolve_source,
 )
-from icey.config.keys import FLAG_ONLY, Key, KeyPath, keys, nearest, sections
+from icey.config.keys import Key, KeyPath, bound, keys, nearest, sections
 from icey.config.model import MAX_CREDENTIAL_TTL_SECONDS, Settings
 from icey.config.showing import printable, shown, type_name
 from icey.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 __all__ = ["DEFAULT_CONFIG", "Loaded", "Location", "load", "locate"]
 
 DEFAULT_CONFIG = "config.json"
 _TTL: KeyPath = ("turn", "credentialTtlSeconds")
-_RECORD_DIR: KeyPath = ("media", "recordDir")
 _NEAREST_VARIABLE_SCORE = 75.0  # other programs may own variables that begin with ICEY_ too
 
 
@@ -110,7 +108,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loa
     for layer in (from_file, environment, command_line):
         _validate(layer)
     merged = command_line.over(environment.over(from_file))
-    merged.values.setdefault(_RECORD_DIR, cwd / "recordings")
+    for key in keys().values():
+        if isinstance(key.default, Path):
+            merged.values.setdefault(key.path, cwd / key.default)
     settings = _validate(merged)
     _refuse_contradictions(settings, merged)
     return Loaded(settings, merged.warnings, location.path, exists)
@@ -145,8 +145,8 @@ def _collect(content: Mapping[Any, Any], prefix: KeyPath, layer: _Layer, file: P
     """Take what is known out of a document, and a warning for what is not."""
     for name, value in content.items():
         path = (*prefix, str(name))
-        if path in keys() and path not in FLAG_ONLY:
-            key = keys()[path]
+        key = keys().get(path)
+        if key is not None and key.in_file:
             layer.put(key, _from_file(key, value, layer, file), str(file))
         elif path not in sections():
             layer.warnings.append(_unknown(path, file))
@@ -194,25 +194,23 @@ def _object_from_file(key: Key, index: int, value: object, layer: _Layer, file: 
 
 def _unknown(path: KeyPath, file: Path) -> str:
     name = printable(".".join(path))
-    if path in FLAG_ONLY:
-        binding = next(binding for binding in BINDINGS if binding.key == path)
-        instead = f"use {binding.flag} or {binding.environment}"
+    key = keys().get(path)
+    if key is not None and key.binding is not None:
+        instead = f"use {key.binding.flag} or {key.binding.environment}"
         return f"{file.name}: '{name}' cannot be set in a file; {instead}"
-    known = [
-        ".".join(known) for known in (*keys(), *sections()) if known and known not in FLAG_ONLY
-    ]
+    known = [key.name for key in keys().values() if key.in_file]
+    known += [".".join(section) for section in sections() if section]
     guess = nearest(name, known)
     return f"{file.name}: unknown key '{name}'" + (f", did you mean '{guess}'?" if guess else "")
 
 
 def _environment_layer(environ: Mapping[str, str], cwd: Path) -> _Layer:
     layer = _Layer()
-    for binding in BINDINGS:
+    for key, binding in bound():
         text = environ.get(binding.environment)
         if text:
-            key = keys()[binding.key]
             layer.put(key, read_text(key, text, cwd), f"environment {binding.environment}")
-    known = {binding.environment for binding in BINDINGS} | {CONFIG_ENVIRONMENT}
+    known = {binding.environment for _, binding in bound()} | {CONFIG_ENVIRONMENT}
     for name in environ:
         if name.startswith("ICEY_") and name not in known:
             guess = nearest(name, known, score=_NEAREST_VARIABLE_SCORE)
@@ -229,9 +227,9 @@ def _flag_layer(flags: Mapping[str, Any], cwd: Path) -> _Layer:
         if name == "config" or value is None:
             continue
         key = keys()[tuple(name.split("."))]
-        own = (binding for binding in BINDINGS if binding.key == key.path)
-        place = next((f"flag {b.flag or b.off_flag or name}" for b in own), f"flag {name}")
-        layer.put(key, read_text(key, value, cwd) if isinstance(value, str) else value, place)
+        flag = (key.binding and (key.binding.flag or key.binding.off_flag)) or name
+        typed = read_text(key, value, cwd) if isinstance(value, str) else value
+        layer.put(key, typed, f"flag {flag}")
     return layer
 
 

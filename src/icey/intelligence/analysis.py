@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-    from icey.config.model import IntelligenceSettings
+    from icey.config.intelligence import IntelligenceSettings
     from icey.intelligence.detector import Detector, SoundDetector
     from icey.intelligence.events import Event
     from icey.intelligence.plugins import Plugin

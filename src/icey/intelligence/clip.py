@@ -28,7 +28,7 @@ from icey.recording.take import Take
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from icey.config.model import ClipSettings
+    from icey.config.intelligence import ClipSettings
     from icey.intelligence.events import Event
     from icey.intelligence.shelf import Shelf
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from icey.config.model import MotionSettings
+    from icey.config.intelligence import MotionSettings
 
     Cells: TypeAlias = NDArray[np.float32]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-    from icey.config.model import NormalizeSettings
+    from icey.config.intelligence import NormalizeSettings
 
 __all__ = ["Normalizer", "is_full_range", "luma_of", "rgb_of"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import ModuleType
 
-    from icey.config.model import DetectorSettings, IntelligenceSettings
+    from icey.config.intelligence import DetectorSettings, IntelligenceSettings
     from icey.intelligence.detector import Detector, SoundDetector
 
 __all__ = ["GROUP", "Found", "Plugin", "Takes", "find_plugins"]

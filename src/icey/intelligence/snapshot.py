@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import av
 
-    from icey.config.model import SnapshotSettings
+    from icey.config.intelligence import SnapshotSettings
     from icey.intelligence.events import Event
     from icey.intelligence.shelf import Shelf
 

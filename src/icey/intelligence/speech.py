@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from icey.config.model import SpeechSettings
+    from icey.config.intelligence import SpeechSettings
 
 __all__ = ["Activity", "SpeechDetector", "SpeechPhase"]
 

@@ -9,7 +9,8 @@ from icey.intelligence.plugins import find_plugins
 from icey.preflight.finding import Finding, failed, passed, warned
 
 if TYPE_CHECKING:
-    from icey.config.model import Settings, VisionSettings
+    from icey.config.intelligence import VisionSettings
+    from icey.config.model import Settings
 
 __all__ = ["check_intelligence"]
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from icey.config.model import IntelligenceSettings
+from icey.config.intelligence import IntelligenceSettings
 from icey.intelligence.analysis import Analysis
 from icey.intelligence.plugins import Plugin
 from integration.intelligence.spoken import RATE, SENTENCES, SPOKEN_AT, scene

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from icey.config.model import IntelligenceSettings
+from icey.config.intelligence import IntelligenceSettings
 from icey.errors import ConfigError
 from icey.intelligence.detector import FrameContext
 from icey.intelligence.objects import Found, ObjectDetector, decode, letterbox, suppress

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from icey.config.model import NormalizeSettings
+from icey.config.intelligence import NormalizeSettings
 from icey.intelligence.pixels import Normalizer, is_full_range, luma_of, rgb_of
 from icey.media.picture import black, fill, planes, yuv709
 

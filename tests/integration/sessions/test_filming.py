@@ -9,7 +9,8 @@ import av
 import pytest
 from material import Film, bar_number, make
 
-from icey.config.model import ClipSettings, MediaSettings
+from icey.config.intelligence import ClipSettings
+from icey.config.model import MediaSettings
 from icey.errors import ClosedError
 from icey.intelligence.clip import Clips
 from icey.media.pipeline import Pipeline

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from icey.config.model import MotionSettings
+from icey.config.intelligence import MotionSettings
 from icey.intelligence.motion import MAX_REGIONS, MotionDetector, clusters, luma_cells
 from unit.intelligence import scenes
 
