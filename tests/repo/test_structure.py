@@ -12,11 +12,12 @@ SOURCE = ROOT / "src" / "icey"
 # cli → server → sessions → recording → media → {config, errors}; what each may import of icey.
 MAY_IMPORT = {
     "__init__": set(),
+    "backoff": set(),
     "errors": set(),
     "version": set(),
     "_core": {"errors"},
     "config": {"errors"},
-    "media": {"_core", "config", "errors"},
+    "media": {"_core", "backoff", "config", "errors"},
     "recording": {"_core", "media", "config", "errors"},
     "intelligence": {"recording", "media", "config", "errors"},
     "signalling": {"config", "errors"},
@@ -25,6 +26,7 @@ MAY_IMPORT = {
     "preflight": {"_core", "intelligence", "media", "turn", "config", "errors"},
     "sessions": {
         "_core",
+        "backoff",
         "turn",
         "intelligence",
         "media",
@@ -34,6 +36,7 @@ MAY_IMPORT = {
         "errors",
     },
     "server": {
+        "backoff",
         "sessions",
         "turn",
         "intelligence",

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
     from icey.config.load import Loaded
     from icey.config.model import Settings
-    from icey.intelligence.webhook import Webhook
     from icey.preflight.report import Report
+    from icey.server.webhook import Webhook
     from icey.sessions.session import SessionService
 
 __all__ = ["create_app", "run", "serve"]
@@ -245,7 +245,7 @@ def _webhook(settings: Settings) -> Webhook | None:
     url = settings.media.intelligence.webhook.get_secret_value()
     if not url or settings.media.mode != "stream":  # only there are events
         return None
-    from icey.intelligence.webhook import Webhook  # noqa: PLC0415 - few have one
+    from icey.server.webhook import Webhook  # noqa: PLC0415 - few have one
 
     return Webhook(url)
 

@@ -55,7 +55,7 @@ _HEADERS = {
 
 
 class Outlet(Protocol):
-    """What takes each event besides the readers; `icey.intelligence.webhook.Webhook` is one."""
+    """What takes each event besides the readers; `icey.server.webhook.Webhook` is one."""
 
     def post(self, number: int, body: bytes) -> None:
         """Take an event, as its number and a JSON object; must not block."""

@@ -19,7 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from icey.media.timebase import Backoff
+from icey.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from icey.intelligence import webhook
-from icey.intelligence.webhook import TRIES, Webhook
+from icey.server import webhook
+from icey.server.webhook import TRIES, Webhook
 
 
 def until(condition, within_s=10.0):
