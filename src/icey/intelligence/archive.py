@@ -21,8 +21,6 @@ __all__ = ["Archive", "StreamArchive"]
 
 SCHEMA = "icey.clip/1"
 
-_COUNTS = ("snapshots", "snapshotsFailed", "clips", "clipsFailed", "clipUnitsDropped")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamArchive:
@@ -40,11 +38,14 @@ class StreamArchive:
     def counts(self) -> dict[str, int]:
         """Count what was kept, and what could not be."""
         snapshots, clips = self.snapshots, self.clips
-        numbers = (
-            *((0, 0) if snapshots is None else (snapshots.kept, snapshots.failed)),
-            *((0, 0, 0) if clips is None else (clips.finished, clips.failed, clips.dropped)),
-        )
-        return dict(zip(_COUNTS, numbers, strict=True))
+        return {
+            "snapshots": snapshots.kept if snapshots else 0,
+            "snapshotsFailed": snapshots.failed if snapshots else 0,
+            "clips": clips.finished if clips else 0,
+            "clipsFailed": clips.failed if clips else 0,
+            "clipUnitsDropped": clips.dropped if clips else 0,
+            "clipGroupsDropped": clips.overflows if clips else 0,
+        }
 
 
 class Archive:
@@ -58,7 +59,7 @@ class Archive:
         self._vision = settings.media.intelligence.vision
         self._shelves = Shelves(settings)
         self._running: set[StreamArchive] = set()
-        self._ended = dict.fromkeys(_COUNTS, 0)
+        self._ended = StreamArchive(None, None).counts()
 
     def start(self) -> None:
         """Begin to look after the folders."""

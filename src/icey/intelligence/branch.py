@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -48,7 +47,6 @@ class BranchStatus:
         emitted: what came out.
         failed: times the handler raised.
         waiting: samples in the queue now.
-        busy_usec: time spent in the handler, all together.
         off: why the branch is switched off; empty where it is not.
     """
 
@@ -60,7 +58,6 @@ class BranchStatus:
     emitted: int = 0
     failed: int = 0
     waiting: int = 0
-    busy_usec: int = 0
     off: str = ""
 
 
@@ -95,7 +92,7 @@ class Branch(Generic[Sample, Output]):
         self._off = ""
         self._in_a_row = 0
         self._seen = self._sampled = self._dropped = 0
-        self._processed = self._emitted = self._failed = self._busy_ns = 0
+        self._processed = self._emitted = self._failed = 0
         self._thread = threading.Thread(target=self._run, name=f"icey-{name}"[:15], daemon=True)
         self._thread.start()
 
@@ -111,7 +108,6 @@ class Branch(Generic[Sample, Output]):
             emitted=self._emitted,
             failed=self._failed,
             waiting=len(self._queue),
-            busy_usec=self._busy_ns // 1000,
             off=self._off,
         )
 
@@ -159,7 +155,6 @@ class Branch(Generic[Sample, Output]):
             return None if self._stopping else self._queue.popleft()
 
     def _work_on(self, sample: Sample) -> None:
-        began = time.monotonic_ns()
         try:
             for output in self._handle(sample):
                 if self._stopping:
@@ -171,8 +166,6 @@ class Branch(Generic[Sample, Output]):
         else:
             self._processed += 1
             self._in_a_row = 0
-        finally:
-            self._busy_ns += time.monotonic_ns() - began
 
     def _fail(self, error: BaseException) -> None:
         self._failed += 1

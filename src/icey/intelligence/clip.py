@@ -125,6 +125,11 @@ class Clips:
         self.dropped = 0
         """Units that were thrown away because the disk was too slow."""
 
+    @property
+    def overflows(self) -> int:
+        """Groups of pictures that were too large for the pre-roll."""
+        return self._ring.overflows
+
     # -- the media thread ----------------------------------------------------------------------
 
     def video(self, data: bytes, at_ns: int, *, keyframe: bool) -> None:

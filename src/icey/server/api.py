@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from icey.server.artifacts import Artifacts
     from icey.server.auth import AccessToken
     from icey.server.events import EventFeed
+    from icey.server.gateway import Gateway
     from icey.server.readiness import Readiness
     from icey.sessions.session import SessionService
-    from icey.signalling.peers import ServerPeer
 
 __all__ = ["ApiContext", "add_api"]
 
@@ -50,7 +50,7 @@ class ApiContext:
         settings: the settings in force.
         version: of this program.
         port: the TCP port that is really bound.
-        peer: the server's own peer.
+        gateway: the signalling, with the server's own peer.
         token: the access token.
         readiness: the preflight report.
         sessions: the calls.
@@ -62,7 +62,7 @@ class ApiContext:
     settings: Settings
     version: str
     port: int
-    peer: ServerPeer
+    gateway: Gateway
     token: AccessToken
     readiness: Readiness
     sessions: SessionService
@@ -76,7 +76,8 @@ class ApiContext:
 
     def peer_json(self) -> dict[str, Any]:
         """The peer to call."""
-        return {"id": self.peer.id, "name": self.peer.name, "type": self.peer.kind}
+        peer = self.gateway.hub.server
+        return {"id": peer.id, "name": peer.name, "type": peer.kind}
 
     def http_json(self) -> dict[str, Any]:
         """Where the server listens."""
@@ -175,6 +176,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "uptimeSec": round(time.monotonic() - context.started, 3),
         "sessions": running["sessions"],
         "http": context.http_json(),
+        "signalling": context.gateway.status(),
         "engine": running.get("engine", {}),
         "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
         "record": {"dir": media.record_dir.name, **running.get("record", {})},

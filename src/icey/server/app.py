@@ -171,7 +171,7 @@ async def run(
         settings=settings,
         version=version(),
         port=listeners[0].getsockname()[1],
-        peer=hub.server,
+        gateway=gateway,
         token=token,
         readiness=readiness,
         sessions=sessions,

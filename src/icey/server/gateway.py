@@ -66,6 +66,21 @@ class Gateway:
         self._empty = asyncio.Event()
         sessions.connect(self.send)
 
+    def status(self) -> dict[str, int]:
+        """Count who is connected, and what became of the messages; for ``/api/status``."""
+        counters = self.hub.counters
+        return {
+            "sockets": self.hub.sessions,
+            "peers": self.hub.peers,
+            "received": counters.received,
+            "delivered": counters.delivered,
+            "unroutable": counters.unroutable,
+            "broken": counters.broken,
+            "overRate": counters.over_rate,
+            "refused": counters.refused,
+            "slowReaders": self.slow_readers,
+        }
+
     def open(self, socket: Socket) -> str | None:
         """Take a new connection; returns its session id, or None where there is no room."""
         session = None if self._shut else self.hub.open(self._now())

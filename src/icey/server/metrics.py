@@ -6,7 +6,7 @@ https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,67 +21,126 @@ __all__ = ["CONTENT_TYPE", "metrics_text"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-
-class _Single(NamedTuple):
-    """One number of the status: its name, its help, and where it stands.
-
-    A name that ends in ``_total`` is a counter.
-    """
-
-    name: str
-    text: str
-    path: str
-
-
-_SINGLES = (
-    _Single("icey_ready", "Whether no check of the newest preflight report failed.", "ready"),
-    _Single("icey_uptime_seconds", "Time since the start.", "uptimeSec"),
-    _Single("icey_sessions_active", "Calls now.", "sessions.active"),
-    _Single("icey_sessions_total", "Calls since the start.", "sessions.total"),
-    _Single("icey_engine_peers", "Browsers with a media path now.", "engine.peers"),
-    _Single("icey_engine_sent_packets_total", "Datagrams sent.", "engine.packetsSent"),
-    _Single("icey_engine_sent_bytes_total", "Bytes sent.", "engine.bytesSent"),
-    _Single("icey_engine_received_packets_total", "Datagrams received.", "engine.packetsReceived"),
-    _Single("icey_engine_received_bytes_total", "Bytes received.", "engine.bytesReceived"),
-    _Single(
+_SINGLES = {
+    "ready": ("icey_ready", "Whether no check of the newest preflight report failed."),
+    "uptimeSec": ("icey_uptime_seconds", "Time since the start."),
+    "sessions.active": ("icey_sessions_active", "Calls now."),
+    "sessions.total": ("icey_sessions_total", "Calls since the start."),
+    "signalling.sockets": ("icey_signalling_sockets", "Open WebSockets."),
+    "signalling.peers": ("icey_signalling_peers", "Those of them that have authenticated."),
+    "signalling.received": ("icey_signalling_received_total", "Messages of peers."),
+    "signalling.delivered": (
+        "icey_signalling_delivered_total",
+        "Messages sent, each receiver counted.",
+    ),
+    "signalling.unroutable": (
+        "icey_signalling_unroutable_total",
+        "Messages whose receiver is not there or not in reach.",
+    ),
+    "signalling.broken": ("icey_signalling_broken_total", "Received frames that are no message."),
+    "signalling.overRate": (
+        "icey_signalling_over_rate_total",
+        "Received frames that were ignored: too many in a short time.",
+    ),
+    "signalling.refused": ("icey_signalling_refused_total", "Sockets that were refused: too many."),
+    "signalling.slowReaders": (
+        "icey_signalling_slow_readers_total",
+        "Sockets that were cut off: they did not read.",
+    ),
+    "engine.peers": ("icey_engine_peers", "Browsers with a media path now."),
+    "engine.packetsSent": ("icey_engine_sent_packets_total", "Datagrams sent."),
+    "engine.bytesSent": ("icey_engine_sent_bytes_total", "Bytes sent."),
+    "engine.packetsReceived": ("icey_engine_received_packets_total", "Datagrams received."),
+    "engine.bytesReceived": ("icey_engine_received_bytes_total", "Bytes received."),
+    "engine.packetsUnknown": (
+        "icey_engine_unknown_packets_total",
+        "Datagrams received that belong to no peer.",
+    ),
+    "engine.packetsDropped": (
         "icey_engine_dropped_packets_total",
         "Outgoing packets for which the socket's queue had no room.",
-        "engine.packetsDropped",
     ),
-    _Single(
+    "engine.framesDropped": (
         "icey_engine_dropped_frames_total",
         "Access units that a viewer or a queue could not take.",
-        "engine.framesDropped",
     ),
-    _Single("icey_turn_allocations_active", "TURN allocations now.", "turn.allocations.active"),
-    _Single("icey_turn_allocations_total", "TURN allocations made.", "turn.allocations.total"),
-    _Single(
-        "icey_turn_connections_active", "Open TCP and TLS connections.", "turn.connections.active"
-    ),
-    _Single("icey_turn_connections_total", "Accepted ones.", "turn.connections.total"),
-    _Single("icey_turn_connections_refused_total", "Too many.", "turn.connections.refused"),
-    _Single(
+    "engine.panics": ("icey_engine_panics_total", "Peers closed by a caught panic: a bug."),
+    "turn.allocations.active": ("icey_turn_allocations_active", "TURN allocations now."),
+    "turn.allocations.total": ("icey_turn_allocations_total", "TURN allocations made."),
+    "turn.connections.active": ("icey_turn_connections_active", "Open TCP and TLS connections."),
+    "turn.connections.total": ("icey_turn_connections_total", "Accepted ones."),
+    "turn.connections.refused": ("icey_turn_connections_refused_total", "Too many."),
+    "turn.connections.dropped": (
         "icey_turn_connections_dropped_total",
         "Ended by the server: broken framing, idle, too slow.",
-        "turn.connections.dropped",
     ),
-    _Single("icey_turn_to_peers_packets_total", "From clients to peers.", "turn.toPeers.packets"),
-    _Single("icey_turn_to_peers_bytes_total", "Their payloads.", "turn.toPeers.bytes"),
-    _Single(
-        "icey_turn_from_peers_packets_total", "From peers to clients.", "turn.fromPeers.packets"
+    "turn.toPeers.packets": ("icey_turn_to_peers_packets_total", "From clients to peers."),
+    "turn.toPeers.bytes": ("icey_turn_to_peers_bytes_total", "Their payloads."),
+    "turn.fromPeers.packets": ("icey_turn_from_peers_packets_total", "From peers to clients."),
+    "turn.fromPeers.bytes": ("icey_turn_from_peers_bytes_total", "Their payloads."),
+    "turn.packetsShortCut": (
+        "icey_turn_short_cut_packets_total",
+        "Passed to and from the engine inside the process.",
     ),
-    _Single("icey_turn_from_peers_bytes_total", "Their payloads.", "turn.fromPeers.bytes"),
-    _Single("icey_turn_dropped_packets_total", "A queue was full.", "turn.packetsDropped"),
-    _Single("icey_relay_viewers", "Who watches the relay.", "relay.viewers"),
-    _Single("icey_record_finished_total", "Recordings finished.", "record.finished"),
-    _Single("icey_record_failed_total", "Recordings that broke off.", "record.failed"),
-    _Single(
+    "turn.packetsDropped": ("icey_turn_dropped_packets_total", "A queue was full."),
+    "turn.panics": (
+        "icey_turn_panics_total",
+        "Times that a caught panic ended all allocations: a bug.",
+    ),
+    "relay.viewers": ("icey_relay_viewers", "Who watches the relay."),
+    "record.finished": ("icey_record_finished_total", "Recordings finished."),
+    "record.failed": ("icey_record_failed_total", "Recordings that broke off."),
+    "intelligence.vision.snapshots": ("icey_snapshots_total", "Snapshots kept."),
+    "intelligence.vision.snapshotsFailed": (
+        "icey_snapshots_failed_total",
+        "Snapshots that could not be written.",
+    ),
+    "intelligence.vision.clips": ("icey_clips_total", "Clips finished."),
+    "intelligence.vision.clipsFailed": (
+        "icey_clips_failed_total",
+        "Clips that could not be written, or were cut short.",
+    ),
+    "intelligence.vision.clipUnitsDropped": (
+        "icey_clips_dropped_units_total",
+        "Access units and packets thrown away because the disk was slow.",
+    ),
+    "intelligence.vision.clipGroupsDropped": (
+        "icey_clips_dropped_groups_total",
+        "Groups of pictures that were too large for the pre-roll.",
+    ),
+    "intelligence.vision.undecoded": (
+        "icey_undecoded_units_total",
+        "Access units that the decoder of the detectors left out.",
+    ),
+    "intelligence.eventsDropped": (
+        "icey_events_dropped_total",
+        "Events that the event loop did not take in time.",
+    ),
+    "intelligence.events.published": (
         "icey_events_published_total",
         "Detections given to /api/events and the webhook.",
-        "intelligence.events.published",
     ),
-    _Single("icey_events_readers", "Readers of /api/events now.", "intelligence.events.readers"),
-)
+    "intelligence.events.readers": ("icey_events_readers", "Readers of /api/events now."),
+    "intelligence.events.slowReaders": (
+        "icey_events_slow_readers_total",
+        "Readers of /api/events that were cut off.",
+    ),
+    "intelligence.webhook.delivered": (
+        "icey_webhook_delivered_total",
+        "Events that the webhook took.",
+    ),
+    "intelligence.webhook.retries": ("icey_webhook_retries_total", "Further tries."),
+    "intelligence.webhook.failed": ("icey_webhook_failed_total", "Events that were given up."),
+    "intelligence.webhook.dropped": (
+        "icey_webhook_dropped_total",
+        "Events thrown away because too many waited.",
+    ),
+    "intelligence.webhook.waiting": ("icey_webhook_waiting", "Events that wait."),
+}
+"""Single numbers of the status: the place of each, its name and its help.
+
+A name that ends in ``_total`` is a counter.
+"""
 
 _DETECTOR_COUNTERS = {
     "seen": "Frames offered to a detector.",
@@ -119,12 +178,12 @@ def _families(status: Mapping[str, Any]) -> Iterator[Metric]:
     build = GaugeMetricFamily("icey_build_info", "The version.", labels=["version", "mode"])
     build.add_metric([status["version"], status["mode"]], 1)
     yield build
-    for single in _SINGLES:
-        value = _at(status, single.path)
+    for path, (name, text) in _SINGLES.items():
+        value = _at(status, path)
         if isinstance(value, list):
             value = len(value)
         if value is not None:
-            yield _family(single.name, single.text, {(): value}, [])
+            yield _family(name, text, {(): value}, [])
     refusals = _at(status, "turn.refusals")
     if refusals is not None:
         by_reason: dict[tuple[str, ...], float] = {

@@ -73,7 +73,16 @@ HubAction: TypeAlias = Deliver | ToServer | Left | Close
 
 @dataclass(slots=True)
 class Counters:
-    """What the hub has seen since its start; these only grow."""
+    """What the hub has seen since its start; these only grow.
+
+    Attributes:
+        received: text frames of peers.
+        delivered: frames that were sent, each receiver counted.
+        over_rate: received frames that were ignored: too many in a short time.
+        broken: received frames that are no message.
+        unroutable: messages whose receiver is not there, or not in reach.
+        refused: sockets that were refused, as there were too many.
+    """
 
     received: int = 0
     delivered: int = 0

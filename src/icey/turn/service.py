@@ -128,7 +128,9 @@ class TurnService:
             },
             "toPeers": {"packets": stats.packets_to_peers, "bytes": stats.bytes_to_peers},
             "fromPeers": {"packets": stats.packets_from_peers, "bytes": stats.bytes_from_peers},
+            "packetsShortCut": stats.packets_short_cut,
             "packetsDropped": stats.packets_dropped,
+            "panics": stats.panics,
             "refusals": stats.refusals,
         }
 

@@ -96,6 +96,17 @@ async def test_status(server, http):
         "runtime": {"state": "running"},
         "sessions": {"active": 1, "total": 7},
         "http": {"host": "127.0.0.1", "port": server.port, "scheme": "http", "tls": False},
+        "signalling": {
+            "sockets": 0,
+            "peers": 0,
+            "received": 0,
+            "delivered": 0,
+            "unroutable": 0,
+            "broken": 0,
+            "overRate": 0,
+            "refused": 0,
+            "slowReaders": 0,
+        },
         "engine": {},
         "stream": {"source": "demo:", "sourceKind": "demo", "loop": True},
         "record": {"dir": "recordings"},
@@ -109,6 +120,19 @@ async def test_status(server, http):
         "checks": [{"name": "config", "result": "pass", "detail": ""}],
         "warnings": ["from a check", "from a session"],
     }
+
+
+async def test_status_counts_the_signalling(server, http):
+    """Who is connected, and what became of the messages."""
+    client = await server.enter("alice")
+    await client.send("no message")
+    await client.recv()
+    told = (await http.get(f"{server.url}/api/status")).json()["signalling"]
+    assert (told["sockets"], told["peers"]) == (1, 1)
+    assert (told["received"], told["broken"]) == (3, 1)
+    samples = (await http.get(f"{server.url}/metrics")).text
+    assert "icey_signalling_broken_total 1.0" in samples
+    await client.close()
 
 
 async def test_status_follows_the_state(server, http):
