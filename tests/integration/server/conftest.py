@@ -5,6 +5,7 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import websockets
@@ -197,13 +198,4 @@ async def server():
 @pytest.fixture
 def wire():
     """The verbs of a client: say, hear, eventually."""
-
-    class Wire:
-        pass
-
-    Wire.say, Wire.hear, Wire.eventually = (
-        staticmethod(say),
-        staticmethod(hear),
-        staticmethod(eventually),
-    )
-    return Wire
+    return SimpleNamespace(say=say, hear=hear, eventually=eventually)

@@ -7,6 +7,7 @@ import subprocess
 import httpx
 import pytest
 import websockets
+from websockets.typing import Origin
 
 SERVER = "icey|server"
 
@@ -113,7 +114,7 @@ async def test_tls_on_the_same_port(make_server, wire, certificate):
         async with websockets.connect(
             f"wss://127.0.0.1:{server.port}/ws",
             ssl=trust,
-            origin=f"https://127.0.0.1:{server.port}",
+            origin=Origin(f"https://127.0.0.1:{server.port}"),
         ) as client:
             await wire.say(client, {"type": "auth", "user": "alice"})
             assert (await wire.hear(client))["type"] == "welcome"

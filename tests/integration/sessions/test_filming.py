@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import av
 import pytest
-from material import Film, bar_number, make
 
 from icey.config.intelligence import ClipSettings
 from icey.config.model import MediaSettings
@@ -16,6 +15,7 @@ from icey.intelligence.clip import Clips
 from icey.media.pipeline import Pipeline
 from icey.media.source import parse_source
 from icey.sessions.filming import OWN, Filming
+from integration.media.material import Film, bar_number, make
 
 RATE = 30
 

@@ -1,5 +1,7 @@
 """Motion on films whose truth is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -162,7 +164,7 @@ def test_largest_regions_first_and_no_more_than_eight():
         MotionSettings(warmup_frames=0, threshold=0.01, ignore_global_change=False)
     )
     detector.process(flat(16), 0)
-    sizes = [d.data["cells"] for d in detector.process(picture, STEP).detections]
+    sizes: list[Any] = [d.data["cells"] for d in detector.process(picture, STEP).detections]
     assert len(sizes) == MAX_REGIONS
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 6

@@ -1,11 +1,13 @@
 """Metrics: the status as Prometheus reads it."""
 
+from typing import Any
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from icey.server.metrics import metrics_text
 
-BARE = {
+BARE: dict[str, Any] = {
     "version": '0.1.0 "x"',
     "mode": "relay",
     "ready": True,
