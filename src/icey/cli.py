@@ -27,6 +27,7 @@ from icey.config.bindings import CONFIG_ENVIRONMENT, CONFIG_FLAG
 from icey.config.group import SettingsModel
 from icey.config.keys import bound, nearest
 from icey.config.load import DEFAULT_CONFIG, load, locate
+from icey.config.model import TRACE
 from icey.config.showing import printable, without_credentials
 from icey.errors import ConfigError, IceyError, UsageError
 from icey.version import version
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["COMMAND", "LEVELS", "TRACE", "configure_logging", "parse", "run"]
 
 COMMAND = "icey-server"
-TRACE = 5
-"""The level of ``logging`` below DEBUG, for what happens per frame or packet."""
 
 LEVELS: Mapping[LogLevel, int] = {
     "trace": TRACE,

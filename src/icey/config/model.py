@@ -33,6 +33,7 @@ from icey.config.values import (
 
 __all__ = [
     "MAX_CREDENTIAL_TTL_SECONDS",
+    "TRACE",
     "AudioSettings",
     "AuthSettings",
     "HttpSettings",
@@ -53,6 +54,9 @@ MAX_CREDENTIAL_TTL_SECONDS = 86_400
 
 Mode: TypeAlias = Literal["stream", "record", "relay"]
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error"]
+
+TRACE = 5
+"""The level of `logging` that ``trace`` stands for: below DEBUG."""
 
 
 class HttpSettings(SettingsModel):
@@ -354,8 +358,9 @@ class Settings(SettingsModel):
             in_file=False,
         ),
     ] = "info"
-    """The least grave level that is logged; ``trace`` logs frames and packets. Environment and
-    flag only: no key in a config file."""
+    """The least grave level that is logged; ``trace`` adds, once a second, what changed in the
+    counters of ``/api/status``, those of frames and datagrams among them. Environment and flag
+    only: no key in a config file."""
 
     @property
     def tls_active(self) -> bool:

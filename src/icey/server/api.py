@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from icey.server.readiness import Readiness
     from icey.sessions.session import SessionService
 
-__all__ = ["ApiContext", "add_api"]
+__all__ = ["ApiContext", "add_api", "status_json"]
 
 PRODUCT = "icey"
 SERVICE = "icey-server"
@@ -105,7 +105,7 @@ def add_api(app: FastAPI, context: ApiContext) -> None:
     @app.api_route("/metrics", methods=READ, dependencies=[Depends(require_token)])
     async def metrics() -> Response:
         return Response(
-            metrics_text(_status(context)),
+            metrics_text(status_json(context)),
             headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"},
         )
 
@@ -139,7 +139,7 @@ def _protected_routes(context: ApiContext) -> APIRouter:
 
     @router.api_route("/status", methods=READ)
     async def status() -> JSONResponse:
-        return _json(_status(context))
+        return _json(status_json(context))
 
     @router.api_route("/config", methods=READ)
     async def config(request: Request) -> JSONResponse:
@@ -161,7 +161,8 @@ def _protected_routes(context: ApiContext) -> APIRouter:
     return router
 
 
-def _status(context: ApiContext) -> dict[str, Any]:
+def status_json(context: ApiContext) -> dict[str, Any]:
+    """Return the answer of ``GET /api/status``."""
     settings, report = context.settings, context.readiness.last
     checked, running = report.to_json(), context.sessions.status()
     media = settings.media

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from icey.server.api import ApiContext, add_api
+from icey.server.api import ApiContext, add_api, status_json
 from icey.server.artifacts import Artifacts
 from icey.server.auth import AccessToken
 from icey.server.events import EventFeed
@@ -34,6 +34,7 @@ from icey.server.process import (
 )
 from icey.server.readiness import Readiness
 from icey.server.signals import stop_requests
+from icey.server.trace import log_counters
 from icey.server.websocket import socket_class
 from icey.signalling.hub import Hub
 from icey.signalling.peers import ServerPeer
@@ -184,6 +185,7 @@ async def run(
         await sessions.start()
         serving = asyncio.create_task(server.serve(sockets=listeners))
         listening = asyncio.create_task(server.listening.wait())
+        tracing = asyncio.create_task(log_counters(lambda: status_json(context)))
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             on_listening()
@@ -197,6 +199,7 @@ async def run(
             await asyncio.to_thread(webhook.close_blocking, WEBHOOK_GRACE_S)
         await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
     listening.cancel()
+    tracing.cancel()
     server.stop()
     await serving
 
