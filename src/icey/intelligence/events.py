@@ -176,15 +176,12 @@ def speech_event(
         sample: the sound as it was sent.
         source: the source as anyone may see it.
         stream_id: whose stream it is.
-        activity: what is to be told.
-        thresholds: at which it starts, and ends.
+        activity: what the detector heard.
+        thresholds: the levels at which speech starts, and ends.
     """
     data = {
         "type": f"speech:{activity.phase}",
-        "source": source,
-        "detector": "energy",
-        "time": sample.moment.media_usec,
-        "audio": _audio(sample),
+        **_heard(sample, source, "energy"),
         "active": activity.active,
         "level": round(activity.level, 5),
         "peak": round(activity.peak, 5),
@@ -205,10 +202,7 @@ def heard_event(
     magnitude = np.abs(sample.samples.astype(np.int32))
     data = {
         "type": "detect",
-        "source": source,
-        "detector": detector,
-        "time": sample.moment.media_usec,
-        "audio": _audio(sample),
+        **_heard(sample, source, detector),
         "active": True,
         "level": round(float(magnitude.mean()) / 32768, 5),
         "peak": round(float(magnitude.max()) / 32768, 5),
@@ -239,16 +233,22 @@ def plain(value: object, depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401 - whate
     return type(value).__name__
 
 
-def _audio(sample: SoundSample) -> dict[str, Any]:
+def _heard(sample: SoundSample, source: str, detector: str) -> dict[str, Any]:
+    """Return what every event of sound has."""
     count, channels = sample.samples.shape
     return {
-        "sequence": sample.moment.number,
+        "source": source,
+        "detector": detector,
         "time": sample.moment.media_usec,
-        "duration": count * 1_000_000 // sample.rate,
-        "sampleRate": sample.rate,
-        "channels": channels,
-        "numSamples": count,
-        "sampleFmt": "s16",
+        "audio": {
+            "sequence": sample.moment.number,
+            "time": sample.moment.media_usec,
+            "duration": count * 1_000_000 // sample.rate,
+            "sampleRate": sample.rate,
+            "channels": channels,
+            "numSamples": count,
+            "sampleFmt": "s16",
+        },
     }
 
 

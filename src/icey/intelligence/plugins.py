@@ -14,7 +14,7 @@ import inspect
 import logging
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -133,6 +133,12 @@ def _installed() -> dict[str, EntryPoint]:
 def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, EntryPoint]) -> Plugin:
     """Import what an entry of the configuration names."""
     where, _, attribute = entry.use.rpartition(":")
+    use = _public(entry.use)
+
+    def refused(member: str, reason: str, allowed: str) -> ConfigError:
+        value = use if member == "use" else ", ".join(entry.options) or "{}"
+        return _refusal(f"{place}.{member}", value, reason, allowed)
+
     try:
         if not where:
             target = _load_installed(entry.use, installed)
@@ -144,45 +150,27 @@ def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, Ent
             entry.name or (entry.use if not where else attribute.rpartition(".")[2]), target
         )
     except (Exception, SystemExit) as error:
-        raise _refusal(
-            f"{place}.use", _public(entry.use), _reason(error), _allowed(installed)
-        ) from (error)
+        raise refused("use", _reason(error), _allowed(installed)) from error
     try:
         inspect.signature(target).bind(**entry.options)
     except TypeError as error:
-        raise _refusal(
-            f"{place}.options",
-            ", ".join(entry.options) or "{}",
-            f"{_public(entry.use)}: {_reason(error)}",
-            f"keyword arguments of {_public(entry.use)}: {_parameters(target)}",
-        ) from error
+        allowed = f"keyword arguments of {use}: {_parameters(target)}"
+        raise refused("options", f"{use}: {_reason(error)}", allowed) from error
     except ValueError as error:  # some classes written in C do not say what they take
         log.debug("%s does not tell its arguments: %s", entry.use, error)
-    _check(place, entry, target)
-    return Plugin(
-        plugin.name,
-        plugin.takes,
-        plugin.target,
-        entry.options,
-        entry.every_nth_frame,
-        entry.min_interval_usec,
-    )
-
-
-def _check(place: str, entry: DetectorSettings, target: Any) -> None:  # noqa: ANN401
-    """Let a class that wants to look at its options before the server starts do so."""
     check = getattr(target, "check", None)
-    if not callable(check):
-        return
-    try:
-        check(**entry.options)
-    except (Exception, SystemExit) as error:
-        raise _refusal(
-            f"{place}.options",
-            ", ".join(entry.options) or "{}",
-            f"{_public(entry.use)}: {_reason(error).removeprefix('ValueError: ')}",
-            f"what {_public(entry.use)} can work with",
-        ) from error
+    if callable(check):
+        try:
+            check(**entry.options)
+        except (Exception, SystemExit) as error:
+            reason = f"{use}: {_reason(error).removeprefix('ValueError: ')}"
+            raise refused("options", reason, f"what {use} can work with") from error
+    return replace(
+        plugin,
+        options=entry.options,
+        every_nth_frame=entry.every_nth_frame,
+        min_interval_usec=entry.min_interval_usec,
+    )
 
 
 def _plugin(name: str, target: Any) -> Plugin:  # noqa: ANN401 - it is looked at here

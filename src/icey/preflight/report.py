@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from icey.config.model import Settings
 
-__all__ = ["ConfigFacts", "Report"]
+__all__ = ["PRODUCT", "SERVICE", "ConfigFacts", "Report"]
 
 PRODUCT = "icey"
 SERVICE = "icey-server"

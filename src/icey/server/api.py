@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from icey.preflight.report import PRODUCT, SERVICE
 from icey.server.auth import offered_tokens
 from icey.server.metrics import CONTENT_TYPE, metrics_text
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ApiContext", "add_api", "status_json"]
 
-PRODUCT = "icey"
-SERVICE = "icey-server"
 READ = ["GET", "HEAD"]
 WRITE = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 

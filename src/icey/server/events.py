@@ -14,7 +14,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
+
+    from icey.server.webhook import Webhook
 
 __all__ = ["EVENT_STREAM", "EventFeed"]
 
@@ -54,16 +56,6 @@ _HEADERS = {
 }
 
 
-class Outlet(Protocol):
-    """What takes each event besides the readers; `icey.server.webhook.Webhook` is one."""
-
-    def post(self, number: int, body: bytes) -> None:
-        """Take an event, as its number and a JSON object; must not block."""
-
-    def status(self) -> dict[str, Any]:
-        """Tell how that went."""
-
-
 class EventFeed:
     """All readers, and what goes to them. Everything here runs on the event loop.
 
@@ -75,7 +67,7 @@ class EventFeed:
 
     def __init__(
         self,
-        webhook: Outlet | None = None,
+        webhook: Webhook | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Readiness", "Report"]
+    from icey.preflight.report import Report
+
+__all__ = ["Readiness"]
 
 TTL_S = 5.0
 """How long a report counts as fresh, so that asking for it is no way to load the server."""
-
-
-class Report(Protocol):
-    """What the server needs of a preflight report."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether every check passed or only warned."""
-
-    @property
-    def status(self) -> str:
-        """``ok``, ``degraded`` (something warns) or ``error`` (not ready)."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as the API gives it: no absolute path, no secret."""
 
 
 class Readiness:

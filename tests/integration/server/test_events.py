@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from typing import Any
 
 import httpx
 import pytest
@@ -207,7 +208,7 @@ async def test_events_for_the_webhook():
         def status(self):
             return {"delivered": 7}
 
-    webhook = Webhook()
+    webhook: Any = Webhook()
     feed = EventFeed(webhook, clock=lambda: 2.0)
     feed.publish("icey:vision", DATA)
     number, body = webhook.taken
