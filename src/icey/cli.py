@@ -1,4 +1,4 @@
-"""The command line: flags in, exit code out.
+"""The command line: flags, logging and exit codes.
 
 Exit codes: 0 success (or doctor: ready), 1 runtime failure (or doctor: not ready), 2 usage
 error, 3 config error, 4 preflight failure. A flag whose value its setting refuses
@@ -190,7 +190,7 @@ _MUST_NOT_BE_EMPTY = {"config": CONFIG_FLAG} | {
 
 
 class _Formatter(logging.Formatter):
-    """One line a record, with UTC milliseconds; known secrets are struck out, as a last resort.
+    """Formats a record as one line with UTC milliseconds, and strikes known secrets out of it.
 
     Nothing that we log holds a secret; this is for what libraries and tracebacks say.
     """
@@ -200,7 +200,7 @@ class _Formatter(logging.Formatter):
         self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """The record's time in UTC, ISO 8601 with milliseconds."""
+        """Return the record's time in UTC, ISO 8601 with milliseconds."""
         moment = datetime.fromtimestamp(record.created, UTC)
         return moment.strftime(f"%Y-%m-%dT%H:%M:%S.{int(record.msecs):03d}Z")
 
@@ -230,7 +230,7 @@ def configure_logging(level: LogLevel, secrets: Iterable[str] = ()) -> None:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the program and return its exit code; what went wrong stands on stderr."""
+    """Run the program and return its exit code; errors are printed on stderr."""
     try:
         flags, doctor = parse(argv)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""The settings as a flat table of keys, read off the model.
+"""The settings as a flat table of keys, derived from the model.
 
 A key is a path of names as in a config file: ``("media", "video", "fps")``, shown dotted.
 """
@@ -67,24 +67,24 @@ class Key:
 
 @cache
 def keys() -> dict[KeyPath, Key]:
-    """Every setting by its path, in the order of the model."""
+    """Return every setting by its path, in the order of the model."""
     return {key.path: key for key in _walk(Settings, ())}
 
 
 @cache
 def bound() -> list[tuple[Key, Binding]]:
-    """Every setting that has names outside the config file, in the order of the model."""
+    """Return every setting that has a variable or flag, in the order of the model."""
     return [(key, key.binding) for key in keys().values() if key.binding]
 
 
 @cache
 def sections() -> frozenset[KeyPath]:
-    """The paths of all groups of settings; the empty path is the document itself."""
+    """Return the paths of all groups of settings; the empty path is the document itself."""
     return frozenset(path[:depth] for path in keys() for depth in range(len(path)))
 
 
 def nearest(name: str, known: Iterable[str], *, score: float = _NEAREST_SCORE) -> str | None:
-    """Return the known name that ``name`` most likely was meant to be, if any is near enough.
+    """Return the known name most like ``name``, None where none is like enough.
 
     Names are compared as wholes and by their last parts, so that ``port`` finds ``http.port``.
     """
@@ -124,7 +124,7 @@ def _walk(model: type[SettingsModel], prefix: KeyPath) -> Iterator[Key]:
 
 
 def _members(annotation: object) -> dict[str, str]:
-    """Put into words what the objects of a list accept."""
+    """Return what the objects of a list accept, in words."""
     of = get_args(annotation)[0] if get_origin(annotation) is tuple else None
     if not (isinstance(of, type) and issubclass(of, SettingsModel)):
         return {}
@@ -135,7 +135,7 @@ def _members(annotation: object) -> dict[str, str]:
 
 
 def _allowed(annotation: object, metadata: Iterable[object]) -> str:
-    """Put into words what a field accepts: its own words first, else its type and range."""
+    """Return what a field accepts, in words: its own words first, else its type and range."""
     limits: dict[str, Any] = {}
     for item in metadata:
         if isinstance(item, Says):

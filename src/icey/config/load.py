@@ -1,4 +1,4 @@
-"""Settings from defaults < config file < environment < flags.
+"""Loads the settings: defaults < config file < environment < flags.
 
 Each source is checked by itself and then all together, so a wrong value is refused and
 named with the place that it came from, even where a later source would have hidden it.
@@ -38,7 +38,7 @@ _NEAREST_VARIABLE_SCORE = 75.0  # other programs may own variables that begin wi
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was read, and from where.
+    """The settings and where they were read from.
 
     Attributes:
         settings: the settings in force; every path in them is absolute.
@@ -56,7 +56,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Location:
-    """Where the config file is looked for.
+    """The path of the config file, and who named it.
 
     Attributes:
         path: the file, absolute.
@@ -117,7 +117,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loa
 
 
 def locate(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Location:
-    """Find which config file is meant; it need not exist."""
+    """Return which config file is meant; it need not exist."""
     if flags.get("config") is not None:
         return Location(cwd / str(flags["config"]), f"flag {CONFIG_FLAG}")
     if environ.get(CONFIG_ENVIRONMENT):
@@ -142,7 +142,7 @@ def _file_layer(location: Location) -> tuple[_Layer, bool]:
 
 
 def _collect(content: Mapping[Any, Any], prefix: KeyPath, layer: _Layer, file: Path) -> None:
-    """Take what is known out of a document, and a warning for what is not."""
+    """Copy known keys of a document into a layer, and warn of unknown ones."""
     for name, value in content.items():
         path = (*prefix, str(name))
         key = keys().get(path)
@@ -174,7 +174,7 @@ def _from_file(key: Key, value: object, layer: _Layer, file: Path) -> object:
 
 
 def _object_from_file(key: Key, index: int, value: object, layer: _Layer, file: Path) -> object:
-    """Take what is known out of an object of a list; the file of a detector is made absolute."""
+    """Copy known members of an object of a list; make the file of a detector absolute."""
     if not isinstance(value, dict):
         return value
     known = {}
@@ -253,7 +253,7 @@ def _validate(layer: _Layer) -> Settings:
 
 
 def _refusals(faults: Iterable[tuple[int | str, ...]], layer: _Layer) -> ConfigError:
-    """Make one error of all faults, each key named once."""
+    """Return one error for all faults, each key named once."""
     found: dict[KeyPath, ConfigError] = {}
     for location in faults:
         path = next(location[:n] for n in range(1, len(location) + 1) if location[:n] in keys())
@@ -280,7 +280,7 @@ def _refusals(faults: Iterable[tuple[int | str, ...]], layer: _Layer) -> ConfigE
 
 
 def _at_fault(key: Key, value: object, within: tuple[int | str, ...]) -> tuple[str, object, str]:
-    """Find the part of a list that is at fault: its name, what it is, and what it may be."""
+    """Return the part of a list that is at fault: its name, its value, and what it may be."""
     if not (within and isinstance(within[0], int) and isinstance(value, (list, tuple))):
         return key.name, value, key.allowed
     name, value = f"{key.name}[{within[0]}]", value[within[0]]

@@ -1,4 +1,4 @@
-"""Every setting: its key, default, unit, range, and what its edge values mean.
+"""Every setting: its key, type, default, unit, range, names outside the file, and edge values.
 
 Attributes are the snake_case of the camelCase key in a config file. The models are
 frozen and read nothing: no file, environment, clock or socket. `icey.config.load` fills them.

@@ -1,4 +1,4 @@
-"""A branch: one thread beside a stream that looks at samples, and can never slow the stream.
+"""A branch: one thread beside a stream that handles samples, and can never slow the stream.
 
 ::
 
@@ -36,7 +36,7 @@ Output = TypeVar("Output")
 
 @dataclass(frozen=True, slots=True)
 class BranchStatus:
-    """How a branch fares. All but `waiting` and `off` only grow.
+    """The counters of a branch. All but `waiting` and `off` only grow.
 
     Attributes:
         name: the detector.
@@ -98,7 +98,7 @@ class Branch(Generic[Sample, Output]):
 
     @property
     def status(self) -> BranchStatus:
-        """The counters as they are now."""
+        """The counters now."""
         return BranchStatus(
             self.name,
             seen=self._seen,
@@ -112,7 +112,7 @@ class Branch(Generic[Sample, Output]):
         )
 
     def offer(self, sample: Sample, media_usec: int) -> None:
-        """Take a frame, if it is to be looked at. Never blocks.
+        """Queue a frame, if the sampler chooses it. Never blocks.
 
         Args:
             sample: what the handler gets.
@@ -132,14 +132,14 @@ class Branch(Generic[Sample, Output]):
             self._changed.notify()
 
     def stop(self) -> None:
-        """Look at nothing more. Returns at once; a handler that is at work is not interrupted."""
+        """Handle no further sample. Returns at once, and interrupts no handler."""
         with self._changed:
             self._stopping = True
             self._queue.clear()
             self._changed.notify_all()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread after `stop`, at most so long; returns whether it ended."""
+        """Wait for the thread after `stop`, for at most so long; return whether it ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 

@@ -1,4 +1,4 @@
-"""Finding the user's own detectors: installed packages, and what the configuration names.
+"""Finds the user's own detectors: installed packages, and entries of the configuration.
 
 A package offers its detectors in the entry point group ``icey.detectors``; it is enough to install
 it. ``media.intelligence.detectors`` names others, or gives an installed one its options. Nothing
@@ -46,7 +46,7 @@ _MAX_REASON = 200
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A detector of the user's, not yet made.
+    """A detector of the user's own, before an instance is made.
 
     Attributes:
         name: what its events, its branch and the status call it.
@@ -65,7 +65,7 @@ class Plugin:
     min_interval_usec: int | None = None
 
     def make(self) -> Detector | SoundDetector:
-        """Make a detector, for one stream. It may take seconds, and raise whatever it likes.
+        """Make an instance for one stream. May take seconds, and raise anything.
 
         Raises:
             TypeError: what it made cannot ``process`` anything.
@@ -78,14 +78,14 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The detectors to run, and what is wrong with installed ones that nobody asked for."""
+    """The detectors to run, and warnings of installed ones that cannot be loaded."""
 
     plugins: tuple[Plugin, ...]
     warnings: tuple[str, ...] = ()
 
 
 def find_plugins(settings: IntelligenceSettings) -> Found:
-    """Import all detectors that are to run: configured ones first, then those just installed.
+    """Import all detectors that are to run: configured ones first, then installed ones.
 
     Args:
         settings: ``media.intelligence``.
@@ -116,7 +116,7 @@ def find_plugins(settings: IntelligenceSettings) -> Found:
 
 
 def _installed() -> dict[str, EntryPoint]:
-    """All offered detectors by name; of two of one name the first on the path counts."""
+    """Return all installed detectors by name; of two of one name, the first on the path."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         other = found.setdefault(point.name, point)
@@ -131,7 +131,7 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, EntryPoint]) -> Plugin:
-    """Import what an entry of the configuration names."""
+    """Import the detector of an entry of the configuration, and check its options."""
     where, _, attribute = entry.use.rpartition(":")
     use = _public(entry.use)
 
@@ -174,7 +174,7 @@ def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, Ent
 
 
 def _plugin(name: str, target: Any) -> Plugin:  # noqa: ANN401 - it is looked at here
-    """Look at what is meant to be a detector's class.
+    """Check the class of a detector.
 
     Raises:
         TypeError: it cannot be one.
@@ -197,7 +197,7 @@ def _load_installed(name: str, installed: Mapping[str, EntryPoint]) -> Any:  # n
 
 
 def _load_file(path: Path) -> ModuleType:
-    """Run a file as a module of its own; two entries that name it share it."""
+    """Import a file as a module; two entries that name it share the module."""
     name = f"icey_detector_{path.stem}_{abs(hash(str(path)))}"
     known = sys.modules.get(name)
     if known is not None:
@@ -225,13 +225,13 @@ def _attribute(module: ModuleType, path: str) -> Any:  # noqa: ANN401
 
 
 def _public(use: str) -> str:
-    """What an entry names, without the folder of a file."""
+    """Return what an entry names, without the folder of a file."""
     where, colon, attribute = use.rpartition(":")
     return f"{Path(where).name}{colon}{attribute}" if where.endswith(".py") else use
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of an error, without folders of this machine."""
+    """Return the first line of an error, without folders of this machine."""
     text = _FOLDERS.sub("", str(error).strip().partition("\n")[0])[:_MAX_REASON]
     plain = isinstance(
         error, FileNotFoundError | ModuleNotFoundError | LookupError | AttributeError | TypeError

@@ -1,4 +1,4 @@
-"""Checks of ports: really bound, and released."""
+"""The check of ports: binds and releases them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _claim(
 
 
 def _problem(host: str, claim: _Claim) -> str:
-    """Bind as the server will; return what is in the way and what to do, or nothing."""
+    """Bind as the server will; return what is in the way and what to do, or an empty text."""
     try:
         addresses = _addresses(host, claim)
     except OSError as error:

@@ -21,7 +21,7 @@ SERVICE = "icey-server"
 
 @dataclass(frozen=True)
 class ConfigFacts:
-    """What is known of the config file; ``error`` is why it is refused, empty where it is not."""
+    """The config file; ``error`` is why it is refused, empty where it is not."""
 
     path: Path | None
     exists: bool
@@ -30,7 +30,7 @@ class ConfigFacts:
 
 @dataclass(frozen=True)
 class Report:
-    """All checks, in order.
+    """The result of all checks, in order.
 
     Attributes:
         settings: what was checked; defaults where the configuration is refused.

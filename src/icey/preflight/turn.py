@@ -1,4 +1,4 @@
-"""The check of the TURN server: really used, by a client, over every transport."""
+"""The check of the TURN server: a client uses it over every transport."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _from_outside(external_ip: str, trials: Sequence[Trial]) -> str:
 
 
 def reachability(host: str, external_ip: str, addresses: Sequence[str]) -> str:
-    """Say what is in the way of browsers in other networks; "" where nothing is.
+    """Return why browsers in other networks cannot reach the server; "" where they can.
 
     Args:
         host: ``http.host``.

@@ -43,7 +43,7 @@ _ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """What the answers are made of.
+    """The parts of the server that the answers describe.
 
     Attributes:
         settings: the settings in force.
@@ -70,16 +70,16 @@ class ApiContext:
     started: float = field(default_factory=time.monotonic)
 
     def identity(self) -> dict[str, Any]:
-        """Who answers."""
+        """Return the name and version of this program."""
         return {"product": PRODUCT, "service": SERVICE, "version": self.version}
 
     def peer_json(self) -> dict[str, Any]:
-        """The peer to call."""
+        """Return the server's own peer, which browsers call."""
         peer = self.gateway.hub.server
         return {"id": peer.id, "name": peer.name, "type": peer.kind}
 
     def http_json(self) -> dict[str, Any]:
-        """Where the server listens."""
+        """Return where the server listens."""
         return {
             "host": self.settings.http.host,
             "port": self.port,
@@ -89,7 +89,7 @@ class ApiContext:
 
 
 def add_api(app: FastAPI, context: ApiContext) -> None:
-    """Add the routes under ``/api``, ``/metrics``, and the JSON form of every error."""
+    """Add the routes below ``/api``, ``/metrics``, and the JSON form of every error."""
 
     async def require_token(request: Request) -> None:
         if not context.token.required:

@@ -1,4 +1,4 @@
-"""``GET /api/events``: what the detectors find, for other programs, as Server-Sent Events.
+"""``GET /api/events``: the events of the detectors, for other programs, as Server-Sent Events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 
@@ -57,7 +57,7 @@ _HEADERS = {
 
 
 class EventFeed:
-    """All readers, and what goes to them. Everything here runs on the event loop.
+    """Sends events to all readers and to the webhook. Runs on the event loop.
 
     Args:
         webhook: takes each event too.
@@ -79,7 +79,7 @@ class EventFeed:
         self._closed = False
 
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Tell everyone.
+        """Send an event to every reader and to the webhook.
 
         Args:
             kind: ``icey:vision``, ``icey:speech`` or ``icey:clip``.
@@ -98,7 +98,7 @@ class EventFeed:
             self._webhook.post(number, f'{{"id":{number},"type":"{kind}","data":{body}}}'.encode())
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Tell how many read, how many events there were, how many readers were too slow."""
+        """Count the readers, the events, and the readers that were too slow."""
         events = {
             "readers": len(self._readers),
             "published": self._published,
@@ -108,7 +108,7 @@ class EventFeed:
         return {"events": events, **webhook}
 
     def answer(self, request: Request) -> Response:
-        """Make the answer for a new reader.
+        """Return the response to a new reader.
 
         Raises:
             HTTPException: 503, there are too many, or the server is about to end.
@@ -127,14 +127,14 @@ class EventFeed:
         return reader
 
     def close(self) -> None:
-        """End every stream; what waits for a reader is still sent, if it takes it in time."""
+        """End every response; what waits for a reader is still sent, if it reads in time."""
         self._closed = True
         for reader in tuple(self._readers):
             reader.end()
 
 
 class _Reader(Response):
-    """One reader: its queue, and the answer that sends it."""
+    """The response to one reader, with the queue of its events."""
 
     def __init__(self, on_end: Callable[[_Reader], None]) -> None:
         super().__init__(media_type=EVENT_STREAM, headers=_HEADERS)
@@ -147,7 +147,7 @@ class _Reader(Response):
         self._cut = asyncio.Event()
 
     def put(self, wire: bytes) -> bool:
-        """Append an event; False where too much waits, which is this reader's end."""
+        """Append an event; return False where too much waits, which ends this reader."""
         if self._waiting_bytes + len(wire) > QUEUE_BYTES:
             self._queue.clear()
             self._cut.set()
@@ -158,12 +158,12 @@ class _Reader(Response):
         return True
 
     def end(self) -> None:
-        """Send what waits, and no more."""
+        """Send what waits, then end the response."""
         self._ended = True
         self._changed.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, until the reader leaves, is too slow, or the server ends."""
+        """Send the response until the reader leaves, is too slow, or the server stops."""
         work = [
             asyncio.create_task(self._write(send)),
             asyncio.create_task(_departure(receive)),
@@ -209,6 +209,6 @@ async def _send_part(send: Send, part: bytes) -> None:
 
 
 async def _departure(receive: Receive) -> None:
-    """Wait until the client is gone."""
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass

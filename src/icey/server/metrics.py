@@ -1,4 +1,4 @@
-"""The state of the server as Prometheus reads it. Pure: `/api/status` in another form.
+"""``/metrics``: the numbers of ``/api/status`` as Prometheus reads them. Pure.
 
 What is counted is decided where it is counted; here it only gets a name. Names follow
 https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what only grows.
@@ -165,7 +165,7 @@ def metrics_text(status: Mapping[str, Any]) -> bytes:
 
 
 class _Given:
-    """A collector of what was collected already."""
+    """A Prometheus collector of metric families that exist already."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""The preflight report of a running server, made at most once in a few seconds."""
+"""The preflight report of a running server, at most one in a few seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TTL_S = 5.0
 
 
 class Readiness:
-    """Runs the checks in a thread; whoever asks meanwhile waits for the same run.
+    """Runs the checks in a thread; concurrent requests wait for the same run.
 
     Args:
         prepare: called on the event loop, where the state of the server may be looked at; returns
@@ -36,7 +36,7 @@ class Readiness:
         self._running: asyncio.Task[Report] | None = None
 
     async def current(self) -> Report:
-        """A report that is at most `TTL_S` seconds old."""
+        """Return a report that is at most `TTL_S` seconds old."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._made < TTL_S:
             return self.last
