@@ -1,4 +1,4 @@
-"""docs/detectors.md says what is so: its detectors run, its options are those that there are."""
+"""docs/detectors.md is true: its detectors run, and its options are the real ones."""
 
 import inspect
 import json
@@ -36,7 +36,7 @@ def test_the_ten_lines(tmp_path):
 
 
 def test_the_detector_of_sound(tmp_path):
-    """That of sound is one, and hears."""
+    """The document's detector of sound runs, and detects."""
     path = tmp_path / "loud.py"
     path.write_text(f"from icey.intelligence.detector import Detection\n{PYTHON[1]}")
     settings = {"media": {"intelligence": {"detectors": [{"use": "loud.py:Loud"}]}}}

@@ -88,7 +88,7 @@ class StaticReport:
 
 @dataclass
 class Running:
-    """What a test sees of the server."""
+    """A running server as a test uses it."""
 
     port: int
     sessions: RecordingSessions
@@ -184,7 +184,7 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
 
 @pytest.fixture
 def make_server():
-    """What starts a server: an asynchronous context manager that takes settings."""
+    """Return what starts a server: an asynchronous context manager that takes settings."""
     return serving
 
 
@@ -197,5 +197,5 @@ async def server():
 
 @pytest.fixture
 def wire():
-    """The verbs of a client: say, hear, eventually."""
+    """The functions of a client: say, hear, eventually."""
     return SimpleNamespace(say=say, hear=hear, eventually=eventually)

@@ -1,4 +1,4 @@
-"""docs/configuration.md says what is so: every setting, variable and flag, and none that is not."""
+"""docs/configuration.md is true: it has every setting, variable and flag, and no other."""
 
 import json
 import re
@@ -60,13 +60,13 @@ def default_of(key):
 
 
 def test_every_setting_has_a_row_and_every_row_a_setting():
-    """A setting that is not documented, or a documented one that does not exist, fails here."""
+    """Every setting has a row, and every row is of a setting."""
     assert set(ROWS) == {key.name for key in keys().values()}
 
 
 @pytest.mark.parametrize("key", keys().values(), ids=lambda key: key.name)
 def test_facts_of_a_row(key):
-    """Default, allowed values, variable and flags are those of the model; the meaning is told."""
+    """Default, allowed values, variable and flags of a row are those of the model."""
     _, default, allowed, environment, flag, meaning = ROWS[key.name]
     binding = key.binding
     flags = [f for f in (binding.flag, binding.off_flag) if f] if binding else []
@@ -78,7 +78,7 @@ def test_facts_of_a_row(key):
 
 
 def test_tables_are_written_from_the_model():
-    """Writing the tables anew changes nothing: no row is written or moved by hand."""
+    """The tables are what docs/tables.py writes from the model."""
     subprocess.run([sys.executable, DOCUMENT.parent / "tables.py", "--check"], check=True)
 
 
@@ -99,7 +99,7 @@ def test_flags(capsys):
 
 
 def test_level_of_the_log_has_no_key():
-    """What the document shows without a key cannot be set in a file."""
+    """The log level, which has no key in the document, is the one setting that no file may hold."""
     assert [key.name for key in keys().values() if not key.in_file] == ["logLevel"]
     assert ROWS["logLevel"][0] == "–"
 

@@ -34,7 +34,7 @@ def test_each_setting_is_described():
 
 
 def test_settings_are_frozen():
-    """Nobody can change the settings of a running server."""
+    """Settings cannot be changed."""
     with pytest.raises(ValidationError):
         Settings().http.port = 1
 

@@ -54,7 +54,7 @@ def test_light_is_no_motion(draw):
 
 @pytest.mark.parametrize("noise", [5, 12, 30])
 def test_noise_is_no_motion(noise):
-    """A still scene stays still, however much the camera rustles."""
+    """A still scene is not reported, however strong the noise."""
     assert found_in(scenes.film(4, scenes.still, noise=noise)) == []
 
 
@@ -155,7 +155,7 @@ def test_cool_down():
 
 
 def test_largest_regions_first_and_no_more_than_eight():
-    """Of many regions the eight largest are told, the largest first."""
+    """Of many regions the eight largest are reported, the largest first."""
     picture = flat(16)
     for index in range(12):
         left, top = (index % 4) * 16, (index // 4) * 12

@@ -29,7 +29,7 @@ class Checks:
 
 
 async def test_a_fresh_report_is_not_made_again():
-    """The one from the start counts at first."""
+    """The report of the start is given while it is fresh."""
     checks = Checks()
     readiness = Readiness(lambda: checks, FIRST, asyncio.get_running_loop().time())
     assert await readiness.current() == "first"
@@ -54,7 +54,7 @@ async def test_a_stale_report_is_made_once_for_all_who_ask():
 
 
 async def test_a_broken_check_does_not_stay_broken():
-    """The next question tries again."""
+    """After a run that raised, the next request runs the checks again."""
     checks = Checks()
     readiness = Readiness(lambda: checks, FIRST, asyncio.get_running_loop().time() - TTL_S)
     checks.error = RuntimeError("broken")
