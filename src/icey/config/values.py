@@ -46,7 +46,6 @@ _ORIGIN = re.compile(
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VISIBLE_ASCII = re.compile(r"[!-~]*")
-_PIXEL_FORMAT = re.compile(r"[a-z0-9_]{0,32}")
 _DETECTOR_USE = re.compile(
     r"(?P<where>[^:\0]*\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
     r"|[A-Za-z0-9][\w.-]*",
@@ -139,12 +138,6 @@ def _check_opus_rate(rate: int) -> int:
     return rate
 
 
-def _check_pixel_format(text: str) -> str:
-    if not _PIXEL_FORMAT.fullmatch(text):
-        raise ValueError("not a pixel format")
-    return text
-
-
 def _check_detector_use(text: str) -> str:
     if not text.isprintable() or not _DETECTOR_USE.fullmatch(text):
         raise ValueError("names no detector")
@@ -222,7 +215,7 @@ DetectorUse: TypeAlias = Annotated[
 ]
 PixelFormat: TypeAlias = Annotated[
     str,
-    AfterValidator(_check_pixel_format),
+    Field(pattern=r"^[a-z0-9_]{0,32}$"),
     Says("the name of an FFmpeg pixel format such as gray or rgb24, or empty"),
 ]
 FilePath: TypeAlias = Annotated[Path, Says("a path")]

@@ -2,9 +2,9 @@
 
 ::
 
-    idle ── call:init ──▶ incoming ── accept ──▶ negotiating ── activate ──▶ active
-     ▲                       │                        │                        │
-     └────── ended ◀── ending ◀── reject, hang-up, time-out, socket closed ────┘
+    call:init ──▶ incoming ── accept ──▶ negotiating ── activate ──▶ active
+                     │                        │                        │
+    ended ◀──────────┴── reject, hang-up, time-out, socket closed ─────┘
 
 Contract: whoever tells the table something carries out the actions that come back, in
 order. `Ended` is the last action that names a call; the table has forgotten it by then,
@@ -52,11 +52,9 @@ REASON_CHARACTERS = 400
 class CallState(Enum):
     """The state of a call."""
 
-    IDLE = "idle"
     INCOMING = "incoming"
     NEGOTIATING = "negotiating"
     ACTIVE = "active"
-    ENDING = "ending"
     ENDED = "ended"
 
 
@@ -116,7 +114,7 @@ class _Call:
     deadline: float | None
     announced: bool
     """The caller sent ``call:init`` and so waits for ``call:accept``."""
-    state: CallState = CallState.IDLE
+    state: CallState = CallState.INCOMING
     offer: str | None = None
     offered: bool = False
     early: list[CandidateArrived] = field(default_factory=list)
@@ -268,7 +266,6 @@ class CallTable:
             actions.extend(self._end(before, "replaced by a new call"))
         self._total += 1
         call = _Call(f"call-{self._total}", caller, now + ACCEPT_TIMEOUT_S, announced)
-        call.state = CallState.INCOMING
         self._by_caller[caller] = call
         self._by_id[call.id] = call
         actions.append(Incoming(call.id, caller))
@@ -315,7 +312,6 @@ class CallTable:
         return [_message(caller, "call:reject", {"reason": reason})]
 
     def _end(self, call: _Call, reason: str) -> list[CallAction]:
-        call.state = CallState.ENDING
         del self._by_id[call.id]
         del self._by_caller[call.caller]
         call.early.clear()
