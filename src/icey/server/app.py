@@ -118,7 +118,8 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
     refuse_huge_pages()
     give_back_large_buffers()
     with contextlib.ExitStack() as bound:
-        listeners = bind(settings.http.host, settings.http.port)
+        # In a thread, as a host name is looked up.
+        listeners = await asyncio.to_thread(bind, settings.http.host, settings.http.port)
         for listener in listeners:
             bound.enter_context(listener)
         port = listeners[0].getsockname()[1]
