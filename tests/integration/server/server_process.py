@@ -6,6 +6,7 @@ The arguments are those of icey-server. ICEY_TEST_STUCK=1 makes the sessions han
 import asyncio
 import os
 import sys
+from typing import Any
 
 import icey.sessions
 from icey.cli import run
@@ -45,5 +46,6 @@ class Sessions:
 
 
 if __name__ == "__main__":
-    icey.sessions.open_sessions = lambda _settings: Sessions()
+    replaced: Any = icey.sessions
+    replaced.open_sessions = lambda _settings: Sessions()
     sys.exit(run(sys.argv[1:]))

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import defaultdict
 from types import SimpleNamespace
+from typing import Any
 
 from icey.errors import ClosedError
 from icey.sessions import switchboard
@@ -73,7 +74,7 @@ class PlayedEngine:
         max_bitrate=0,
         start_bitrate=None,
     ):
-        peer = PlayedPeer(len(self.peers) + 1)
+        peer: Any = PlayedPeer(len(self.peers) + 1)
         peer.deliver, peer.simulcast, peer.max_bitrate = deliver, simulcast, max_bitrate
         peer.start_bitrate = start_bitrate
         peer.direction, peer.estimation, peer.refusal = direction, estimation, self.refusal
