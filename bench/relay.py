@@ -12,7 +12,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.clients import ROOT, LightClients
 from bench.clip import write_units
@@ -106,14 +105,14 @@ def measure(counts: list[int]) -> list[Relayed]:
             return results
 
 
-def _in_the_stretch(before: dict[str, Any], after: dict[str, Any], name: str) -> int:
+def _in_the_stretch(before: dict[str, float], after: dict[str, float], name: str) -> int:
     """How much of it there was in `MEASURE_S`: the clients report each second, at some moment."""
     return round((after[name] - before[name]) * MEASURE_S / (after["at"] - before["at"]))
 
 
 def _bare(clip: Path, viewers: int, *words: str) -> Bare:
     answer = _example("bare", str(clip), str(viewers), f"{MEASURE_S:.0f}", *words)
-    return Bare(packets=answer["packets"], cpu_s=answer["cpu_s"])
+    return Bare(packets=int(answer["packets"]), cpu_s=answer["cpu_s"])
 
 
 def delay(viewers: int) -> Delay:
@@ -132,7 +131,8 @@ def _example(name: str, *words: str) -> dict[str, float]:
         capture_output=True,
         text=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 @dataclass(frozen=True)

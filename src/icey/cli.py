@@ -1,4 +1,4 @@
-"""The command line: flags in, exit code out.
+"""The command line: flags, logging and exit codes.
 
 Exit codes: 0 success (or doctor: ready), 1 runtime failure (or doctor: not ready), 2 usage
 error, 3 config error, 4 preflight failure. A flag whose value its setting refuses
@@ -21,25 +21,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from icey.config.bindings import BINDINGS, CONFIG_ENVIRONMENT, CONFIG_FLAG
-from icey.config.keys import keys, nearest
+from pydantic import SecretStr
+
+from icey.config.bindings import CONFIG_ENVIRONMENT, CONFIG_FLAG
+from icey.config.group import SettingsModel
+from icey.config.keys import bound, nearest
 from icey.config.load import DEFAULT_CONFIG, load, locate
+from icey.config.model import TRACE
 from icey.config.showing import printable, without_credentials
 from icey.errors import ConfigError, IceyError, UsageError
 from icey.version import version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import FrameType
 
+    from icey.config.bindings import Binding
+    from icey.config.keys import Key
     from icey.config.load import Loaded
-    from icey.config.model import LogLevel, Settings
+    from icey.config.model import LogLevel
 
 __all__ = ["COMMAND", "LEVELS", "TRACE", "configure_logging", "parse", "run"]
 
 COMMAND = "icey-server"
-TRACE = 5
-"""The level of ``logging`` below DEBUG, for what happens per frame or packet."""
 
 LEVELS: Mapping[LogLevel, int] = {
     "trace": TRACE,
@@ -119,27 +123,29 @@ def _parser() -> argparse.ArgumentParser:
         f"if there is one) [{CONFIG_ENVIRONMENT}]",
     )
     settings = parser.add_argument_group("settings")
-    for binding in BINDINGS:
-        key = keys()[binding.key]
-        shown = binding.key not in _SELF_EXPLAINING and key.default != ""
-        default = f" (default {_default(key.default)})" if shown else ""
-        texts = f"{binding.help}{default} [{binding.environment}]"
-        if binding.metavar and binding.flag:
-            settings.add_argument(binding.flag, dest=key.name, metavar=binding.metavar, help=texts)
+    for key, binding in sorted(bound(), key=_place_in_help):
+        default = key.default if binding.flag else None
+        ending = f" (default {_default(default)})" if default not in {None, ""} else ""
+        text = f"{binding.help}{ending} [{binding.environment}]"
+        if binding.flag and binding.metavar:
+            settings.add_argument(binding.flag, dest=key.name, metavar=binding.metavar, help=text)
             continue
-        if binding.flag:
-            settings.add_argument(
-                binding.flag, dest=key.name, action="store_const", const=True, help=texts
-            )
-        if binding.off_flag:
-            texts = f"the opposite of {binding.flag}" if binding.flag else texts
-            settings.add_argument(
-                binding.off_flag, dest=key.name, action="store_const", const=False, help=texts
-            )
+        for flag, value in ((binding.flag, True), (binding.off_flag, False)):
+            if flag:
+                settings.add_argument(
+                    flag, dest=key.name, action="store_const", const=value, help=text
+                )
+                text = f"the opposite of {flag}"
     return parser
 
 
-_SELF_EXPLAINING = frozenset({("tls", "cert"), ("tls", "key"), ("webRoot",), ("turn", "enabled")})
+_FIRST_IN_HELP = ("media", "http", "tls", "webRoot")
+"""What most people set; the rest follows in the order of the model."""
+
+
+def _place_in_help(setting: tuple[Key, Binding]) -> int:
+    first = setting[0].path[0]
+    return _FIRST_IN_HELP.index(first) if first in _FIRST_IN_HELP else len(_FIRST_IN_HELP)
 
 
 def _default(value: object) -> str:
@@ -177,15 +183,14 @@ def parse(argv: Sequence[str]) -> tuple[dict[str, str | bool], bool]:
 
 _MUST_NOT_BE_EMPTY = {"config": CONFIG_FLAG} | {
     key.name: binding.flag
-    for binding in BINDINGS
-    for key in [keys()[binding.key]]
+    for key, binding in bound()
     if binding.flag and not key.nullable and key.default != ""
 }
 """``--host=`` is a flag without a value as ``--host`` is; ``--source=`` means no source."""
 
 
 class _Formatter(logging.Formatter):
-    """One line a record, with UTC milliseconds; known secrets are struck out, as a last resort.
+    """Formats a record as one line with UTC milliseconds, and strikes known secrets out of it.
 
     Nothing that we log holds a secret; this is for what libraries and tracebacks say.
     """
@@ -195,7 +200,7 @@ class _Formatter(logging.Formatter):
         self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """The record's time in UTC, ISO 8601 with milliseconds."""
+        """Return the record's time in UTC, ISO 8601 with milliseconds."""
         moment = datetime.fromtimestamp(record.created, UTC)
         return moment.strftime(f"%Y-%m-%dT%H:%M:%S.{int(record.msecs):03d}Z")
 
@@ -225,7 +230,7 @@ def configure_logging(level: LogLevel, secrets: Iterable[str] = ()) -> None:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the program and return its exit code; what went wrong stands on stderr."""
+    """Run the program and return its exit code; errors are printed on stderr."""
     try:
         flags, doctor = parse(argv)
     except UsageError as error:
@@ -246,9 +251,12 @@ def _complain(message: str) -> None:
     sys.stderr.write(f"{COMMAND}: {message}\n")
 
 
-def _secrets(settings: Settings) -> list[str]:
-    secrets = settings.auth.token, settings.turn.secret, settings.media.intelligence.webhook
-    return [secret.get_secret_value() for secret in secrets]
+def _secrets(group: SettingsModel) -> Iterator[str]:
+    for _, value in group:
+        if isinstance(value, SettingsModel):
+            yield from _secrets(value)
+        elif isinstance(value, SecretStr):
+            yield value.get_secret_value()
 
 
 def _load(flags: Mapping[str, str | bool]) -> Loaded:

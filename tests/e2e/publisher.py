@@ -114,7 +114,7 @@ class Publisher:
 
         async def name() -> str | None:
             found = re.fullmatch(r"Saved (.+\.mp4), [\d:]+\.", await status.inner_text())
-            return found and found[1]
+            return found[1] if found else None
 
         file: str = await until(name, "the page tells what was saved", deadline_s=deadline_s)
         return file

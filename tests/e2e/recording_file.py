@@ -79,7 +79,7 @@ def read_recording(path: Path) -> RecordingFile:
 
 def _picture(frame: av.VideoFrame) -> Picture:
     plane = frame.planes[0]
-    luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : frame.width]
+    luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:, : frame.width]
     row = round(frame.height * STRIP_HEIGHT / 2)
     columns = [round((i + 0.5) * frame.width / STRIP_BLOCKS) for i in range(STRIP_BLOCKS)]
     side = frame.height * 3 // 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -118,12 +119,12 @@ async def test_lost_picture_brings_a_keyframe(demo):
             # An IDR may have been asked for, or made by the rhythm, just now.
             await until(lambda: since_last_idr() > 0.5, "half a second without an IDR")
             asked = clock()
+
+            def idrs(since: float = asked) -> list[Any]:
+                return [p for p in video.packets if p.idr and p.arrival > since]
+
             await video.send_pli()
-            found = await until(
-                lambda since=asked: [p for p in video.packets if p.idr and p.arrival > since],
-                "an IDR after a PLI",
-                every_s=0.005,
-            )
+            found = await until(idrs, "an IDR after a PLI", every_s=0.005)
             delays.append(found[0].arrival - asked)
     print([f"{1000 * delay:.0f} ms" for delay in delays])  # noqa: T201
     assert max(delays) < 0.3

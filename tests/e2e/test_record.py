@@ -131,7 +131,7 @@ def _assert_clean(path: Path) -> None:
     """FFmpeg's own programs find nothing to complain of."""
     # A busy browser may send two pictures 5 ms apart. They are so in the file, and the null muxer
     # is told to have room for both: by itself it counts in frames of the rate that it guessed.
-    ffmpeg = ["ffmpeg", "-v", "error", "-i", path, "-fps_mode", "vfr", "-f", "null", "-"]
+    ffmpeg = ["ffmpeg", "-v", "error", "-i", str(path), "-fps_mode", "vfr", "-f", "null", "-"]
     decoding = subprocess.run(ffmpeg, capture_output=True, text=True, check=True)
     assert decoding.stdout + decoding.stderr == ""
     ffprobe = [
@@ -142,7 +142,7 @@ def _assert_clean(path: Path) -> None:
         "stream=codec_name",
         "-of",
         "csv=p=0",
-        path,
+        str(path),
     ]
     probing = subprocess.run(ffprobe, capture_output=True, text=True, check=True)
     assert probing.stdout.split() == ["h264", "opus"]

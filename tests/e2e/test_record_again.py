@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -31,7 +32,7 @@ async def test_a_recording_outlives_its_path_and_its_server(tmp_path):
     All of it with a token, which is in no link, no address and no line of the log.
     """
     folder = tmp_path / "recordings"
-    settings = {
+    settings: dict[str, Any] = {
         "auth": {"token": TOKEN},
         "media": {"mode": "record", "recordDir": str(folder)},
     }

@@ -39,6 +39,6 @@ async def test_a_bad_path_leaves_a_playable_file_of_the_right_length(tmp_path):
     assert 0 <= recording.duration - shown[-1] < 1.5
     assert last_ms - clocks[-1] < 1500
     for before, after in pairwise(p for p in recording.pictures if p.wall_ms is not None):
-        shown, real = after.at - before.at, (after.wall_ms - before.wall_ms) / 1000
-        assert shown == pytest.approx(real, abs=0.15)
+        passed, real = after.at - before.at, (after.wall_ms - before.wall_ms) / 1000
+        assert passed == pytest.approx(real, abs=0.15)
     assert recording.audio_seconds == pytest.approx(recording.duration, abs=0.5)

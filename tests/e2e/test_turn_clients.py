@@ -151,8 +151,11 @@ async def test_aioice(server, transport):
         sizes = [1, 2, 3, 4, 5, 100, 1199, 1200]
         for size in sizes:
             relay.sendto(bytes([size % 251]) * size, at)
-            await until(lambda n=size: client.received[-1:] and len(client.received[-1][0]) == n,
-                        f"{size} bytes come back")  # fmt: skip
+
+            def is_back(size: int = size) -> bool:
+                return bool(client.received) and len(client.received[-1][0]) == size
+
+            await until(is_back, f"{size} bytes come back")
         assert all(address == at for _, address in client.received)
         assert [data for data, _ in client.received] == [bytes([n % 251]) * n for n in sizes]
     finally:

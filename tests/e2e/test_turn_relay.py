@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import httpx
 import pytest
@@ -105,7 +106,7 @@ async def test_broadcast(tmp_path, transport):
 
 async def test_stream_over_tls(tmp_path):
     """With `turn.tlsPort` the stream plays through TURN over TLS, which the self-test covers."""
-    settings = {
+    settings: dict[str, Any] = {
         "tls": write_certificate(tmp_path),
         "turn": {"tlsPort": free_port(socket.SOCK_STREAM)},
     }

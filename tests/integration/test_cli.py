@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from icey import cli
-from icey.errors import EngineError
+from icey.errors import EngineError, UsageError
 
 COMMAND = [sys.executable, "-m", "icey"]
 FREE = ["--host", "127.0.0.1", "--port", "0"]
@@ -131,7 +131,7 @@ VALUE_FLAGS = [
 @pytest.mark.parametrize("rest", [[], ["--doctor"]])
 def test_flag_without_its_value(flag, rest):
     """A flag at the end, or before another flag, lacks its value."""
-    with pytest.raises(cli.UsageError, match=f"^flag '{flag}' requires a value$") as caught:
+    with pytest.raises(UsageError, match=f"^flag '{flag}' requires a value$") as caught:
         cli.parse([flag, *rest])
     assert caught.value.argument == flag
 
@@ -139,7 +139,7 @@ def test_flag_without_its_value(flag, rest):
 @pytest.mark.parametrize("flag", ["--config", "--host", "--port", "--mode", "--record-dir"])
 def test_flag_with_an_empty_value(flag):
     """An empty value is none, where the setting cannot be empty."""
-    with pytest.raises(cli.UsageError, match=f"^flag '{flag}' requires a value$"):
+    with pytest.raises(UsageError, match=f"^flag '{flag}' requires a value$"):
         cli.parse([f"{flag}="])
 
 

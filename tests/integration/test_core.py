@@ -11,7 +11,7 @@ import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -96,7 +96,7 @@ class Viewer:
         self.peer = engine.create_peer(estimation=estimation)  # type: ignore[arg-type]
         self.client = RTCPeerConnection()
         self.client.on("track", self._on_track)
-        self.frames: dict[str, list[av.VideoFrame | av.AudioFrame]] = {"video": [], "audio": []}
+        self.frames: dict[str, list[Any]] = {"video": [], "audio": []}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def connect(self, events: Events) -> None:
@@ -231,7 +231,7 @@ async def test_a_pli_becomes_a_keyframe_request(
     playback = Playback(clip, video, audio)
     await viewer.receive(video=5, audio=0)
     events.seen.clear()
-    receiver = viewer.client.getTransceivers()[0].receiver
+    receiver: Any = viewer.client.getTransceivers()[0].receiver
     (ssrc,) = receiver._RTCRtpReceiver__active_ssrc
     await receiver._send_rtcp_pli(ssrc)
     request = await events.wait_for(lambda e: isinstance(e, _core.KeyframeRequested))
@@ -249,7 +249,7 @@ async def test_a_remb_becomes_an_estimate(engine: _core.Engine, events: Events, 
     await viewer.connect(events)
     playback = Playback(clip, video, audio)
     await viewer.receive(video=5, audio=0)
-    receiver = viewer.client.getTransceivers()[0].receiver
+    receiver: Any = viewer.client.getTransceivers()[0].receiver
     (ssrc,) = receiver._RTCRtpReceiver__active_ssrc
     remb = RtcpPsfbPacket(
         fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=pack_remb_fci(123_000, [ssrc])
@@ -400,13 +400,14 @@ def test_closed_things_refuse_and_close_again(engine: _core.Engine) -> None:
     )
     peer.close()
     track.close()
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: peer.accept_offer("v=0"),
         lambda: peer.add_candidate(""),
         peer.stats,
         lambda: track.push(b"\0\0\1\x65", 0, 0, True),
         lambda: engine.attach(peer, track),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ClosedError):
             call()
     engine.attach(peer, open_track)  # a peer may go at any moment: no error

@@ -224,4 +224,4 @@ async def test_what_no_viewer_takes_is_refused(engine: _core.Engine) -> None:
         await sender.connect()
     await sender.close()
     with pytest.raises(ValueError, match="frames or packets"):
-        engine.create_peer(direction="receive", deliver="pictures")  # type: ignore[call-overload]
+        engine.create_peer(direction="receive", deliver="pictures")  # type: ignore[arg-type]

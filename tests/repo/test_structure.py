@@ -13,11 +13,12 @@ SOURCE = ROOT / "src" / "icey"
 # what each may import of icey.
 MAY_IMPORT = {
     "__init__": set(),
+    "backoff": set(),
     "errors": set(),
     "version": set(),
     "_core": {"errors"},
     "config": {"errors"},
-    "media": {"_core", "config", "errors"},
+    "media": {"_core", "backoff", "config", "errors"},
     "storage": {"media", "config", "errors"},
     "recording": {"_core", "storage", "media", "config", "errors"},
     "intelligence": {"storage", "media", "config", "errors"},
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "preflight": {"_core", "intelligence", "media", "turn", "config", "errors"},
     "sessions": {
         "_core",
+        "backoff",
         "turn",
         "intelligence",
         "media",
@@ -38,6 +40,7 @@ MAY_IMPORT = {
     },
     "server": {
         "_core",
+        "backoff",
         "sessions",
         "turn",
         "intelligence",

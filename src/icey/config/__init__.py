@@ -1,1 +1,1 @@
-"""Settings: what there is to set, where it is read from, and what is refused."""
+"""Settings: the model, where values are read from, and what is refused."""

@@ -1,4 +1,4 @@
-"""Reading a config file: JSON, YAML or TOML into plain Python values.
+"""Reads a config file: JSON, YAML or TOML into plain Python values.
 
 A file may hold secrets, so no message here repeats any of its text.
 """
@@ -96,7 +96,7 @@ class _BrokenError(Exception):
 
 
 def _position(before: str) -> tuple[int, int]:
-    """Line and column, both from 1, of what follows this text."""
+    """Return line and column, both from 1, of what follows a text."""
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 

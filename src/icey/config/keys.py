@@ -1,4 +1,4 @@
-"""The settings as a flat table of keys, read off the model.
+"""The settings as a flat table of keys, derived from the model.
 
 A key is a path of names as in a config file: ``("media", "video", "fps")``, shown dotted.
 """
@@ -15,20 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from icey.config.model import Settings, SettingsModel
-from icey.config.values import Says
+from icey.config.bindings import Binding
+from icey.config.group import SettingsModel
+from icey.config.model import Settings
+from icey.config.values import Kind, Says
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["FLAG_ONLY", "SOURCE", "Key", "KeyPath", "Kind", "keys", "nearest", "sections"]
+__all__ = ["Key", "KeyPath", "bound", "keys", "nearest", "sections"]
 
 KeyPath: TypeAlias = tuple[str, ...]
-Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "path", "source", "list"]
-
-SOURCE: KeyPath = ("media", "source")
-FLAG_ONLY: frozenset[KeyPath] = frozenset({("logLevel",)})
-"""Settings that a config file cannot hold."""
 
 _NEAREST_SCORE = 60.0  # of 100; a suggestion below it would confuse more than it helps
 
@@ -45,6 +42,7 @@ class Key:
         nullable: an empty text or path means "not set".
         secret: its value is shown to nobody.
         members: of a list of objects, what each member accepts, by its name; else empty.
+        binding: its names outside the config file; None where it has none.
     """
 
     path: KeyPath
@@ -54,27 +52,39 @@ class Key:
     nullable: bool
     secret: bool
     members: Mapping[str, str]
+    binding: Binding | None
 
     @property
     def name(self) -> str:
         """The dotted key: ``media.video.fps``."""
         return ".".join(self.path)
 
+    @property
+    def in_file(self) -> bool:
+        """Whether a config file may hold it."""
+        return self.binding is None or self.binding.in_file
+
 
 @cache
 def keys() -> dict[KeyPath, Key]:
-    """Every setting by its path, in the order of the model."""
+    """Return every setting by its path, in the order of the model."""
     return {key.path: key for key in _walk(Settings, ())}
 
 
 @cache
+def bound() -> list[tuple[Key, Binding]]:
+    """Return every setting that has a variable or flag, in the order of the model."""
+    return [(key, key.binding) for key in keys().values() if key.binding]
+
+
+@cache
 def sections() -> frozenset[KeyPath]:
-    """The paths of all groups of settings; the empty path is the document itself."""
+    """Return the paths of all groups of settings; the empty path is the document itself."""
     return frozenset(path[:depth] for path in keys() for depth in range(len(path)))
 
 
 def nearest(name: str, known: Iterable[str], *, score: float = _NEAREST_SCORE) -> str | None:
-    """Return the known name that ``name`` most likely was meant to be, if any is near enough.
+    """Return the known name most like ``name``, None where none is like enough.
 
     Names are compared as wholes and by their last parts, so that ``port`` finds ``http.port``.
     """
@@ -105,15 +115,16 @@ def _walk(model: type[SettingsModel], prefix: KeyPath) -> Iterator[Key]:
             path=path,
             default=field.default,
             allowed=f"{words}, or empty" if nullable else words,
-            kind="source" if path == SOURCE else _kind(field.annotation),
+            kind=_kind(field.annotation, field.metadata),
             nullable=nullable,
             secret=field.annotation is SecretStr,
             members=_members(field.annotation),
+            binding=next((item for item in field.metadata if isinstance(item, Binding)), None),
         )
 
 
 def _members(annotation: object) -> dict[str, str]:
-    """Put into words what the objects of a list accept."""
+    """Return what the objects of a list accept, in words."""
     of = get_args(annotation)[0] if get_origin(annotation) is tuple else None
     if not (isinstance(of, type) and issubclass(of, SettingsModel)):
         return {}
@@ -124,7 +135,7 @@ def _members(annotation: object) -> dict[str, str]:
 
 
 def _allowed(annotation: object, metadata: Iterable[object]) -> str:
-    """Put into words what a field accepts: its own words first, else its type and range."""
+    """Return what a field accepts, in words: its own words first, else its type and range."""
     limits: dict[str, Any] = {}
     for item in metadata:
         if isinstance(item, Says):
@@ -160,7 +171,10 @@ def _unwrap(annotation: object) -> tuple[object, list[object]]:
 _KINDS: dict[object, Kind] = {bool: "boolean", int: "integer", float: "number", Path: "path"}
 
 
-def _kind(annotation: object) -> Kind:
+def _kind(annotation: object, metadata: Iterable[object] = ()) -> Kind:
+    for item in metadata:
+        if isinstance(item, Says) and item.kind:
+            return item.kind
     inner, _ = _unwrap(annotation)
     if get_origin(inner) in {typing.Union, types.UnionType}:
         return _kind(next(part for part in get_args(inner) if part is not types.NoneType))

@@ -1,4 +1,4 @@
-"""Settings from defaults < config file < environment < flags.
+"""Loads the settings: defaults < config file < environment < flags.
 
 Each source is checked by itself and then all together, so a wrong value is refused and
 named with the place that it came from, even where a later source would have hidden it.
@@ -7,13 +7,13 @@ named with the place that it came from, even where a later source would have hid
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from icey.config import document
 from icey.config.bindings import (
-    BINDINGS,
     BOOLEAN_WORDS,
     CONFIG_ENVIRONMENT,
     CONFIG_FLAG,
@@ -21,26 +21,24 @@ from icey.config.bindings import (
     resolve_path,
     resolve_source,
 )
-from icey.config.keys import FLAG_ONLY, Key, KeyPath, keys, nearest, sections
+from icey.config.keys import Key, KeyPath, bound, keys, nearest, sections
 from icey.config.model import MAX_CREDENTIAL_TTL_SECONDS, Settings
 from icey.config.showing import printable, shown, type_name
 from icey.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 __all__ = ["DEFAULT_CONFIG", "Loaded", "Location", "load", "locate"]
 
 DEFAULT_CONFIG = "config.json"
 _TTL: KeyPath = ("turn", "credentialTtlSeconds")
-_RECORD_DIR: KeyPath = ("media", "recordDir")
 _NEAREST_VARIABLE_SCORE = 75.0  # other programs may own variables that begin with ICEY_ too
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was read, and from where.
+    """The settings and where they were read from.
 
     Attributes:
         settings: the settings in force; every path in them is absolute.
@@ -58,7 +56,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Location:
-    """Where the config file is looked for.
+    """The path of the config file, and who named it.
 
     Attributes:
         path: the file, absolute.
@@ -110,14 +108,16 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loa
     for layer in (from_file, environment, command_line):
         _validate(layer)
     merged = command_line.over(environment.over(from_file))
-    merged.values.setdefault(_RECORD_DIR, cwd / "recordings")
+    for key in keys().values():
+        if isinstance(key.default, Path):
+            merged.values.setdefault(key.path, cwd / key.default)
     settings = _validate(merged)
     _refuse_contradictions(settings, merged)
     return Loaded(settings, merged.warnings, location.path, exists)
 
 
 def locate(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Location:
-    """Find which config file is meant; it need not exist."""
+    """Return which config file is meant; it need not exist."""
     if flags.get("config") is not None:
         return Location(cwd / str(flags["config"]), f"flag {CONFIG_FLAG}")
     if environ.get(CONFIG_ENVIRONMENT):
@@ -142,11 +142,11 @@ def _file_layer(location: Location) -> tuple[_Layer, bool]:
 
 
 def _collect(content: Mapping[Any, Any], prefix: KeyPath, layer: _Layer, file: Path) -> None:
-    """Take what is known out of a document, and a warning for what is not."""
+    """Copy known keys of a document into a layer, and warn of unknown ones."""
     for name, value in content.items():
         path = (*prefix, str(name))
-        if path in keys() and path not in FLAG_ONLY:
-            key = keys()[path]
+        key = keys().get(path)
+        if key is not None and key.in_file:
             layer.put(key, _from_file(key, value, layer, file), str(file))
         elif path not in sections():
             layer.warnings.append(_unknown(path, file))
@@ -174,7 +174,7 @@ def _from_file(key: Key, value: object, layer: _Layer, file: Path) -> object:
 
 
 def _object_from_file(key: Key, index: int, value: object, layer: _Layer, file: Path) -> object:
-    """Take what is known out of an object of a list; the file of a detector is made absolute."""
+    """Copy known members of an object of a list; make the file of a detector absolute."""
     if not isinstance(value, dict):
         return value
     known = {}
@@ -194,25 +194,23 @@ def _object_from_file(key: Key, index: int, value: object, layer: _Layer, file: 
 
 def _unknown(path: KeyPath, file: Path) -> str:
     name = printable(".".join(path))
-    if path in FLAG_ONLY:
-        binding = next(binding for binding in BINDINGS if binding.key == path)
-        instead = f"use {binding.flag} or {binding.environment}"
+    key = keys().get(path)
+    if key is not None and key.binding is not None:
+        instead = f"use {key.binding.flag} or {key.binding.environment}"
         return f"{file.name}: '{name}' cannot be set in a file; {instead}"
-    known = [
-        ".".join(known) for known in (*keys(), *sections()) if known and known not in FLAG_ONLY
-    ]
+    known = [key.name for key in keys().values() if key.in_file]
+    known += [".".join(section) for section in sections() if section]
     guess = nearest(name, known)
     return f"{file.name}: unknown key '{name}'" + (f", did you mean '{guess}'?" if guess else "")
 
 
 def _environment_layer(environ: Mapping[str, str], cwd: Path) -> _Layer:
     layer = _Layer()
-    for binding in BINDINGS:
+    for key, binding in bound():
         text = environ.get(binding.environment)
         if text:
-            key = keys()[binding.key]
             layer.put(key, read_text(key, text, cwd), f"environment {binding.environment}")
-    known = {binding.environment for binding in BINDINGS} | {CONFIG_ENVIRONMENT}
+    known = {binding.environment for _, binding in bound()} | {CONFIG_ENVIRONMENT}
     for name in environ:
         if name.startswith("ICEY_") and name not in known:
             guess = nearest(name, known, score=_NEAREST_VARIABLE_SCORE)
@@ -229,9 +227,9 @@ def _flag_layer(flags: Mapping[str, Any], cwd: Path) -> _Layer:
         if name == "config" or value is None:
             continue
         key = keys()[tuple(name.split("."))]
-        own = (binding for binding in BINDINGS if binding.key == key.path)
-        place = next((f"flag {b.flag or b.off_flag or name}" for b in own), f"flag {name}")
-        layer.put(key, read_text(key, value, cwd) if isinstance(value, str) else value, place)
+        flag = (key.binding and (key.binding.flag or key.binding.off_flag)) or name
+        typed = read_text(key, value, cwd) if isinstance(value, str) else value
+        layer.put(key, typed, f"flag {flag}")
     return layer
 
 
@@ -255,7 +253,7 @@ def _validate(layer: _Layer) -> Settings:
 
 
 def _refusals(faults: Iterable[tuple[int | str, ...]], layer: _Layer) -> ConfigError:
-    """Make one error of all faults, each key named once."""
+    """Return one error for all faults, each key named once."""
     found: dict[KeyPath, ConfigError] = {}
     for location in faults:
         path = next(location[:n] for n in range(1, len(location) + 1) if location[:n] in keys())
@@ -282,7 +280,7 @@ def _refusals(faults: Iterable[tuple[int | str, ...]], layer: _Layer) -> ConfigE
 
 
 def _at_fault(key: Key, value: object, within: tuple[int | str, ...]) -> tuple[str, object, str]:
-    """Find the part of a list that is at fault: its name, what it is, and what it may be."""
+    """Return the part of a list that is at fault: its name, its value, and what it may be."""
     if not (within and isinstance(within[0], int) and isinstance(value, (list, tuple))):
         return key.name, value, key.allowed
     name, value = f"{key.name}[{within[0]}]", value[within[0]]

@@ -1,4 +1,4 @@
-"""Every setting: its key, default, unit, range, and what its edge values mean.
+"""Every setting: its key, type, default, unit, range, names outside the file, and edge values.
 
 Attributes are the snake_case of the camelCase key in a config file. The models are
 frozen and read nothing: no file, environment, clock or socket. `icey.config.load` fills them.
@@ -9,49 +9,43 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
-from pydantic.alias_generators import to_camel
+from pydantic import Field, SecretStr
 
+from icey.config.bindings import Binding
+from icey.config.group import SettingsModel
+from icey.config.intelligence import IntelligenceSettings
 from icey.config.values import (
-    DetectorUse,
     FilePath,
     Host,
     IpAddress,
     IpAddresses,
     OpusRate,
     Origins,
-    PixelFormat,
+    PictureSide,
+    Port,
     Realm,
+    RelayPort,
     Says,
     Secret,
     Source,
     TokenText,
-    WebhookUrl,
 )
 
 __all__ = [
     "MAX_CREDENTIAL_TTL_SECONDS",
+    "TRACE",
     "AudioSettings",
     "AuthSettings",
-    "ClipSettings",
-    "DetectorSettings",
     "HttpSettings",
-    "IntelligenceSettings",
     "LogLevel",
     "MediaSettings",
     "Mode",
-    "MotionSettings",
-    "NormalizeSettings",
     "RecordSettings",
     "RelaySettings",
     "Settings",
-    "SettingsModel",
-    "SnapshotSettings",
-    "SpeechSettings",
     "TlsSettings",
     "TurnSettings",
     "VideoSettings",
-    "VisionSettings",
     "WebrtcSettings",
 ]
 
@@ -60,54 +54,62 @@ MAX_CREDENTIAL_TTL_SECONDS = 86_400
 
 Mode: TypeAlias = Literal["stream", "record", "relay"]
 LogLevel: TypeAlias = Literal["trace", "debug", "info", "warn", "error"]
-Port: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
-RelayPort: TypeAlias = Annotated[int, Field(ge=1024, le=65_535)]
-Unit: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-PictureSide: TypeAlias = Annotated[
-    int, Field(ge=32, le=3840, multiple_of=2), Says("an even integer from 32 to 3840")
-]
-Microseconds: TypeAlias = Annotated[int, Field(ge=0, le=60_000_000)]
 
-
-class SettingsModel(BaseModel):
-    """What all groups of settings share: frozen, strict about types, camelCase keys."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        populate_by_name=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,  # an input may be a secret
-    )
+TRACE = 5
+"""The level of `logging` that ``trace`` stands for: below DEBUG."""
 
 
 class HttpSettings(SettingsModel):
     """``http``: the port of the page, the API and the signalling WebSocket."""
 
-    host: Host = "0.0.0.0"  # noqa: S104 - a server for the local network is the purpose
+    host: Annotated[Host, Binding("ICEY_HOST", "--host", "HOST", "address to listen on")] = (
+        "0.0.0.0"  # noqa: S104 - a server for the local network is the purpose
+    )
     """Address or host name to bind; ``0.0.0.0`` is every IPv4 address of this machine, ``::`` every
     IPv6 one, ``127.0.0.1`` this machine alone."""
 
-    port: Port = 4500
+    port: Annotated[
+        Port,
+        Binding(
+            "ICEY_PORT",
+            "--port",
+            "PORT",
+            "TCP port of the page, the API and the signalling; 0 takes a free one",
+        ),
+    ] = 4500
     """TCP port; 0 takes any free one, which the line printed at start then names."""
 
 
 class TlsSettings(SettingsModel):
     """``tls``: HTTPS and WSS where both are set, plain HTTP where neither is."""
 
-    cert: FilePath | None = None
+    cert: Annotated[
+        FilePath | None,
+        Binding(
+            "ICEY_TLS_CERT",
+            "--tls-cert",
+            "FILE",
+            "certificate with its chain, PEM; HTTPS where this and the key are given",
+        ),
+    ] = None
     """PEM file with the certificate and its chain; empty is plain HTTP."""
 
-    key: FilePath | None = None
+    key: Annotated[
+        FilePath | None,
+        Binding(
+            "ICEY_TLS_KEY",
+            "--tls-key",
+            "FILE",
+            "private key of the certificate, PEM, without a passphrase",
+        ),
+    ] = None
     """PEM file with the private key of that certificate, without a passphrase."""
 
 
 class AuthSettings(SettingsModel):
     """``auth``: who may use the API and the signalling."""
 
-    token: Secret = SecretStr("")
+    token: Annotated[Secret, Binding("ICEY_AUTH_TOKEN")] = SecretStr("")
     """The access token that clients must show; empty lets everyone in. There is no flag for it,
     because command lines are visible to every user of a machine."""
 
@@ -119,10 +121,12 @@ class AuthSettings(SettingsModel):
 class TurnSettings(SettingsModel):
     """``turn``: the built-in TURN server (RFC 8656) for browsers behind strict networks."""
 
-    enabled: bool = True
+    enabled: Annotated[
+        bool, Binding("ICEY_TURN", help="do not run the built-in TURN server", off_flag="--no-turn")
+    ] = True
     """Whether to run it."""
 
-    port: Port = 3478
+    port: Annotated[Port, Binding("ICEY_TURN_PORT", "--turn-port", "PORT", "port of TURN")] = 3478
     """UDP and TCP port; 0 takes one that is free for both."""
 
     tls_port: Port = 0
@@ -131,11 +135,19 @@ class TurnSettings(SettingsModel):
     realm: Realm = "icey"
     """The authentication realm (RFC 8489 §14.9)."""
 
-    external_ip: IpAddress = ""
+    external_ip: Annotated[
+        IpAddress,
+        Binding(
+            "ICEY_TURN_EXTERNAL_IP",
+            "--turn-external-ip",
+            "IP",
+            "public address of this machine behind a NAT",
+        ),
+    ] = ""
     """The public address of this machine where it sits behind a NAT; also advertised as an ICE
     candidate. Empty: the addresses of its interfaces are the reachable ones."""
 
-    secret: Secret = SecretStr("")
+    secret: Annotated[Secret, Binding("ICEY_TURN_SECRET")] = SecretStr("")
     """Shared secret that signs TURN credentials; empty makes a random one at each start, so that
     credentials do not outlive the process."""
 
@@ -260,178 +272,43 @@ class RelaySettings(SettingsModel):
     the best one that its network carries."""
 
 
-class NormalizeSettings(SettingsModel):
-    """``media.intelligence.vision.normalize``: the pictures that the detectors get."""
-
-    width: Annotated[int, Field(ge=0, le=3840)] = 0
-    """Pixels; 0 leaves the width of the source."""
-
-    height: Annotated[int, Field(ge=0, le=3840)] = 0
-    """Pixels; 0 leaves the height of the source."""
-
-    pixel_fmt: PixelFormat = ""
-    """FFmpeg pixel format; empty leaves that of the source."""
-
-
-class SnapshotSettings(SettingsModel):
-    """``media.intelligence.vision.snapshots``: a still picture of a detection."""
-
-    enabled: bool = False
-    """Whether to write them."""
-
-    dir: FilePath | None = None
-    """Folder; empty is ``<recordDir>/snapshots``."""
-
-    min_interval_usec: Microseconds = 1_000_000
-    """Microseconds between two snapshots of a stream, at least; 0 is no limit."""
-
-
-class ClipSettings(SettingsModel):
-    """``media.intelligence.vision.clips``: a short film around a detection."""
-
-    enabled: bool = False
-    """Whether to write them."""
-
-    dir: FilePath | None = None
-    """Folder; empty is ``<recordDir>/clips``."""
-
-    pre_roll_usec: Microseconds = 1_000_000
-    """Microseconds kept from before the detection; 0 starts with it."""
-
-    post_roll_usec: Microseconds = 3_000_000
-    """Microseconds recorded after the last detection; 0 ends with it."""
-
-
-class MotionSettings(SettingsModel):
-    """``media.intelligence.vision.motion``: the motion detector."""
-
-    grid_width: Annotated[int, Field(ge=1, le=256)] = 32
-    """Cells across into which a picture is divided."""
-
-    grid_height: Annotated[int, Field(ge=1, le=256)] = 18
-    """Cells down."""
-
-    warmup_frames: Annotated[int, Field(ge=0, le=10_000)] = 2
-    """Sampled frames that are only learnt from before anything is reported; 0 reports at once."""
-
-    threshold: Unit = 0.08
-    """Score from which a frame counts as motion; 0 is every frame, 1 practically none."""
-
-    cooldown_usec: Microseconds = 500_000
-    """Microseconds between two reports of a stream, at least; 0 is no limit."""
-
-    ignore_global_change: bool = True
-    """Whether what lights or the exposure of the camera do to the whole picture is taken out of the
-    score."""
-
-    small_objects: bool = True
-    """Whether a single cell that changes by the threshold is motion too. Without it only the score
-    of the whole picture counts, which a person in the distance hardly moves."""
-
-
-class VisionSettings(SettingsModel):
-    """``media.intelligence.vision``: detectors on sampled pictures, in stream mode."""
-
-    enabled: bool = False
-    """Whether to run it."""
-
-    every_nth_frame: Annotated[int, Field(ge=1, le=10_000)] = 6
-    """Sample one frame of so many; 1 is every frame."""
-
-    min_interval_usec: Microseconds = 200_000
-    """Microseconds between two samples, at least; 0 is no limit."""
-
-    queue_depth: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Frames that may wait for the detectors; beyond it the oldest is dropped and counted."""
-
-    normalize: NormalizeSettings = NormalizeSettings()
-    snapshots: SnapshotSettings = SnapshotSettings()
-    clips: ClipSettings = ClipSettings()
-    motion: MotionSettings = MotionSettings()
-
-
-class SpeechSettings(SettingsModel):
-    """``media.intelligence.speech``: voice activity by energy, in stream mode."""
-
-    enabled: bool = False
-    """Whether to run it."""
-
-    queue_depth: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Audio frames that may wait for the detector; beyond it the oldest is dropped and counted."""
-
-    start_threshold: Unit = 0.045
-    """Level (mean absolute sample, 0 to 1) at which speech starts."""
-
-    stop_threshold: Unit = 0.02
-    """Level below which it ends after the silence; at most the start threshold."""
-
-    min_silence_usec: Microseconds = 250_000
-    """Microseconds below the stop threshold that end speech; 0 ends it at once."""
-
-    update_interval_usec: Microseconds = 250_000
-    """Microseconds between two updates while speech goes on; 0 is one for every audio frame."""
-
-
-class DetectorSettings(SettingsModel):
-    """One of ``media.intelligence.detectors``: a detector of the user's own."""
-
-    use: DetectorUse
-    """``module:Class`` that Python can import, ``file.py:Class``, or the name of an installed one
-    (entry point group ``icey.detectors``)."""
-
-    name: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9_.-]{0,64}$"), Says("at most 64 of A-Z a-z 0-9 _ . -")
-    ] = ""
-    """What its events call it; empty is the installed one's name, or that of the class."""
-
-    enabled: bool = True
-    """Whether to run it; ``false`` also turns off one that is installed."""
-
-    options: Annotated[dict[str, JsonValue], Says("an object")] = {}
-    """Keyword arguments of the class."""
-
-    every_nth_frame: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Sample one frame of so many; left out: as ``vision.everyNthFrame``."""
-
-    min_interval_usec: Microseconds | None = None
-    """Microseconds between two samples, at least; left out: as ``vision.minIntervalUsec``."""
-
-
-class IntelligenceSettings(SettingsModel):
-    """``media.intelligence``: side branches on decoded media, active in stream mode only."""
-
-    vision: VisionSettings = VisionSettings()
-    speech: SpeechSettings = SpeechSettings()
-
-    detectors: Annotated[
-        tuple[DetectorSettings, ...],
-        Field(strict=False, max_length=16),
-        Says(
-            "a list of at most 16 objects with use, name, enabled, options, everyNthFrame, "
-            "minIntervalUsec"
-        ),
-    ] = ()
-    """Detectors of the user's own, beside those installed as packages; see detectors.md."""
-
-    webhook: WebhookUrl = SecretStr("")
-    """URL to which every event is posted as JSON; empty posts none."""
-
-
 class MediaSettings(SettingsModel):
     """``media``: the mode and what it works on."""
 
-    mode: Mode = "stream"
+    mode: Annotated[
+        Mode,
+        Binding(
+            "ICEY_MODE",
+            "--mode",
+            "MODE",
+            "stream (server to browsers), record (browser to disk) or relay (browser to browsers)",
+        ),
+    ] = "stream"
     """``stream``: server to browsers; ``record``: browser to disk; ``relay``: browser to
     browsers."""
 
-    source: Source = ""
+    source: Annotated[
+        Source,
+        Binding(
+            "ICEY_SOURCE",
+            "--source",
+            "SOURCE",
+            "what to stream: a file, /dev/video0, rtsp://camera/stream, or demo: (a test picture)",
+        ),
+    ] = ""
     """What stream mode plays; ``demo:`` is a moving test picture with a clock and a tone. Empty
     is allowed where the mode needs no source."""
 
-    loop: bool = True
+    loop: Annotated[
+        bool,
+        Binding("ICEY_LOOP", "--loop", "", "start a file again at its end", off_flag="--no-loop"),
+    ] = True
     """Whether a file starts again at its end; live sources never loop."""
 
-    record_dir: FilePath = Path("recordings")
+    record_dir: Annotated[
+        FilePath,
+        Binding("ICEY_RECORD_DIR", "--record-dir", "DIR", "folder for recordings"),
+    ] = Path("recordings")
     """Folder of recordings, and of snapshots and clips unless these have their own; made when
     first needed."""
 
@@ -460,12 +337,30 @@ class Settings(SettingsModel):
     webrtc: WebrtcSettings = WebrtcSettings()
     media: MediaSettings = MediaSettings()
 
-    web_root: FilePath | None = None
+    web_root: Annotated[
+        FilePath | None,
+        Binding(
+            "ICEY_WEB_ROOT",
+            "--web-root",
+            "DIR",
+            "folder of another web UI than the one inside the package",
+        ),
+    ] = None
     """Folder of the web UI; empty is the one inside the package."""
 
-    log_level: LogLevel = "info"
-    """The least grave level that is logged; ``trace`` logs frames and packets. Environment and
-    flag only: no key in a config file."""
+    log_level: Annotated[
+        LogLevel,
+        Binding(
+            "ICEY_LOG_LEVEL",
+            "--log-level",
+            "LEVEL",
+            "trace, debug, info, warn or error",
+            in_file=False,
+        ),
+    ] = "info"
+    """The least grave level that is logged; ``trace`` adds, once a second, what changed in the
+    counters of ``/api/status``, those of frames and datagrams among them. Environment and flag
+    only: no key in a config file."""
 
     @property
     def tls_active(self) -> bool:

@@ -1,4 +1,4 @@
-"""Values as they may be shown in messages and logs: short, printable, without secrets."""
+"""Values for messages and logs: short, printable, without secrets."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _TYPE_NAMES: dict[type, str] = {
 
 
 def without_credentials(text: str) -> str:
-    """Take user and password out of every URL in a text (RFC 3986 §3.2.1)."""
+    """Remove user and password from every URL in a text (RFC 3986 §3.2.1)."""
     return _USERINFO.sub(r"\g<scheme>", text)
 
 
 def printable(text: str) -> str:
-    """Return a name from outside, cut and escaped so that it can stand in one line of a log."""
+    """Return a name from outside, cut and escaped to fit in one line of a log."""
     cut = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
     return cut if cut.isprintable() else json.dumps(cut)[1:-1]
 
 
 def type_name(value: object) -> str:
-    """What kind of value this is, in the words of a config file."""
+    """Return the type of a value, in the words of a config file."""
     return _TYPE_NAMES.get(type(value), f"a {type(value).__name__}")
 
 

@@ -1,6 +1,6 @@
-"""The kinds of value that a setting can have beyond numbers and words, and what each allows.
+"""The types of settings beyond numbers and words, and what each allows.
 
-Each kind is an ``Annotated`` type that carries a `Says`: the words that an error message
+Each is an ``Annotated`` type that carries a `Says`: the words that an error message
 and the documentation use for it, so that neither can drift from what is checked.
 """
 
@@ -10,7 +10,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -21,16 +21,24 @@ __all__ = [
     "Host",
     "IpAddress",
     "IpAddresses",
+    "Kind",
+    "Microseconds",
     "OpusRate",
     "Origins",
+    "PictureSide",
     "PixelFormat",
+    "Port",
     "Realm",
+    "RelayPort",
     "Says",
     "Secret",
     "Source",
     "TokenText",
+    "Unit",
     "WebhookUrl",
 ]
+
+Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "path", "source", "list"]
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _ORIGIN = re.compile(
@@ -38,7 +46,6 @@ _ORIGIN = re.compile(
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _VISIBLE_ASCII = re.compile(r"[!-~]*")
-_PIXEL_FORMAT = re.compile(r"[a-z0-9_]{0,32}")
 _DETECTOR_USE = re.compile(
     r"(?P<where>[^:\0]*\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
     r"|[A-Za-z0-9][\w.-]*",
@@ -52,9 +59,15 @@ _MAX_HOST = 253  # RFC 1035 §2.3.4, without the length octets
 
 @dataclass(frozen=True)
 class Says:
-    """What a kind of value allows, in words that follow "allowed: "."""
+    """What a type allows.
+
+    Attributes:
+        words: in words that follow "must be".
+        kind: how a text for it is read, where the Python type does not tell.
+    """
 
     words: str
+    kind: Kind | None = None
 
 
 def _is_ip(text: str) -> bool:
@@ -125,12 +138,6 @@ def _check_opus_rate(rate: int) -> int:
     return rate
 
 
-def _check_pixel_format(text: str) -> str:
-    if not _PIXEL_FORMAT.fullmatch(text):
-        raise ValueError("not a pixel format")
-    return text
-
-
 def _check_detector_use(text: str) -> str:
     if not text.isprintable() or not _DETECTOR_USE.fullmatch(text):
         raise ValueError("names no detector")
@@ -187,7 +194,8 @@ Source: TypeAlias = Annotated[
     AfterValidator(_check_printable),
     Says(
         "a file path, a device (/dev/video0, v4l2:, avfoundation:, dshow:), "
-        "a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp), demo:, or empty"
+        "a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp), demo:, or empty",
+        kind="source",
     ),
 ]
 OpusRate: TypeAlias = Annotated[
@@ -207,7 +215,14 @@ DetectorUse: TypeAlias = Annotated[
 ]
 PixelFormat: TypeAlias = Annotated[
     str,
-    AfterValidator(_check_pixel_format),
+    Field(pattern=r"^[a-z0-9_]{0,32}$"),
     Says("the name of an FFmpeg pixel format such as gray or rgb24, or empty"),
 ]
 FilePath: TypeAlias = Annotated[Path, Says("a path")]
+Port: TypeAlias = Annotated[int, Field(ge=0, le=65_535)]
+RelayPort: TypeAlias = Annotated[int, Field(ge=1024, le=65_535)]
+Unit: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+PictureSide: TypeAlias = Annotated[
+    int, Field(ge=32, le=3840, multiple_of=2), Says("an even integer from 32 to 3840")
+]
+Microseconds: TypeAlias = Annotated[int, Field(ge=0, le=60_000_000)]

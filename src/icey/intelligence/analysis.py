@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-    from icey.config.model import IntelligenceSettings
+    from icey.config.intelligence import IntelligenceSettings
     from icey.intelligence.detector import Detector, SoundDetector
     from icey.intelligence.events import Event
     from icey.intelligence.plugins import Plugin
@@ -57,14 +57,14 @@ Sample = TypeVar("Sample")
 
 
 class Evidence(Protocol):
-    """Keeps what an event was seen on: a snapshot, a clip."""
+    """Keeps evidence of an event: a snapshot, a clip."""
 
     def keep(self, event: Event) -> Mapping[str, Any]:
-        """Keep it, in the thread of the branch; return what the event's ``data`` says of it."""
+        """Keep evidence of an event, in the thread of the branch; return what its ``data`` gets."""
 
 
 def is_wanted(settings: IntelligenceSettings, plugins: Sequence[Plugin]) -> bool:
-    """Say whether there is anything to detect."""
+    """Return whether any detector is to run."""
     return bool(settings.vision.enabled or settings.speech.enabled or plugins)
 
 
@@ -127,7 +127,7 @@ class Analysis:
                 branch.offer(sample, sample.moment.media_usec)
 
     def unit(self, unit: AccessUnit, media_ns: int, due_ns: int) -> None:
-        """Take an access unit, which is decoded in a thread of ours. See `icey.media.tap.Tap`."""
+        """Take an access unit; a thread of this stream decodes it. See `icey.media.tap.Tap`."""
         if not self._picture_branches:
             return
         if self._decoder is None:
@@ -145,12 +145,12 @@ class Analysis:
     # -- its end and its state ---------------------------------------------------------------
 
     def stop(self) -> None:
-        """Look at nothing more. Returns at once."""
+        """Stop every branch. Returns at once."""
         for branch in self._branches():
             branch.stop()
 
     def join(self) -> None:
-        """Wait for the branches after `stop`; a detector that is at work is waited for briefly."""
+        """Wait for the branches after `stop`; for a detector that is at work only briefly."""
         deadline = time.monotonic() + JOIN_S
         for branch in self._branches():
             if not branch.join(max(0.0, deadline - time.monotonic())):
@@ -162,7 +162,7 @@ class Analysis:
 
     @property
     def tally(self) -> Tally:
-        """The counters as they are now, of vision and speech and of each detector."""
+        """The counters now: of vision, of speech and of each detector."""
         tally = self._tally.copy()
         for looking in self._picture_branches:
             tally.vision.add(looking.status)

@@ -1,4 +1,4 @@
-"""What is kept of the events of all streams: snapshots and clips, and how many there were."""
+"""Snapshots and clips of all streams, and their counters."""
 
 from __future__ import annotations
 
@@ -21,34 +21,35 @@ __all__ = ["Archive", "StreamArchive"]
 
 SCHEMA = "icey.clip/1"
 
-_COUNTS = ("snapshots", "snapshotsFailed", "clips", "clipsFailed", "clipUnitsDropped")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamArchive:
-    """What is kept of one stream; either may be off."""
+    """The snapshots and clips of one stream; None where they are off."""
 
     snapshots: Snapshots | None
     clips: Clips | None
 
     @property
     def evidence(self) -> list[Evidence]:
-        """Those that are on."""
+        """Snapshots and clips, where they are on."""
         both: tuple[Evidence | None, ...] = (self.snapshots, self.clips)
         return [one for one in both if one is not None]
 
     def counts(self) -> dict[str, int]:
-        """Count what was kept, and what could not be."""
+        """Count snapshots and clips, failures and drops."""
         snapshots, clips = self.snapshots, self.clips
-        numbers = (
-            *((0, 0) if snapshots is None else (snapshots.kept, snapshots.failed)),
-            *((0, 0, 0) if clips is None else (clips.finished, clips.failed, clips.dropped)),
-        )
-        return dict(zip(_COUNTS, numbers, strict=True))
+        return {
+            "snapshots": snapshots.kept if snapshots else 0,
+            "snapshotsFailed": snapshots.failed if snapshots else 0,
+            "clips": clips.finished if clips else 0,
+            "clipsFailed": clips.failed if clips else 0,
+            "clipUnitsDropped": clips.dropped if clips else 0,
+            "clipGroupsDropped": clips.overflows if clips else 0,
+        }
 
 
 class Archive:
-    """The archive of a server.
+    """The snapshots and clips of a server.
 
     Args:
         settings: the settings in force.
@@ -58,20 +59,20 @@ class Archive:
         self._vision = settings.media.intelligence.vision
         self._shelves = Shelves(settings)
         self._running: set[StreamArchive] = set()
-        self._ended = dict.fromkeys(_COUNTS, 0)
+        self._ended = StreamArchive(None, None).counts()
 
     def start(self) -> None:
-        """Begin to look after the folders."""
+        """Start the repair and the retention of the folders."""
         self._shelves.start()
 
     def stop(self) -> None:
-        """End that. Returns at once."""
+        """Stop the retention. Returns at once."""
         self._shelves.stop()
 
     def begin(
         self, source: str, stream_id: str, on_event: Callable[[Event], None]
     ) -> StreamArchive:
-        """Begin to keep what is found in a stream.
+        """Open the archive of a stream.
 
         Args:
             source: the source as anyone may see it.
@@ -91,13 +92,13 @@ class Archive:
         return stream
 
     def end(self, stream: StreamArchive) -> None:
-        """Keep the counters of a stream that is over."""
+        """Close the archive of a stream, and keep its counters."""
         self._running.discard(stream)
         for name, count in stream.counts().items():
             self._ended[name] += count
 
     def status(self) -> dict[str, int]:
-        """Count what was kept since the start of the server."""
+        """Return the counters of all streams since the start of the server."""
         total = dict(self._ended)
         for stream in self._running:
             for name, count in stream.counts().items():

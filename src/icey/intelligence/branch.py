@@ -1,4 +1,4 @@
-"""A branch: one thread beside a stream that looks at samples, and can never slow the stream.
+"""A branch: one thread beside a stream that handles samples, and can never slow the stream.
 
 ::
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -37,7 +36,7 @@ Output = TypeVar("Output")
 
 @dataclass(frozen=True, slots=True)
 class BranchStatus:
-    """How a branch fares. All but `waiting` and `off` only grow.
+    """The counters of a branch. All but `waiting` and `off` only grow.
 
     Attributes:
         name: the detector.
@@ -48,7 +47,6 @@ class BranchStatus:
         emitted: what came out.
         failed: times the handler raised.
         waiting: samples in the queue now.
-        busy_usec: time spent in the handler, all together.
         off: why the branch is switched off; empty where it is not.
     """
 
@@ -60,7 +58,6 @@ class BranchStatus:
     emitted: int = 0
     failed: int = 0
     waiting: int = 0
-    busy_usec: int = 0
     off: str = ""
 
 
@@ -95,13 +92,13 @@ class Branch(Generic[Sample, Output]):
         self._off = ""
         self._in_a_row = 0
         self._seen = self._sampled = self._dropped = 0
-        self._processed = self._emitted = self._failed = self._busy_ns = 0
+        self._processed = self._emitted = self._failed = 0
         self._thread = threading.Thread(target=self._run, name=f"icey-{name}"[:15], daemon=True)
         self._thread.start()
 
     @property
     def status(self) -> BranchStatus:
-        """The counters as they are now."""
+        """The counters now."""
         return BranchStatus(
             self.name,
             seen=self._seen,
@@ -111,12 +108,11 @@ class Branch(Generic[Sample, Output]):
             emitted=self._emitted,
             failed=self._failed,
             waiting=len(self._queue),
-            busy_usec=self._busy_ns // 1000,
             off=self._off,
         )
 
     def offer(self, sample: Sample, media_usec: int) -> None:
-        """Take a frame, if it is to be looked at. Never blocks.
+        """Queue a frame, if the sampler chooses it. Never blocks.
 
         Args:
             sample: what the handler gets.
@@ -136,14 +132,14 @@ class Branch(Generic[Sample, Output]):
             self._changed.notify()
 
     def stop(self) -> None:
-        """Look at nothing more. Returns at once; a handler that is at work is not interrupted."""
+        """Handle no further sample. Returns at once, and interrupts no handler."""
         with self._changed:
             self._stopping = True
             self._queue.clear()
             self._changed.notify_all()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread after `stop`, at most so long; returns whether it ended."""
+        """Wait for the thread after `stop`, for at most so long; return whether it ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -159,7 +155,6 @@ class Branch(Generic[Sample, Output]):
             return None if self._stopping else self._queue.popleft()
 
     def _work_on(self, sample: Sample) -> None:
-        began = time.monotonic_ns()
         try:
             for output in self._handle(sample):
                 if self._stopping:
@@ -171,8 +166,6 @@ class Branch(Generic[Sample, Output]):
         else:
             self._processed += 1
             self._in_a_row = 0
-        finally:
-            self._busy_ns += time.monotonic_ns() - began
 
     def _fail(self, error: BaseException) -> None:
         self._failed += 1

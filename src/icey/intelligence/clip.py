@@ -28,7 +28,7 @@ from icey.storage.take import Take
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from icey.config.model import ClipSettings
+    from icey.config.intelligence import ClipSettings
     from icey.intelligence.events import Event
     from icey.intelligence.shelf import Shelf
 
@@ -59,7 +59,7 @@ WAKE_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ClipFinished:
-    """A clip is whole and has its name.
+    """A clip is finished and has its name.
 
     Attributes:
         detector: whose event it began with.
@@ -75,7 +75,7 @@ class ClipFinished:
 
 
 class _Clip:
-    """A clip that is being made."""
+    """A clip that is being written."""
 
     def __init__(
         self, take: Take, detector: str, reference: dict[str, str], start: datetime
@@ -92,7 +92,7 @@ class _Clip:
 
 
 class Clips:
-    """Makes the clips of one stream; an `icey.intelligence.analysis.Evidence`.
+    """Writes the clips of one stream; an `icey.intelligence.analysis.Evidence`.
 
     `video` and `sound` are called from the media thread, `keep` from the threads of branches.
 
@@ -125,6 +125,11 @@ class Clips:
         self.dropped = 0
         """Units that were thrown away because the disk was too slow."""
 
+    @property
+    def overflows(self) -> int:
+        """Groups of pictures that were too large for the pre-roll."""
+        return self._ring.overflows
+
     # -- the media thread ----------------------------------------------------------------------
 
     def video(self, data: bytes, at_ns: int, *, keyframe: bool) -> None:
@@ -136,7 +141,7 @@ class Clips:
         self._add(Unit("audio", data, at_ns))
 
     def wants_keyframe(self, now_ns: int) -> bool:
-        """Say whether the newest keyframe is so old that a clip would begin too early."""
+        """Return whether the newest keyframe is so old that a clip would begin too early."""
         with self._changed:
             newest = self._ring.newest_keyframe_ns
         return newest is None or now_ns - newest >= KEYFRAME_NS
@@ -160,7 +165,7 @@ class Clips:
     # -- branches ------------------------------------------------------------------------------
 
     def keep(self, event: Event) -> Mapping[str, Any]:
-        """Have an event in a clip; nothing where none can be made."""
+        """Put an event into a clip; return nothing where no clip can be made."""
         with self._beginning:
             clip = self._extended(event.due_ns)
             if clip is None:
@@ -168,7 +173,7 @@ class Clips:
             return {} if clip is None else {"clip": clip.reference}
 
     def _extended(self, at_ns: int) -> _Clip | None:
-        """Make the open clip longer, if there is one that may be."""
+        """Extend the open clip up to an event; return None where that is not possible."""
         with self._changed:
             clip = self._clip
             if clip is None or at_ns > clip.take.start_ns + MAX_CLIP_NS:
@@ -217,13 +222,13 @@ class Clips:
     # -- the end -------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Finish the clip that is open, and begin none. Returns at once."""
+        """Finish the open clip, and begin none. Returns at once."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for that; returns whether it is done."""
+        """Wait until the clip is finished; return whether it is."""
         if self._thread is not None:
             self._thread.join(timeout_s)
         return self._thread is None or not self._thread.is_alive()
@@ -275,7 +280,7 @@ class Clips:
         return ClipFinished(clip.detector, clip.reference, clip.start, finished.seconds)
 
     def _write_pending(self, clip: _Clip) -> bool:
-        """Write what has come; says whether the clip is over."""
+        """Write the pending units; return whether the clip is over."""
         while True:
             with self._changed:
                 over = self._stopping or time.monotonic_ns() > clip.end_ns + STALLED_NS
@@ -293,7 +298,7 @@ class Clips:
                 clip.take.add_sound(unit.data, unit.at_ns)
 
     def _rescue(self, clip: _Clip) -> None:
-        """Keep what there is of a clip that cannot go on."""
+        """Keep the part that was written of a clip that cannot go on."""
         with self._changed:
             if self._clip is clip:
                 self._clip = None
@@ -303,7 +308,7 @@ class Clips:
             log.exception("%s is left for the next start to repair", clip.take.name)
 
     def _complain(self, error: OSError | RecordingError) -> None:
-        """Say it once, not for each event."""
+        """Log a failure once, not for each event."""
         self.failed += 1
         text = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if text != self._trouble:

@@ -1,4 +1,4 @@
-"""Decoding a passed-through source for the detectors alone."""
+"""Decodes a passed-through source for the detectors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class UnitDecoder:
-    """Decodes access units of one stream; after one that is missing it waits for a keyframe.
+    """Decodes the access units of one stream; waits for a keyframe after one that is missing.
 
     The units have no reordering, so pictures come out in the order in which units went in.
     """
@@ -35,7 +35,7 @@ class UnitDecoder:
         self._open()
 
     def decode(self, sample: UnitSample) -> Iterable[PictureSample]:
-        """Decode a unit; yields its picture, none where it is damaged or leans on one missing."""
+        """Decode an access unit; yield its picture, none where it or a reference is damaged."""
         number = sample.moment.number
         missing = self._next is not None and number != self._next
         self._next = number + 1

@@ -1,4 +1,4 @@
-"""What a detector is: the ten lines that a user writes, and what they are given and give back.
+"""The interface of a detector: what a user writes, what it is given and what it returns.
 
 A detector is made once for each stream (``Detector(**options)``) and called by one thread only,
 one sample after the other. It may be slow: samples that come meanwhile are dropped, never the
@@ -62,7 +62,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class FrameContext:
-    """What is known of a picture.
+    """A picture's source, time and size.
 
     Attributes:
         source: the source as anyone may see it: no user, password or absolute path.
@@ -85,7 +85,7 @@ class FrameContext:
 
 @dataclass(frozen=True, slots=True)
 class SoundContext:
-    """What is known of a run of sound.
+    """The source, time and format of a run of sound.
 
     Attributes:
         source: the source as anyone may see it.
@@ -108,15 +108,15 @@ class SoundContext:
 
 @runtime_checkable
 class Detector(Protocol):
-    """Looks at pictures."""
+    """Detects things in pictures."""
 
     def process(self, frame: NDArray[np.uint8], context: FrameContext) -> list[Detection]:
-        """Say what is in a picture: RGB, of shape (height, width, 3), and not to be written to."""
+        """Return what is in a picture: RGB, of shape (height, width, 3), not to be written to."""
 
 
 @runtime_checkable
 class SoundDetector(Protocol):
-    """Listens to sound."""
+    """Detects things in sound."""
 
     def process(self, samples: NDArray[np.float32], context: SoundContext) -> list[Detection]:
-        """Say what is in a run of sound: samples from -1 to 1, of shape (n, channels)."""
+        """Return what is in a run of sound: samples from -1 to 1, of shape (n, channels)."""

@@ -1,4 +1,4 @@
-"""What is told of a detection, in the shapes of ``docs/protocol.md``.
+"""Events of the detectors, in the shapes of ``docs/protocol.md``.
 
 An `Event` is made in the thread of a branch and goes to the peers of its stream, to those who
 read ``GET /api/events``, and to the webhook.
@@ -59,7 +59,7 @@ MAX_MEMBERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something was seen or heard.
+    """An event of a detector, or a finished clip.
 
     Attributes:
         kind: the subtype of the message.
@@ -78,7 +78,7 @@ class Event:
     sample: PictureSample | None = None
 
     def with_links(self, sign: Callable[[str], str]) -> Event:
-        """Return it with links to snapshot and clip that open without the access token."""
+        """Return the event with links to snapshot and clip that open without the access token."""
         holder = self.data if self.kind == "icey:clip" else self.data["data"]
         linked = {
             name: {**holder[name], "url": sign(holder[name]["url"])}
@@ -91,7 +91,7 @@ class Event:
         return replace(self, data=inner if holder is self.data else self.data | {"data": inner})
 
     def data_for(self, address: str) -> dict[str, Any]:
-        """Return the data as the peer at an address gets it: of the stream that he watches."""
+        """Return the data for the peer at an address, with the id of the stream that it watches."""
         if "frame" not in self.data:
             return self.data
         return self.data | {"frame": self.data["frame"] | {"streamId": f"stream/{address}"}}
@@ -176,15 +176,12 @@ def speech_event(
         sample: the sound as it was sent.
         source: the source as anyone may see it.
         stream_id: whose stream it is.
-        activity: what is to be told.
-        thresholds: at which it starts, and ends.
+        activity: what the detector heard.
+        thresholds: the levels at which speech starts, and ends.
     """
     data = {
         "type": f"speech:{activity.phase}",
-        "source": source,
-        "detector": "energy",
-        "time": sample.moment.media_usec,
-        "audio": _audio(sample),
+        **_heard(sample, source, "energy"),
         "active": activity.active,
         "level": round(activity.level, 5),
         "peak": round(activity.peak, 5),
@@ -205,10 +202,7 @@ def heard_event(
     magnitude = np.abs(sample.samples.astype(np.int32))
     data = {
         "type": "detect",
-        "source": source,
-        "detector": detector,
-        "time": sample.moment.media_usec,
-        "audio": _audio(sample),
+        **_heard(sample, source, detector),
         "active": True,
         "level": round(float(magnitude.mean()) / 32768, 5),
         "peak": round(float(magnitude.max()) / 32768, 5),
@@ -219,7 +213,7 @@ def heard_event(
 
 
 def plain(value: object, depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """Make anything that a detector gives into what JSON can hold, within bounds.
+    """Convert any value that a detector returns into JSON, within bounds.
 
     numpy's numbers and arrays become Python's, what is not finite becomes None, anything else,
     or too deep, the name of its type.
@@ -239,16 +233,22 @@ def plain(value: object, depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401 - whate
     return type(value).__name__
 
 
-def _audio(sample: SoundSample) -> dict[str, Any]:
+def _heard(sample: SoundSample, source: str, detector: str) -> dict[str, Any]:
+    """Return the members that every event of sound has."""
     count, channels = sample.samples.shape
     return {
-        "sequence": sample.moment.number,
+        "source": source,
+        "detector": detector,
         "time": sample.moment.media_usec,
-        "duration": count * 1_000_000 // sample.rate,
-        "sampleRate": sample.rate,
-        "channels": channels,
-        "numSamples": count,
-        "sampleFmt": "s16",
+        "audio": {
+            "sequence": sample.moment.number,
+            "time": sample.moment.media_usec,
+            "duration": count * 1_000_000 // sample.rate,
+            "sampleRate": sample.rate,
+            "channels": channels,
+            "numSamples": count,
+            "sampleFmt": "s16",
+        },
     }
 
 
@@ -276,6 +276,6 @@ def _detection(detection: Detection) -> dict[str, Any]:
 
 
 def _fraction(value: float) -> float:
-    """Cut a number to 0..1; what is none is refused, as the detector's failure."""
+    """Clamp a number to 0..1; one that is not finite becomes 0."""
     number = float(value)
     return round(min(max(number, 0.0), 1.0), 4) if math.isfinite(number) else 0.0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from icey.config.model import MotionSettings
+    from icey.config.intelligence import MotionSettings
 
     Cells: TypeAlias = NDArray[np.float32]
 
@@ -46,7 +46,7 @@ ROUNDS = 8
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """What moved between two samples.
+    """The motion between two samples.
 
     Attributes:
         score: mean difference of all cells, 0 to 1.
@@ -103,7 +103,7 @@ class MotionDetector:
     def process(
         self, luma: NDArray[np.uint8], media_usec: int, *, full_range: bool = False
     ) -> Motion | None:
-        """Take a sample; return what moved, None where nothing is to be reported.
+        """Take a sample; return its motion, None where there is nothing to report.
 
         Args:
             luma: of shape (height, width).
@@ -125,7 +125,7 @@ class MotionDetector:
         return Motion(self.score, change, tuple(_detections(change, settings.threshold)))
 
     def _change(self, previous: Cells, cells: Cells) -> tuple[Cells, bool]:
-        """Return how much each cell changed, 0 to 1, and whether the light did."""
+        """Return how much each cell changed, 0 to 1, and whether the light changed."""
         raw = cells - previous
         if not self._settings.ignore_global_change:
             return np.abs(raw), False
@@ -154,7 +154,7 @@ class MotionDetector:
 
 
 def _relit(previous: Cells, cells: Cells) -> Cells:
-    """Return the previous cells in the light of the present ones, as most of them show it.
+    """Return the previous cells in the light of the present ones, which most cells show.
 
     A straight line through (previous, present), fitted so that cells far from it, where something
     moves, hardly count. Cells that are black or white in either picture tell nothing.

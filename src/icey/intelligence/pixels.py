@@ -1,4 +1,4 @@
-"""The pictures that detectors get: sized and in the format that the settings want."""
+"""Brings pictures to the size and pixel format that the settings give the detectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import av
     from numpy.typing import NDArray
 
-    from icey.config.model import NormalizeSettings
+    from icey.config.intelligence import NormalizeSettings
 
 __all__ = ["Normalizer", "is_full_range", "luma_of", "rgb_of"]
 
@@ -27,7 +27,7 @@ _TAGS = {"bt709": 1, "smpte170m": 6}  # ITU-T H.273 table 4
 
 
 class Normalizer:
-    """Brings pictures to one size and format; used by one thread.
+    """Converts pictures to one size and format; used by one thread.
 
     Args:
         settings: ``media.intelligence.vision.normalize``.

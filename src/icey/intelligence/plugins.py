@@ -1,4 +1,4 @@
-"""Finding the user's own detectors: installed packages, and what the configuration names.
+"""Finds the user's own detectors: installed packages, and entries of the configuration.
 
 A package offers its detectors in the entry point group ``icey.detectors``; it is enough to install
 it. ``media.intelligence.detectors`` names others, or gives an installed one its options. Nothing
@@ -14,7 +14,7 @@ import inspect
 import logging
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import ModuleType
 
-    from icey.config.model import DetectorSettings, IntelligenceSettings
+    from icey.config.intelligence import DetectorSettings, IntelligenceSettings
     from icey.intelligence.detector import Detector, SoundDetector
 
 __all__ = ["GROUP", "Found", "Plugin", "Takes", "find_plugins"]
@@ -46,7 +46,7 @@ _MAX_REASON = 200
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A detector of the user's, not yet made.
+    """A detector of the user's own, before an instance is made.
 
     Attributes:
         name: what its events, its branch and the status call it.
@@ -65,7 +65,7 @@ class Plugin:
     min_interval_usec: int | None = None
 
     def make(self) -> Detector | SoundDetector:
-        """Make a detector, for one stream. It may take seconds, and raise whatever it likes.
+        """Make an instance for one stream. May take seconds, and raise anything.
 
         Raises:
             TypeError: what it made cannot ``process`` anything.
@@ -78,14 +78,14 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The detectors to run, and what is wrong with installed ones that nobody asked for."""
+    """The detectors to run, and warnings of installed ones that cannot be loaded."""
 
     plugins: tuple[Plugin, ...]
     warnings: tuple[str, ...] = ()
 
 
 def find_plugins(settings: IntelligenceSettings) -> Found:
-    """Import all detectors that are to run: configured ones first, then those just installed.
+    """Import all detectors that are to run: configured ones first, then installed ones.
 
     Args:
         settings: ``media.intelligence``.
@@ -116,7 +116,7 @@ def find_plugins(settings: IntelligenceSettings) -> Found:
 
 
 def _installed() -> dict[str, EntryPoint]:
-    """All offered detectors by name; of two of one name the first on the path counts."""
+    """Return all installed detectors by name; of two of one name, the first on the path."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         other = found.setdefault(point.name, point)
@@ -131,8 +131,14 @@ def _installed() -> dict[str, EntryPoint]:
 
 
 def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, EntryPoint]) -> Plugin:
-    """Import what an entry of the configuration names."""
+    """Import the detector of an entry of the configuration, and check its options."""
     where, _, attribute = entry.use.rpartition(":")
+    use = _public(entry.use)
+
+    def refused(member: str, reason: str, allowed: str) -> ConfigError:
+        value = use if member == "use" else ", ".join(entry.options) or "{}"
+        return _refusal(f"{place}.{member}", value, reason, allowed)
+
     try:
         if not where:
             target = _load_installed(entry.use, installed)
@@ -144,49 +150,31 @@ def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, Ent
             entry.name or (entry.use if not where else attribute.rpartition(".")[2]), target
         )
     except (Exception, SystemExit) as error:
-        raise _refusal(
-            f"{place}.use", _public(entry.use), _reason(error), _allowed(installed)
-        ) from (error)
+        raise refused("use", _reason(error), _allowed(installed)) from error
     try:
         inspect.signature(target).bind(**entry.options)
     except TypeError as error:
-        raise _refusal(
-            f"{place}.options",
-            ", ".join(entry.options) or "{}",
-            f"{_public(entry.use)}: {_reason(error)}",
-            f"keyword arguments of {_public(entry.use)}: {_parameters(target)}",
-        ) from error
+        allowed = f"keyword arguments of {use}: {_parameters(target)}"
+        raise refused("options", f"{use}: {_reason(error)}", allowed) from error
     except ValueError as error:  # some classes written in C do not say what they take
         log.debug("%s does not tell its arguments: %s", entry.use, error)
-    _check(place, entry, target)
-    return Plugin(
-        plugin.name,
-        plugin.takes,
-        plugin.target,
-        entry.options,
-        entry.every_nth_frame,
-        entry.min_interval_usec,
+    check = getattr(target, "check", None)
+    if callable(check):
+        try:
+            check(**entry.options)
+        except (Exception, SystemExit) as error:
+            reason = f"{use}: {_reason(error).removeprefix('ValueError: ')}"
+            raise refused("options", reason, f"what {use} can work with") from error
+    return replace(
+        plugin,
+        options=entry.options,
+        every_nth_frame=entry.every_nth_frame,
+        min_interval_usec=entry.min_interval_usec,
     )
 
 
-def _check(place: str, entry: DetectorSettings, target: Any) -> None:  # noqa: ANN401
-    """Let a class that wants to look at its options before the server starts do so."""
-    check = getattr(target, "check", None)
-    if not callable(check):
-        return
-    try:
-        check(**entry.options)
-    except (Exception, SystemExit) as error:
-        raise _refusal(
-            f"{place}.options",
-            ", ".join(entry.options) or "{}",
-            f"{_public(entry.use)}: {_reason(error).removeprefix('ValueError: ')}",
-            f"what {_public(entry.use)} can work with",
-        ) from error
-
-
 def _plugin(name: str, target: Any) -> Plugin:  # noqa: ANN401 - it is looked at here
-    """Look at what is meant to be a detector's class.
+    """Check the class of a detector.
 
     Raises:
         TypeError: it cannot be one.
@@ -209,7 +197,7 @@ def _load_installed(name: str, installed: Mapping[str, EntryPoint]) -> Any:  # n
 
 
 def _load_file(path: Path) -> ModuleType:
-    """Run a file as a module of its own; two entries that name it share it."""
+    """Import a file as a module; two entries that name it share the module."""
     name = f"icey_detector_{path.stem}_{abs(hash(str(path)))}"
     known = sys.modules.get(name)
     if known is not None:
@@ -237,13 +225,13 @@ def _attribute(module: ModuleType, path: str) -> Any:  # noqa: ANN401
 
 
 def _public(use: str) -> str:
-    """What an entry names, without the folder of a file."""
+    """Return what an entry names, without the folder of a file."""
     where, colon, attribute = use.rpartition(":")
     return f"{Path(where).name}{colon}{attribute}" if where.endswith(".py") else use
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of an error, without folders of this machine."""
+    """Return the first line of an error, without folders of this machine."""
     text = _FOLDERS.sub("", str(error).strip().partition("\n")[0])[:_MAX_REASON]
     plain = isinstance(
         error, FileNotFoundError | ModuleNotFoundError | LookupError | AttributeError | TypeError

@@ -1,4 +1,4 @@
-"""The last seconds of an encoded stream, for clips that begin before what they are about. Pure."""
+"""The last seconds of an encoded stream, from which clips begin before their event. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Unit:
 
 @dataclass(slots=True)
 class _Group:
-    """A keyframe and all that came until the next one."""
+    """A keyframe and all units up to the next one."""
 
     at_ns: int
     units: list[Unit] = field(default_factory=list)
@@ -39,7 +39,7 @@ class _Group:
 
 
 class PreRoll:
-    """A ring of groups of pictures; what is before the first keyframe is not kept.
+    """A ring of groups of pictures; units before the first keyframe are not kept.
 
     Where a single group is larger than there is room, all of it goes, as its end is worth nothing
     without its beginning; the ring goes on at the next keyframe.
@@ -63,7 +63,7 @@ class PreRoll:
         return self._groups[-1].at_ns if self._groups else None
 
     def add(self, unit: Unit) -> None:
-        """Append a unit, and forget what is not needed any more."""
+        """Append a unit, and drop the groups that are not needed any more."""
         groups = self._groups
         if unit.kind == "video" and unit.keyframe:
             groups.append(_Group(unit.at_ns))
@@ -83,7 +83,7 @@ class PreRoll:
             self.overflows += 1
 
     def since(self, at_ns: int) -> list[Unit]:
-        """Return all from the newest keyframe at or before a time on, or all there is."""
+        """Return all units from the newest keyframe at or before a time, else all there are."""
         first = 0
         for index, group in enumerate(self._groups):
             if group.at_ns <= at_ns:
@@ -91,6 +91,6 @@ class PreRoll:
         return [unit for group in list(self._groups)[first:] for unit in group.units]
 
     def clear(self) -> None:
-        """Forget everything: what comes does not go on from what came."""
+        """Drop everything: what follows does not continue it."""
         self._groups.clear()
         self.size = 0

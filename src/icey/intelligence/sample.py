@@ -1,4 +1,4 @@
-"""What branches are offered: a picture, a run of sound or an access unit, and when it is due."""
+"""The samples that branches handle: a picture, a run of sound or an access unit, with its time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Moment", "PictureSample", "SoundSample", "UnitSample"]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When something of a stream is due.
+    """The time of a sample.
 
     Attributes:
         number: of the picture, run or access unit in its stream, from 0.

@@ -1,4 +1,4 @@
-"""Which frames a detector gets: one of so many, and no two closer than an interval. Pure."""
+"""Chooses frames for a detector: one of so many, no two closer than an interval. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Sampler:
         self._last: int | None = None
 
     def accept(self, media_usec: int) -> bool:
-        """Say whether the frame of this media time is chosen."""
+        """Return whether the frame of this media time is chosen."""
         self._since += 1
         if self._since < self._every_nth:
             return False

@@ -36,7 +36,7 @@ KEEP_EVERY_S = 30.0
 
 
 class Shelf:
-    """One folder of artifacts.
+    """One folder of snapshots or clips.
 
     Args:
         name: as it stands in links: `SNAPSHOTS` or `CLIPS`.
@@ -62,11 +62,11 @@ class Shelf:
         check_room(self.folder, self._min_free_bytes)
 
     def reference(self, file: str) -> dict[str, str]:
-        """What an event says of a file: its path below ``/artifacts/``, and its link."""
+        """Return a file as events name it: its path below ``/artifacts/``, and its link."""
         return {"path": f"{self.name}/{file}", "url": f"/artifacts/{self.name}/{file}"}
 
     def repair_blocking(self) -> None:
-        """Save what a crash left behind."""
+        """Repair unfinished files that a crash left."""
         for repaired in self._keeper.repair_blocking():
             log.warning("%s", repaired)
         if self.folder.is_dir():
@@ -75,14 +75,14 @@ class Shelf:
                     left.unlink(missing_ok=True)
 
     def keep_blocking(self) -> None:
-        """Remove what is too old or too much."""
+        """Remove files that are too old, or more than may be kept."""
         removed = self._keeper.keep_blocking()
         if removed:
             log.info("%d %s are too old or too many, and removed", len(removed), self.name)
 
 
 class Shelves:
-    """All folders of artifacts of a server, and the thread that looks after them.
+    """The folders of snapshots and clips of a server, and the thread of their retention.
 
     Args:
         settings: the settings in force.
@@ -99,13 +99,13 @@ class Shelves:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to look after them, if there are any."""
+        """Start the thread, if there is a folder."""
         if self.snapshots is not None or self.clips is not None:
             self._thread = threading.Thread(target=self._run, name="icey-shelves", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End that. Returns at once."""
+        """Stop the thread. Returns at once."""
         self._stopping.set()
 
     def _run(self) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import av
 
-    from icey.config.model import SnapshotSettings
+    from icey.config.intelligence import SnapshotSettings
     from icey.intelligence.events import Event
     from icey.intelligence.shelf import Shelf
 
@@ -43,7 +43,7 @@ def jpeg(picture: av.VideoFrame) -> bytes:
 
 
 class Snapshots:
-    """Keeps snapshots of one stream; an `icey.intelligence.analysis.Evidence`.
+    """Writes the snapshots of one stream; an `icey.intelligence.analysis.Evidence`.
 
     `keep` is called from the threads of several branches.
 
@@ -62,7 +62,7 @@ class Snapshots:
         self._trouble = ""
 
     def keep(self, event: Event) -> Mapping[str, Any]:
-        """Write the picture of an event; nothing where the last one is too short ago."""
+        """Write the picture of an event; return nothing where the last one is too short ago."""
         sample = event.sample
         if sample is None or not self._is_due(sample.moment.due_ns // 1000):
             return {}
@@ -86,7 +86,7 @@ class Snapshots:
             return True
 
     def _complain(self, error: OSError | RecordingError) -> None:
-        """Say it once, not for each event."""
+        """Log a failure once, not for each event."""
         text = (error.strerror if isinstance(error, OSError) else None) or str(error)
         with self._lock:
             self.failed += 1
@@ -96,7 +96,7 @@ class Snapshots:
 
 
 def _write(folder: Path, detector: str, moment: datetime, data: bytes) -> str:
-    """Write a file that is whole as soon as it has its name, which is returned.
+    """Write a file that is whole as soon as it has its name; return the name.
 
     Raises:
         OSError: the disk refuses.

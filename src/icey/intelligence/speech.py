@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from icey.config.model import SpeechSettings
+    from icey.config.intelligence import SpeechSettings
 
 __all__ = ["Activity", "SpeechDetector", "SpeechPhase"]
 
@@ -26,7 +26,7 @@ FULL_SCALE = 32768
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What is to be told of a run of sound.
+    """The voice activity of a run of sound.
 
     Attributes:
         phase: begins, goes on, ends.
@@ -45,7 +45,7 @@ class Activity:
 
 
 class SpeechDetector:
-    """Listens to one stream.
+    """Detects voice activity in one stream.
 
     Args:
         settings: ``media.intelligence.speech``.
@@ -62,7 +62,7 @@ class SpeechDetector:
     def process(
         self, samples: NDArray[np.int16], media_usec: int, duration_usec: int
     ) -> Activity | None:
-        """Take a run of sound; return what is to be told, None where nothing is.
+        """Take a run of sound; return its activity, None where there is nothing to report.
 
         Args:
             samples: of shape (n, channels), n above 0.

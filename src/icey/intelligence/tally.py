@@ -1,4 +1,4 @@
-"""Counters of the branches, of one stream or of all that ever were: ``/api/status``."""
+"""Sums the counters of branches over detectors and streams, for ``/api/status``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TallyGroup:
     last_latency_usec: int | None = None
 
     def add(self, status: BranchStatus) -> None:
-        """Add a branch's counters."""
+        """Add the counters of a branch."""
         own = self.detectors.setdefault(status.name, dict.fromkeys(_COUNTS, 0))
         for name in _COUNTS:
             count = getattr(status, name)
@@ -44,7 +44,7 @@ class TallyGroup:
             self.off[status.name] = status.off
 
     def merge(self, other: TallyGroup) -> None:
-        """Add another stream's counters; its last values count, where it has any."""
+        """Add the counters of another stream; its last values count, where it has any."""
         for name, count in other.counts.items():
             self.counts[name] += count
         for detector, counts in other.detectors.items():
@@ -58,7 +58,7 @@ class TallyGroup:
             self.last_latency_usec = other.last_latency_usec
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the API shows it."""
+        """Return the counters as the API shows them."""
         score = self.last_score
         return {
             **self.counts,
@@ -73,14 +73,14 @@ class TallyGroup:
 
 @dataclass(slots=True)
 class Tally:
-    """All counters. ``undecoded``: access units of passed-through sources that were left out."""
+    """All counters. ``undecoded``: access units of passed-through sources left out."""
 
     vision: TallyGroup = field(default_factory=TallyGroup)
     speech: TallyGroup = field(default_factory=TallyGroup)
     undecoded: int = 0
 
     def copy(self) -> Tally:
-        """Return a copy that goes its own way."""
+        """Return an independent copy."""
         return deepcopy(self)
 
     def merge(self, other: Tally) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from icey.backoff import Backoff
 from icey.errors import SourceError
 from icey.media.buffer import Lost, MediaBuffer, Shown
 from icey.media.events import SourceLost, SourceRestored
@@ -16,7 +17,7 @@ from icey.media.input import Input, source_error
 from icey.media.passthrough import open_passthrough
 from icey.media.scale import Scaler, matrix_of
 from icey.media.sound import SoundConverter
-from icey.media.timebase import SECOND_NS, ArrivalClock, Backoff, RateCap, to_ns
+from icey.media.timebase import SECOND_NS, ArrivalClock, RateCap, to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,6 @@ __all__ = [
     "SECOND_NS",
     "VIDEO_CLOCK",
     "ArrivalClock",
-    "Backoff",
     "FrameGrid",
     "KeyframeGate",
     "RateCap",
@@ -196,22 +195,3 @@ class KeyframeGate:
         """Note that a keyframe was made, asked for or not."""
         self._wanted = False
         self._last = now_ns
-
-
-class Backoff:
-    """Seconds to wait before the next try: 1, 2, 4 … 30."""
-
-    FIRST_S = 1.0
-    LAST_S = 30.0
-
-    def __init__(self) -> None:
-        self._next = self.FIRST_S
-
-    def failed(self) -> float:
-        """Return how long to wait now, s; longer each time."""
-        wait, self._next = self._next, min(self._next * 2, self.LAST_S)
-        return wait
-
-    def succeeded(self) -> None:
-        """Start over with the shortest wait."""
-        self._next = self.FIRST_S

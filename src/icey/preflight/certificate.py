@@ -42,7 +42,7 @@ def check_tls(
     from cryptography import x509  # noqa: PLC0415 - 60 ms that only TLS costs
 
     leaf = x509.load_pem_x509_certificates(cert.read_bytes())[0]
-    return _judge(leaf, cert, now())
+    return _check_leaf(leaf, cert, now())
 
 
 class _EncryptedError(Exception):
@@ -68,7 +68,7 @@ def _advice(error: Exception, cert: Path, key: Path) -> tuple[str | Path, ...]:
     return ("the pair of ", cert, " and ", key, f" cannot be loaded ({words}): {advice}")
 
 
-def _judge(leaf: Certificate, cert: Path, now: datetime) -> Finding:
+def _check_leaf(leaf: Certificate, cert: Path, now: datetime) -> Finding:
     begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if ends <= now:
         return failed(cert, f" expired on {ends:%Y-%m-%d}: {_RENEW}")

@@ -1,4 +1,4 @@
-"""What one check found."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Finding:
 
 
 def passed(*detail: str | Path) -> Finding:
-    """All is well."""
+    """Return a finding that passes."""
     return Finding("pass", detail)
 
 
 def warned(*detail: str | Path) -> Finding:
-    """The server can run, but the operator should know."""
+    """Return a finding that warns: the server can run, but the operator should know."""
     return Finding("warn", detail)
 
 
 def failed(*detail: str | Path) -> Finding:
-    """The server cannot run like this."""
+    """Return a finding that fails: the server cannot run."""
     return Finding("fail", detail)
 
 
 def render(detail: Detail, *, public: bool) -> str:
-    """Put a detail into words; in public, paths without their folders."""
+    """Return a detail as text; in public, paths without their folders."""
     return "".join(
         part if isinstance(part, str) else (part.name or "/") if public else str(part)
         for part in detail

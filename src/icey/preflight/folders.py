@@ -1,4 +1,4 @@
-"""Checks of folders: the web UI's is there, that of recordings can be written to."""
+"""Checks of folders: that of the web UI is readable, those of recordings are writable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOW_DISK_BYTES = 1024**3
 
 
 def web_root(settings: Settings) -> Path:
-    """The folder that the web UI is served from."""
+    """Return the folder of the web UI."""
     return settings.web_root or Path(__file__).parents[1] / "web"
 
 
@@ -47,7 +47,7 @@ def check_web_root(settings: Settings) -> Finding:
 
 
 def _writers(settings: Settings) -> list[tuple[str, Path, str]]:
-    """The folders that this configuration writes to: what for, where, and the setting."""
+    """Return the folders that this configuration writes to: purpose, path and setting."""
     if settings.media.mode == "record":
         return [("recordings", settings.media.record_dir, "--record-dir or media.recordDir")]
     intelligence = settings.media.intelligence
@@ -84,7 +84,7 @@ def check_record_dir(settings: Settings, running: Running | None = None) -> Find
     detail = [part for _, path, _ in writers for part in (path, " ")]
     # A stream goes on without snapshots and clips, recordings do not.
     floor = settings.media.record.min_free_bytes if settings.media.mode == "record" else 0
-    return _judge_room(detail, min(free), floor)
+    return _check_room(detail, min(free), floor)
 
 
 _ADVICE = {
@@ -99,8 +99,8 @@ _ADVICE = {
 _OTHER_ADVICE = "make it a folder that this user may write to"
 
 
-def _judge_room(detail: list[str | Path], free: int, floor: int) -> Finding:
-    """Judge how many bytes there are to write, above those that are to stay free."""
+def _check_room(detail: list[str | Path], free: int, floor: int) -> Finding:
+    """Compare the free bytes with those that are to stay free."""
     if free < floor:
         return failed(
             *detail,

@@ -1,4 +1,4 @@
-"""The check of what looks at the pictures of a stream and listens to its sound."""
+"""The check of the detectors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from icey.intelligence.plugins import find_plugins
 from icey.preflight.finding import Finding, failed, passed, warned
 
 if TYPE_CHECKING:
-    from icey.config.model import Settings, VisionSettings
+    from icey.config.intelligence import VisionSettings
+    from icey.config.model import Settings
 
 __all__ = ["check_intelligence"]
 
 
 def check_intelligence(settings: Settings) -> Finding:
-    """Import the detectors that are to run; say where they stay inactive."""
+    """Import the detectors that are to run; warn where they stay inactive."""
     intelligence = settings.media.intelligence
     on = [name for name in ("vision", "speech") if getattr(intelligence, name).enabled]
     entries = [entry for entry in intelligence.detectors if entry.enabled]
@@ -46,7 +47,7 @@ def check_intelligence(settings: Settings) -> Finding:
 
 
 def _can_normalize(settings: VisionSettings) -> bool:
-    """Try it on a small picture: FFmpeg knows formats that it cannot make."""
+    """Convert a small picture: FFmpeg knows formats that it cannot convert to."""
     from icey.intelligence.pixels import Normalizer, luma_of, rgb_of  # noqa: PLC0415 - FFmpeg
     from icey.media.picture import black  # noqa: PLC0415
 

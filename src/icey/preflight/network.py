@@ -1,4 +1,4 @@
-"""Checks of ports: really bound, and released."""
+"""The check of ports: binds and releases them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.preflight.running import Running
 
-__all__ = ["check_ports"]
+__all__ = ["check_ports", "media_address"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _claim(
 
 
 def _problem(host: str, claim: _Claim) -> str:
-    """Bind as the server will; return what is in the way and what to do, or nothing."""
+    """Bind as the server will; return what is in the way and what to do, or an empty text."""
     try:
         addresses = _addresses(host, claim)
     except OSError as error:
@@ -94,23 +94,27 @@ _Address: TypeAlias = "tuple[socket.AddressFamily, tuple[Any, ...]]"
 
 
 def _addresses(host: str, claim: _Claim) -> list[_Address]:
-    """What the server binds: HTTP every address of a name, the media its first IPv4 one.
+    """Return what the server binds: HTTP every address of a name, the media its first IPv4 one.
 
     Raises:
         OSError: the name has no address.
     """
-    if claim.kind == socket.SOCK_DGRAM and not _is_address(host):
-        host = socket.gethostbyname(host)
+    if claim.kind == socket.SOCK_DGRAM:
+        host = media_address(host)
     found = socket.getaddrinfo(host, claim.port, type=claim.kind, flags=socket.AI_PASSIVE)
     return [(family, address) for family, _, _, _, address in found]
 
 
-def _is_address(host: str) -> bool:
+def media_address(host: str) -> str:
+    """Return the address that the media bind: the host itself, or the first IPv4 one of a name.
+
+    Raises:
+        OSError: the name has no address.
+    """
     try:
-        ipaddress.ip_address(host)
+        return str(ipaddress.ip_address(host))
     except ValueError:
-        return False
-    return True
+        return socket.gethostbyname(host)
 
 
 def _bind(family: socket.AddressFamily, kind: socket.SocketKind, address: tuple[Any, ...]) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from icey.config.model import Settings
 
-__all__ = ["ConfigFacts", "Report"]
+__all__ = ["PRODUCT", "SERVICE", "ConfigFacts", "Report"]
 
 PRODUCT = "icey"
 SERVICE = "icey-server"
@@ -21,7 +21,7 @@ SERVICE = "icey-server"
 
 @dataclass(frozen=True)
 class ConfigFacts:
-    """What is known of the config file; ``error`` is why it is refused, empty where it is not."""
+    """The config file; ``error`` is why it is refused, empty where it is not."""
 
     path: Path | None
     exists: bool
@@ -30,7 +30,7 @@ class ConfigFacts:
 
 @dataclass(frozen=True)
 class Report:
-    """All checks, in order.
+    """The result of all checks, in order.
 
     Attributes:
         settings: what was checked; defaults where the configuration is refused.

@@ -1,4 +1,4 @@
-"""Running the checks: side by side where they wait, reported in their fixed order."""
+"""Runs the checks: concurrently where they wait, reported in their fixed order."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _WORKERS = 4
 
 
 def run_preflight(loaded: Loaded, *, running: Running | None = None) -> Report:
-    """Check everything that the server needs. Blocks: call it in a thread.
+    """Run every check. Blocks: call it in a thread.
 
     Args:
         loaded: the settings.
@@ -82,7 +82,7 @@ def run_preflight(loaded: Loaded, *, running: Running | None = None) -> Report:
 
 
 def run_without_settings(error: ConfigError, path: Path) -> Report:
-    """Report a configuration that is refused: only what depends on no setting is checked.
+    """Report a configuration that is refused: run only the checks that depend on no setting.
 
     Args:
         error: why it is refused.
@@ -105,7 +105,7 @@ def run_without_settings(error: ConfigError, path: Path) -> Report:
 
 
 def _with_path(text: str, path: Path) -> Detail:
-    """Make the config file's path in a message a part of its own, as a `Detail` has it."""
+    """Return a message as a `Detail`, the config file's path a part of its own."""
     parts: list[str | Path] = []
     for piece in text.split(str(path)):
         parts += [piece, path]
@@ -113,7 +113,7 @@ def _with_path(text: str, path: Path) -> Detail:
 
 
 def _guard(name: str, check: _Check, settings: Settings, running: Running | None) -> Finding:
-    """Run one check; a fault of its own fails it, with the traceback in the log."""
+    """Run one check; an exception in it fails the check, with the traceback in the log."""
     try:
         return check(settings, running)
     except Exception as error:

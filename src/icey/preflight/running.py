@@ -1,4 +1,4 @@
-"""What a running server holds already, so that a later check does not trip over it."""
+"""The ports and the source that a running server holds, so that no check tries to take them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Running", "SourceState"]
 
 @dataclass(frozen=True)
 class SourceState:
-    """How a live source fares that the server has opened: it cannot be opened a second time.
+    """The state of a live source that the server has open: it cannot be opened a second time.
 
     Attributes:
         healthy: it gives pictures, or is idle after having done so.

@@ -1,4 +1,4 @@
-"""Checks of the libraries that the server stands on: OpenSSL and FFmpeg."""
+"""Checks of OpenSSL and FFmpeg."""
 
 from __future__ import annotations
 

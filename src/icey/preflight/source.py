@@ -1,4 +1,4 @@
-"""The check of the source, really opened."""
+"""The check of the source: opens it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBE_TIMEOUT_SECONDS = 10.0
 
 
 def describe_source(settings: MediaSettings, *, public: bool) -> dict[str, object]:
-    """Return ``source`` of the report: what it is, and whether it lies on another machine.
+    """Return ``source`` of the report: its value, its kind, and whether it is remote.
 
     Args:
         settings: the media settings.
@@ -106,7 +106,7 @@ def _probe(source: Source, video: VideoSettings) -> SourceInfo:
 
 
 def _describe(source: Source, info: SourceInfo) -> str:
-    """Put codec, size, rate and sound into words."""
+    """Return codec, size, rate and sound as text."""
     if source.kind == "demo":
         return "demo: a test picture with a clock and a tone, made by the server"
     picture = "no picture"

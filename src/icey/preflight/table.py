@@ -1,4 +1,4 @@
-"""The report as a table for people."""
+"""Prints the report as a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def print_table(report: Report, console: Console | None = None) -> None:
-    """Print the checks, one a row, and the verdict, on stderr.
+    """Print the checks, one a row, and whether the server is ready.
 
     Args:
         report: what to print.

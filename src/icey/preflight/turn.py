@@ -1,14 +1,14 @@
-"""The check of the TURN server: really used, by a client, over every transport."""
+"""The check of the TURN server: a client uses it over every transport."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import socket
 from typing import TYPE_CHECKING
 
 from icey.errors import AddressInUseError, EngineError
 from icey.preflight.finding import Finding, failed, passed, warned
+from icey.preflight.network import media_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,11 +53,7 @@ def _for_the_test(settings: Settings) -> Iterator[TurnTarget]:
     from icey._core import Engine  # noqa: PLC0415 - the extension, which `--no-turn` need not load
     from icey.turn.service import TurnService  # noqa: PLC0415
 
-    host = settings.http.host
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        host = socket.gethostbyname(host)
+    host = media_address(settings.http.host)
     with (
         contextlib.closing(
             Engine(host=host, additional_hosts=settings.webrtc.additional_hosts)
@@ -108,7 +104,7 @@ def _from_outside(external_ip: str, trials: Sequence[Trial]) -> str:
 
 
 def reachability(host: str, external_ip: str, addresses: Sequence[str]) -> str:
-    """Say what is in the way of browsers in other networks; "" where nothing is.
+    """Return why browsers in other networks cannot reach the server; "" where they can.
 
     Args:
         host: ``http.host``.

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from icey.preflight.report import PRODUCT, SERVICE
 from icey.server.auth import offered_tokens
 from icey.server.metrics import CONTENT_TYPE, metrics_text
 
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
     from icey.server.artifacts import Artifacts
     from icey.server.auth import AccessToken
     from icey.server.events import EventFeed
+    from icey.server.gateway import Gateway
     from icey.server.readiness import Readiness
     from icey.sessions.calls import Calls
-    from icey.signalling.peers import ServerPeer
 
-__all__ = ["ApiContext", "add_api"]
+__all__ = ["ApiContext", "add_api", "status_json"]
 
-PRODUCT = "icey"
-SERVICE = "icey-server"
 READ = ["GET", "HEAD"]
 WRITE = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -44,13 +43,13 @@ _ERRORS = {
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """What the answers are made of.
+    """The parts of the server that the answers describe.
 
     Attributes:
         settings: the settings in force.
         version: of this program.
         port: the TCP port that is really bound.
-        peer: the server's own peer.
+        gateway: the signalling, with the server's own peer.
         token: the access token.
         readiness: the preflight report.
         sessions: the calls.
@@ -62,7 +61,7 @@ class ApiContext:
     settings: Settings
     version: str
     port: int
-    peer: ServerPeer
+    gateway: Gateway
     token: AccessToken
     readiness: Readiness
     sessions: Calls
@@ -71,15 +70,16 @@ class ApiContext:
     started: float = field(default_factory=time.monotonic)
 
     def identity(self) -> dict[str, Any]:
-        """Who answers."""
+        """Return the name and version of this program."""
         return {"product": PRODUCT, "service": SERVICE, "version": self.version}
 
     def peer_json(self) -> dict[str, Any]:
-        """The peer to call."""
-        return {"id": self.peer.id, "name": self.peer.name, "type": self.peer.kind}
+        """Return the server's own peer, which browsers call."""
+        peer = self.gateway.hub.server
+        return {"id": peer.id, "name": peer.name, "type": peer.kind}
 
     def http_json(self) -> dict[str, Any]:
-        """Where the server listens."""
+        """Return where the server listens."""
         return {
             "host": self.settings.http.host,
             "port": self.port,
@@ -89,7 +89,7 @@ class ApiContext:
 
 
 def add_api(app: FastAPI, context: ApiContext) -> None:
-    """Add the routes under ``/api``, ``/metrics``, and the JSON form of every error."""
+    """Add the routes below ``/api``, ``/metrics``, and the JSON form of every error."""
 
     async def require_token(request: Request) -> None:
         if not context.token.required:
@@ -104,7 +104,7 @@ def add_api(app: FastAPI, context: ApiContext) -> None:
     @app.api_route("/metrics", methods=READ, dependencies=[Depends(require_token)])
     async def metrics() -> Response:
         return Response(
-            metrics_text(_status(context)),
+            metrics_text(status_json(context)),
             headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"},
         )
 
@@ -138,7 +138,7 @@ def _protected_routes(context: ApiContext) -> APIRouter:
 
     @router.api_route("/status", methods=READ)
     async def status() -> JSONResponse:
-        return _json(_status(context))
+        return _json(status_json(context))
 
     @router.api_route("/config", methods=READ)
     async def config(request: Request) -> JSONResponse:
@@ -160,7 +160,8 @@ def _protected_routes(context: ApiContext) -> APIRouter:
     return router
 
 
-def _status(context: ApiContext) -> dict[str, Any]:
+def status_json(context: ApiContext) -> dict[str, Any]:
+    """Return the answer of ``GET /api/status``."""
     settings, report = context.settings, context.readiness.last
     checked, running = report.to_json(), context.sessions.status()
     media = settings.media
@@ -175,6 +176,7 @@ def _status(context: ApiContext) -> dict[str, Any]:
         "uptimeSec": round(time.monotonic() - context.started, 3),
         "sessions": running["sessions"],
         "http": context.http_json(),
+        "signalling": context.gateway.status(),
         "engine": running.get("engine", {}),
         "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
         "record": {"dir": media.record_dir.name, **running.get("record", {})},

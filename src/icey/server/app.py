@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from icey.server.api import ApiContext, add_api
+from icey.server.api import ApiContext, add_api, status_json
 from icey.server.artifacts import Artifacts
 from icey.server.auth import AccessToken
 from icey.server.events import EventFeed
@@ -35,6 +35,7 @@ from icey.server.process import (
 )
 from icey.server.readiness import Readiness
 from icey.server.signals import stop_requests
+from icey.server.trace import log_counters
 from icey.server.websocket import socket_class
 from icey.signalling.hub import Hub
 from icey.signalling.peers import ServerPeer
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 
     from icey.config.load import Loaded
     from icey.config.model import Settings
-    from icey.intelligence.webhook import Webhook
     from icey.preflight.report import Report
+    from icey.server.webhook import Webhook
     from icey.sessions.calls import Calls
     from icey.sessions.mode import Mode
 
@@ -117,7 +118,8 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
     refuse_huge_pages()
     give_back_large_buffers()
     async with contextlib.AsyncExitStack() as opened:
-        listeners = bind(settings.http.host, settings.http.port)
+        # In a thread, as a host name is looked up.
+        listeners = await asyncio.to_thread(bind, settings.http.host, settings.http.port)
         for listener in listeners:
             opened.enter_context(listener)
         port = listeners[0].getsockname()[1]
@@ -221,7 +223,7 @@ async def run(
         settings=settings,
         version=version(),
         port=listeners[0].getsockname()[1],
-        peer=hub.server,
+        gateway=gateway,
         token=token,
         readiness=readiness,
         sessions=calls,
@@ -234,6 +236,7 @@ async def run(
         calls.start(gateway.send)
         serving = asyncio.create_task(server.serve(sockets=listeners))
         listening = asyncio.create_task(server.listening.wait())
+        tracing = asyncio.create_task(log_counters(lambda: status_json(context)))
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             on_listening()
@@ -247,6 +250,7 @@ async def run(
             await asyncio.to_thread(webhook.close_blocking, WEBHOOK_GRACE_S)
         await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
     listening.cancel()
+    tracing.cancel()
     server.stop()
     await serving
 
@@ -294,7 +298,7 @@ def _webhook(settings: Settings) -> Webhook | None:
     url = settings.media.intelligence.webhook.get_secret_value()
     if not url or settings.media.mode != "stream":  # only there are events
         return None
-    from icey.intelligence.webhook import Webhook  # noqa: PLC0415 - few have one
+    from icey.server.webhook import Webhook  # noqa: PLC0415 - few have one
 
     return Webhook(url)
 

@@ -45,7 +45,7 @@ class _Found:
 
 
 class _File(FileResponse):
-    """A file, or the parts of it that were asked for."""
+    """The response with a file, or with the ranges of it that were requested."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
@@ -58,7 +58,7 @@ class _File(FileResponse):
 
 
 class Artifacts:
-    """The folder of recordings as browsers see it.
+    """Serves the recordings, snapshots and clips, and lists the recordings.
 
     Args:
         folder: ``media.recordDir``; it may not be there yet.
@@ -152,7 +152,7 @@ class Artifacts:
 
 
 def _find(folder: Path, path: str) -> _Found | None:
-    """Find a file below a folder; None for whatever is not one of the files that are served."""
+    """Find a file below a folder; return None for everything that is not served."""
     parts = path.split("/")
     if any(not part or _hidden(part) or "\\" in part or "\0" in part for part in parts):
         return None

@@ -1,4 +1,4 @@
-"""Who may talk to this server: the access token, and the origin of a web page."""
+"""The access token, and the check of a web page's origin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class AccessToken:
-    """The token that ``auth.token`` asks for; empty lets everyone in."""
+    """The token of ``auth.token``; an empty one admits everyone."""
 
     __slots__ = ("_digest",)
 
@@ -25,11 +25,11 @@ class AccessToken:
 
     @property
     def required(self) -> bool:
-        """Whether a token is asked for at all."""
+        """Whether requests need the token."""
         return self._digest is not None
 
     def admits(self, token: str) -> bool:
-        """Whether this token is right.
+        """Return whether a token is the right one.
 
         Takes the same time for every wrong one: digests are compared, so that not even
         the length of the right one shows.
@@ -38,7 +38,7 @@ class AccessToken:
 
 
 def offered_tokens(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> list[str]:
-    """Every token that an HTTP request offers.
+    """Return every token that an HTTP request carries.
 
     Args:
         headers: as ASGI gives them, names in lower case.
@@ -60,7 +60,7 @@ def offered_tokens(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> list
 
 
 def origin_allowed(origins: Sequence[str], hosts: Sequence[str], allowed: Sequence[str]) -> bool:
-    """Whether a WebSocket may be opened from the page of this origin (RFC 6455 §10.2).
+    """Return whether a page of this origin may open a WebSocket (RFC 6455 §10.2).
 
     The scheme is not compared with ours, because behind a proxy that ends TLS it differs.
 

@@ -1,4 +1,4 @@
-"""``GET /api/events``: what the detectors find, for other programs, as Server-Sent Events.
+"""``GET /api/events``: the events of the detectors, for other programs, as Server-Sent Events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 
@@ -14,7 +14,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
+
+    from icey.server.webhook import Webhook
 
 __all__ = ["EVENT_STREAM", "EventFeed"]
 
@@ -54,18 +56,8 @@ _HEADERS = {
 }
 
 
-class Outlet(Protocol):
-    """What takes each event besides the readers; `icey.intelligence.webhook.Webhook` is one."""
-
-    def post(self, number: int, body: bytes) -> None:
-        """Take an event, as its number and a JSON object; must not block."""
-
-    def status(self) -> dict[str, Any]:
-        """Tell how that went."""
-
-
 class EventFeed:
-    """All readers, and what goes to them. Everything here runs on the event loop.
+    """Sends events to all readers and to the webhook. Runs on the event loop.
 
     Args:
         webhook: takes each event too.
@@ -75,7 +67,7 @@ class EventFeed:
 
     def __init__(
         self,
-        webhook: Outlet | None = None,
+        webhook: Webhook | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -87,7 +79,7 @@ class EventFeed:
         self._closed = False
 
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Tell everyone.
+        """Send an event to every reader and to the webhook.
 
         Args:
             kind: ``icey:vision``, ``icey:speech`` or ``icey:clip``.
@@ -106,7 +98,7 @@ class EventFeed:
             self._webhook.post(number, f'{{"id":{number},"type":"{kind}","data":{body}}}'.encode())
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Tell how many read, how many events there were, how many readers were too slow."""
+        """Count the readers, the events, and the readers that were too slow."""
         events = {
             "readers": len(self._readers),
             "published": self._published,
@@ -116,7 +108,7 @@ class EventFeed:
         return {"events": events, **webhook}
 
     def answer(self, request: Request) -> Response:
-        """Make the answer for a new reader.
+        """Return the response to a new reader.
 
         Raises:
             HTTPException: 503, there are too many, or the server is about to end.
@@ -135,14 +127,14 @@ class EventFeed:
         return reader
 
     def close(self) -> None:
-        """End every stream; what waits for a reader is still sent, if it takes it in time."""
+        """End every response; what waits for a reader is still sent, if it reads in time."""
         self._closed = True
         for reader in tuple(self._readers):
             reader.end()
 
 
 class _Reader(Response):
-    """One reader: its queue, and the answer that sends it."""
+    """The response to one reader, with the queue of its events."""
 
     def __init__(self, on_end: Callable[[_Reader], None]) -> None:
         super().__init__(media_type=EVENT_STREAM, headers=_HEADERS)
@@ -155,7 +147,7 @@ class _Reader(Response):
         self._cut = asyncio.Event()
 
     def put(self, wire: bytes) -> bool:
-        """Append an event; False where too much waits, which is this reader's end."""
+        """Append an event; return False where too much waits, which ends this reader."""
         if self._waiting_bytes + len(wire) > QUEUE_BYTES:
             self._queue.clear()
             self._cut.set()
@@ -166,12 +158,12 @@ class _Reader(Response):
         return True
 
     def end(self) -> None:
-        """Send what waits, and no more."""
+        """Send what waits, then end the response."""
         self._ended = True
         self._changed.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, until the reader leaves, is too slow, or the server ends."""
+        """Send the response until the reader leaves, is too slow, or the server stops."""
         work = [
             asyncio.create_task(self._write(send)),
             asyncio.create_task(_departure(receive)),
@@ -217,6 +209,6 @@ async def _send_part(send: Send, part: bytes) -> None:
 
 
 async def _departure(receive: Receive) -> None:
-    """Wait until the client is gone."""
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass

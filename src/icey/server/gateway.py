@@ -1,4 +1,4 @@
-"""Between sockets, hub and sessions: carries out what the hub decides.
+"""Connects sockets, hub and sessions: carries out the actions of the hub.
 
 Contract: everything here runs on the event loop and nothing waits. A frame is made into
 bytes once and written to each socket; a socket that cannot take it is dropped, so that
@@ -31,20 +31,20 @@ GOING_AWAY = 1001
 
 
 class Socket(Protocol):
-    """What the gateway needs of a connection."""
+    """A connection as the gateway uses it."""
 
     def send(self, wire: bytes) -> None:
-        """Write these bytes now, or drop the connection where too many wait already."""
+        """Write bytes now, or drop the connection where too many wait already."""
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye and close, within a bounded time."""
+        """Start the closing handshake; the connection closes within a bounded time."""
 
     def abort(self) -> None:
         """Cut the connection at once; what waits to be sent is lost."""
 
 
 class Gateway:
-    """The living part of the signalling: every open socket by its session.
+    """Every open WebSocket by its session.
 
     Args:
         hub: decides.
@@ -63,8 +63,23 @@ class Gateway:
         self._shut = False
         self._empty = asyncio.Event()
 
+    def status(self) -> dict[str, int]:
+        """Count sockets, peers and messages, as ``/api/status`` shows them."""
+        counters = self.hub.counters
+        return {
+            "sockets": self.hub.sessions,
+            "peers": self.hub.peers,
+            "received": counters.received,
+            "delivered": counters.delivered,
+            "unroutable": counters.unroutable,
+            "broken": counters.broken,
+            "overRate": counters.over_rate,
+            "refused": counters.refused,
+            "slowReaders": self.slow_readers,
+        }
+
     def open(self, socket: Socket) -> str | None:
-        """Take a new connection; returns its session id, or None where there is no room."""
+        """Register a connection; return its session id, or None where there is no room."""
         session = None if self._shut else self.hub.open(self._now())
         if session is not None:
             self._sockets[session] = socket
@@ -73,15 +88,15 @@ class Gateway:
         return session
 
     def received(self, session: str, text: str) -> None:
-        """A text message arrived."""
+        """Give the hub a text message."""
         self._perform(self.hub.receive(session, text, self._now()))
 
     def too_large(self, session: str) -> None:
-        """A message arrived that is longer than the hub allows."""
+        """Tell the hub of a message that is longer than its limit."""
         self._perform(self.hub.too_large(session))
 
     def lost(self, session: str) -> None:
-        """The connection is gone."""
+        """Tell the hub that a connection is closed."""
         self._sockets.pop(session, None)
         if not self._sockets:
             self._empty.set()
@@ -92,7 +107,7 @@ class Gateway:
         self._perform(self.hub.send(to, message))
 
     async def shut_down(self, reason: str, *, grace_s: float) -> None:
-        """Close every socket, take no new one, and cut what is still open after ``grace_s``."""
+        """Close every socket, accept no new one, and cut what is still open after ``grace_s``."""
         self._shut = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""The outermost layer of every HTTP answer: security headers and the access log."""
+"""Security headers on every HTTP response, and the access log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Hardening:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Pass a request on, and add the headers to its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,7 +73,7 @@ class Hardening:
 
 
 def content_security_policy(host: str) -> str:
-    """The policy for a page that was asked for under this ``Host``.
+    """Return the policy for a page that was requested under this ``Host``.
 
     Safari before 15.4 does not count WebSockets among ``'self'``, so they are named.
     """

@@ -1,4 +1,4 @@
-"""Links that let their bearer fetch one file for a while, without the access token.
+"""Signed links: each opens one file for a while, without the access token.
 
 A ``<video>`` and a download cannot send a header, and a token in a URL ends up in histories and
 logs. So the API hands out links that are signed: they open one path and nothing else, and expire.
@@ -23,7 +23,7 @@ LINK_SECONDS = 12 * 3600
 
 
 class SignedLinks:
-    """Makes and checks links. The key is made at each start, so a restart ends all of them.
+    """Signs and checks links. The key is made at each start, so a restart ends all of them.
 
     Args:
         clock: seconds since 1970.
@@ -34,12 +34,12 @@ class SignedLinks:
         self._clock = clock
 
     def sign(self, path: str) -> str:
-        """Return a path, which begins with a slash and is not yet quoted, as a link that opens."""
+        """Return a link that opens a path; the path begins with a slash and is not yet quoted."""
         expires = str(int(self._clock()) + LINK_SECONDS)
         return f"{quote(path)}?expires={expires}&signature={self._signature(path, expires)}"
 
     def opens(self, path: str, query: bytes) -> bool:
-        """Whether the query of a request opens this path, now."""
+        """Return whether the query of a request opens this path now."""
         try:
             fields = dict(parse_qsl(query.decode("latin-1"), max_num_fields=32))
         except ValueError:  # more fields than any of our links has

@@ -1,4 +1,4 @@
-"""The TCP port: binding it, and uvicorn's server on it without uvicorn's signal handling."""
+"""The TCP port: binds it, and runs uvicorn's server on it without uvicorn's signal handling."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_CONNECTIONS = 4096
 
 
 class BoundedHttpProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, which alone would wait for a first request for ever."""
+    """uvicorn's HTTP/1.1 with a deadline for the first request, which uvicorn has not."""
 
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -55,18 +55,18 @@ class BoundedHttpProtocol(H11Protocol):
         self.app = with_abort
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock."""
+        """Start the deadline of the first request."""
         super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_overdue)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop it."""
+        """Cancel the deadline."""
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Stop it: the connection's end will be told to the WebSocket alone."""
+        """Cancel the deadline: only the WebSocket will see the end of the connection."""
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().handle_websocket_upgrade(event)
@@ -79,7 +79,7 @@ class BoundedHttpProtocol(H11Protocol):
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's server; the signals are ours (`icey.server.app`)."""
+    """uvicorn's server; `icey.server.app` handles the signals."""
 
     def __init__(self, app: ASGIApp, websocket: type[asyncio.Protocol], tls: TlsSettings) -> None:
         # Below INFO uvicorn logs whole requests, tokens included; at WARNING, each request that
@@ -113,25 +113,25 @@ class HttpServer(uvicorn.Server):
         self.servers = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept."""
+        """Start to accept connections."""
         await super().startup(sockets)
         self.listening.set()
 
     async def main_loop(self) -> None:
-        """Keep the `Date` of the answers right until `stop`, waking once a second."""
+        """Update the ``Date`` of the responses once a second until `stop`."""
         while not self.should_exit:
             await self.on_tick(0)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1.0)
 
     def stop(self) -> None:
-        """Let `serve` come to its end."""
+        """Make `serve` return."""
         self.should_exit = True
         self._stopping.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
+        """Install no signal handler."""
         yield
 
     def stop_accepting(self) -> None:
@@ -141,7 +141,7 @@ class HttpServer(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Bind, without listening yet, every address that the host name has.
+    """Bind every address of a host, without listening yet.
 
     Args:
         host: an address or a name; ``localhost`` often is both an IPv4 and an IPv6 one.

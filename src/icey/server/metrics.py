@@ -1,4 +1,4 @@
-"""The state of the server as Prometheus reads it. Pure: `/api/status` in another form.
+"""``/metrics``: the numbers of ``/api/status`` as Prometheus reads them. Pure.
 
 What is counted is decided where it is counted; here it only gets a name. Names follow
 https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what only grows.
@@ -6,7 +6,7 @@ https://prometheus.io/docs/practices/naming/: base units, ``_total`` for what on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,67 +21,108 @@ __all__ = ["CONTENT_TYPE", "metrics_text"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+_SINGLES = {
+    "": {
+        "ready": ("ready", "Whether no check of the newest preflight report failed."),
+        "uptimeSec": ("uptime_seconds", "Time since the start."),
+    },
+    "sessions": {
+        "active": ("sessions_active", "Calls now."),
+        "total": ("sessions_total", "Calls since the start."),
+    },
+    "signalling": {
+        "sockets": ("signalling_sockets", "Open WebSockets."),
+        "peers": ("signalling_peers", "Those of them that have authenticated."),
+        "received": ("signalling_received_total", "Messages of peers."),
+        "delivered": ("signalling_delivered_total", "Messages sent, each receiver counted."),
+        "unroutable": ("signalling_unroutable_total", "Messages without a receiver in reach."),
+        "broken": ("signalling_broken_total", "Received frames that are no message."),
+        "overRate": ("signalling_over_rate_total", "Frames ignored: too many at a time."),
+        "refused": ("signalling_refused_total", "Sockets that were refused: too many."),
+        "slowReaders": ("signalling_slow_readers_total", "Sockets cut off: they did not read."),
+    },
+    "engine": {
+        "peers": ("engine_peers", "Browsers with a media path now."),
+        "packetsSent": ("engine_sent_packets_total", "Datagrams sent."),
+        "bytesSent": ("engine_sent_bytes_total", "Bytes sent."),
+        "packetsReceived": ("engine_received_packets_total", "Datagrams received."),
+        "bytesReceived": ("engine_received_bytes_total", "Bytes received."),
+        "packetsUnknown": ("engine_unknown_packets_total", "Datagrams received of no peer."),
+        "packetsDropped": (
+            "engine_dropped_packets_total",
+            "Outgoing packets for which the socket's queue had no room.",
+        ),
+        "framesDropped": (
+            "engine_dropped_frames_total",
+            "Access units that a viewer or a queue could not take.",
+        ),
+        "panics": ("engine_panics_total", "Peers closed by a caught panic: a bug."),
+    },
+    "turn.allocations": {
+        "active": ("turn_allocations_active", "TURN allocations now."),
+        "total": ("turn_allocations_total", "TURN allocations made."),
+    },
+    "turn.connections": {
+        "active": ("turn_connections_active", "Open TCP and TLS connections."),
+        "total": ("turn_connections_total", "Accepted ones."),
+        "refused": ("turn_connections_refused_total", "Too many."),
+        "dropped": (
+            "turn_connections_dropped_total",
+            "Ended by the server: broken framing, idle, too slow.",
+        ),
+    },
+    "turn.toPeers": {
+        "packets": ("turn_to_peers_packets_total", "From clients to peers."),
+        "bytes": ("turn_to_peers_bytes_total", "Their payloads."),
+    },
+    "turn.fromPeers": {
+        "packets": ("turn_from_peers_packets_total", "From peers to clients."),
+        "bytes": ("turn_from_peers_bytes_total", "Their payloads."),
+    },
+    "turn": {
+        "packetsShortCut": (
+            "turn_short_cut_packets_total",
+            "To and from the engine, inside.",
+        ),
+        "packetsDropped": ("turn_dropped_packets_total", "A queue was full."),
+        "panics": ("turn_panics_total", "Times that a caught panic ended all allocations: a bug."),
+    },
+    "relay": {
+        "viewers": ("relay_viewers", "Who watches the relay."),
+    },
+    "record": {
+        "finished": ("record_finished_total", "Recordings finished."),
+        "failed": ("record_failed_total", "Recordings that broke off."),
+    },
+    "intelligence.vision": {
+        "snapshots": ("snapshots_total", "Snapshots kept."),
+        "snapshotsFailed": ("snapshots_failed_total", "Snapshots that could not be written."),
+        "clips": ("clips_total", "Clips finished."),
+        "clipsFailed": ("clips_failed_total", "Clips not written or cut short."),
+        "clipUnitsDropped": ("clips_dropped_units_total", "Units dropped: the disk was slow."),
+        "clipGroupsDropped": ("clips_dropped_groups_total", "Groups too large for the pre-roll."),
+        "undecoded": ("undecoded_units_total", "Access units not decoded for detectors."),
+    },
+    "intelligence": {
+        "eventsDropped": ("events_dropped_total", "Events that the loop took too late."),
+    },
+    "intelligence.events": {
+        "published": ("events_published_total", "Detections given to /api/events and the webhook."),
+        "readers": ("events_readers", "Readers of /api/events now."),
+        "slowReaders": ("events_slow_readers_total", "Readers of /api/events that were cut off."),
+    },
+    "intelligence.webhook": {
+        "delivered": ("webhook_delivered_total", "Events that the webhook took."),
+        "retries": ("webhook_retries_total", "Further tries."),
+        "failed": ("webhook_failed_total", "Events that were given up."),
+        "dropped": ("webhook_dropped_total", "Events thrown away because too many waited."),
+        "waiting": ("webhook_waiting", "Events that wait."),
+    },
+}
+"""The single numbers of the status by their place in it, each with its name and its help.
 
-class _Single(NamedTuple):
-    """One number of the status: its name, its help, and where it stands.
-
-    A name that ends in ``_total`` is a counter.
-    """
-
-    name: str
-    text: str
-    path: str
-
-
-_SINGLES = (
-    _Single("icey_ready", "Whether no check of the newest preflight report failed.", "ready"),
-    _Single("icey_uptime_seconds", "Time since the start.", "uptimeSec"),
-    _Single("icey_sessions_active", "Calls now.", "sessions.active"),
-    _Single("icey_sessions_total", "Calls since the start.", "sessions.total"),
-    _Single("icey_engine_peers", "Browsers with a media path now.", "engine.peers"),
-    _Single("icey_engine_sent_packets_total", "Datagrams sent.", "engine.packetsSent"),
-    _Single("icey_engine_sent_bytes_total", "Bytes sent.", "engine.bytesSent"),
-    _Single("icey_engine_received_packets_total", "Datagrams received.", "engine.packetsReceived"),
-    _Single("icey_engine_received_bytes_total", "Bytes received.", "engine.bytesReceived"),
-    _Single(
-        "icey_engine_dropped_packets_total",
-        "Outgoing packets for which the socket's queue had no room.",
-        "engine.packetsDropped",
-    ),
-    _Single(
-        "icey_engine_dropped_frames_total",
-        "Access units that a viewer or a queue could not take.",
-        "engine.framesDropped",
-    ),
-    _Single("icey_turn_allocations_active", "TURN allocations now.", "turn.allocations.active"),
-    _Single("icey_turn_allocations_total", "TURN allocations made.", "turn.allocations.total"),
-    _Single(
-        "icey_turn_connections_active", "Open TCP and TLS connections.", "turn.connections.active"
-    ),
-    _Single("icey_turn_connections_total", "Accepted ones.", "turn.connections.total"),
-    _Single("icey_turn_connections_refused_total", "Too many.", "turn.connections.refused"),
-    _Single(
-        "icey_turn_connections_dropped_total",
-        "Ended by the server: broken framing, idle, too slow.",
-        "turn.connections.dropped",
-    ),
-    _Single("icey_turn_to_peers_packets_total", "From clients to peers.", "turn.toPeers.packets"),
-    _Single("icey_turn_to_peers_bytes_total", "Their payloads.", "turn.toPeers.bytes"),
-    _Single(
-        "icey_turn_from_peers_packets_total", "From peers to clients.", "turn.fromPeers.packets"
-    ),
-    _Single("icey_turn_from_peers_bytes_total", "Their payloads.", "turn.fromPeers.bytes"),
-    _Single("icey_turn_dropped_packets_total", "A queue was full.", "turn.packetsDropped"),
-    _Single("icey_relay_viewers", "Who watches the relay.", "relay.viewers"),
-    _Single("icey_record_finished_total", "Recordings finished.", "record.finished"),
-    _Single("icey_record_failed_total", "Recordings that broke off.", "record.failed"),
-    _Single(
-        "icey_events_published_total",
-        "Detections given to /api/events and the webhook.",
-        "intelligence.events.published",
-    ),
-    _Single("icey_events_readers", "Readers of /api/events now.", "intelligence.events.readers"),
-)
+A name that ends in ``_total`` is a counter.
+"""
 
 _DETECTOR_COUNTERS = {
     "seen": "Frames offered to a detector.",
@@ -106,7 +147,7 @@ def metrics_text(status: Mapping[str, Any]) -> bytes:
 
 
 class _Given:
-    """A collector of what was collected already."""
+    """A Prometheus collector of metric families that exist already."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -119,12 +160,13 @@ def _families(status: Mapping[str, Any]) -> Iterator[Metric]:
     build = GaugeMetricFamily("icey_build_info", "The version.", labels=["version", "mode"])
     build.add_metric([status["version"], status["mode"]], 1)
     yield build
-    for single in _SINGLES:
-        value = _at(status, single.path)
-        if isinstance(value, list):
-            value = len(value)
-        if value is not None:
-            yield _family(single.name, single.text, {(): value}, [])
+    for section, numbers in _SINGLES.items():
+        there = _at(status, section) or {}
+        for key, (name, text) in numbers.items():
+            value = there.get(key)
+            if value is not None:
+                value = len(value) if isinstance(value, list) else value
+                yield _family(f"icey_{name}", text, {(): value}, [])
     refusals = _at(status, "turn.refusals")
     if refusals is not None:
         by_reason: dict[tuple[str, ...], float] = {
@@ -161,6 +203,6 @@ def _family(
 
 def _at(status: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - it is JSON
     found: Any = status
-    for key in path.split("."):
+    for key in path.split(".") if path else ():
         found = found.get(key) if isinstance(found, dict) else None
     return found

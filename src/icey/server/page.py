@@ -1,4 +1,4 @@
-"""The web UI: static files, served as they are."""
+"""The web UI: static files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Page"]
 
 
 class Page(StaticFiles):
-    """The files of the UI; ``index.html`` answers for its folder.
+    """Serves the files of the web UI; ``index.html`` stands for its folder.
 
     Names that begin with a dot are not served: a web root is often a checkout, with
     ``.git`` and ``.env`` in it.
@@ -29,7 +29,7 @@ class Page(StaticFiles):
         """Check nothing: preflight did, and a folder that vanishes later means 404, not 500."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer one path below the root.
+        """Return the response for one path below the root.
 
         Raises:
             HTTPException: 404, there is no such file.

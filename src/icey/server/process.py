@@ -1,4 +1,4 @@
-"""What the server asks of the system for its own process: descriptors and memory."""
+"""Limits of the server's own process: descriptors and memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGE_BYTES = 256 * 1024
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files, as far as the hard one allows."""
+    """Raise the soft limit of open files as far as the hard one allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -31,7 +31,7 @@ def raise_descriptor_limit() -> None:
 
 
 def refuse_huge_pages() -> None:
-    """Let memory be given in small pages (Linux).
+    """Turn transparent huge pages off for this process (Linux).
 
     x264 asks for pages of 2 MiB around buffers that fill them in part only: measured at 720p, 5 MiB
     a viewer with an encoder of his own, and no difference in CPU.
@@ -44,7 +44,7 @@ def refuse_huge_pages() -> None:
 
 
 def give_back_large_buffers() -> None:
-    """Let what an encoder held go back to the system when the encoder is closed (glibc).
+    """Make malloc return the large buffers of a closed encoder to the system (glibc).
 
     By itself glibc learns from each large buffer that is freed to take the next ones from its heap,
     where they leave holes: measured with viewers of 720p that come and go, 20 MiB that stay.

@@ -1,4 +1,4 @@
-"""Which `Range` of a request is answered (RFC 9110 §14).
+"""Decides which ``Range`` of a request is honoured (RFC 9110 §14).
 
 Starlette answers ranges, but rejects what the RFC wants ignored (another unit), takes what is no
 number by the RFC (`1_0`), and answers `HEAD`. What is not to be answered is kept from it here: then
@@ -17,7 +17,7 @@ _SET = re.compile(rf"bytes=\s*(?:{_SPEC})(?:\s*,\s*(?:{_SPEC}))*", re.ASCII | re
 
 
 def range_counts(method: str, header: str, size: int) -> bool:
-    """Tell whether a request is to be answered in parts, or with 416.
+    """Return whether the response to a request is partial, or 416.
 
     Args:
         method: of the request; ranges are for ``GET`` alone (RFC 9110 §14.2).

@@ -1,36 +1,23 @@
-"""The preflight report of a running server, made at most once in a few seconds."""
+"""The preflight report of a running server, at most one in a few seconds."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Readiness", "Report"]
+    from icey.preflight.report import Report
+
+__all__ = ["Readiness"]
 
 TTL_S = 5.0
 """How long a report counts as fresh, so that asking for it is no way to load the server."""
 
 
-class Report(Protocol):
-    """What the server needs of a preflight report."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether every check passed or only warned."""
-
-    @property
-    def status(self) -> str:
-        """``ok``, ``degraded`` (something warns) or ``error`` (not ready)."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as the API gives it: no absolute path, no secret."""
-
-
 class Readiness:
-    """Runs the checks in a thread; whoever asks meanwhile waits for the same run.
+    """Runs the checks in a thread; concurrent requests wait for the same run.
 
     Args:
         prepare: called on the event loop, where the state of the server may be looked at; returns
@@ -49,7 +36,7 @@ class Readiness:
         self._running: asyncio.Task[Report] | None = None
 
     async def current(self) -> Report:
-        """A report that is at most `TTL_S` seconds old."""
+        """Return a report that is at most `TTL_S` seconds old."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._made < TTL_S:
             return self.last

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first one asks, the second one does not."""
+"""SIGINT and SIGTERM: the first one asks the server to stop, a second one ends the process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[asyncio.Event]:
-    """Give an event that the first signal sets.
+    """Yield an event that the first signal sets.
 
     From then on both signals have the system's default action, so that a second one ends
     the process at once, whatever it is busy or stuck with.

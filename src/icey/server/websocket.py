@@ -1,4 +1,4 @@
-"""One WebSocket: RFC 6455 by the `websockets` library, transport and limits by us.
+"""One WebSocket: RFC 6455 by the `websockets` library, transport and limits by this module.
 
 uvicorn hands an upgraded connection to this protocol instead of its own. Its own keeps
 the transport to itself, so that nothing could tell how many bytes wait for a slow
@@ -85,7 +85,7 @@ class SignallingSocket(asyncio.Protocol):
     # Socket, for the gateway
 
     def send(self, wire: bytes) -> None:
-        """Write a frame; a reader with too much waiting is cut off."""
+        """Write a frame; cut the connection where too much waits."""
         if self._open:
             self._write(wire)
 
@@ -111,7 +111,7 @@ class SignallingSocket(asyncio.Protocol):
             raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Handle what arrived, in slices; reading pauses while any of it waits."""
+        """Handle received bytes in slices; pause reading while any of them wait."""
         if self._slice_timer is not None:  # TLS may deliver what it had before the pause
             self._backlog += data
         elif len(data) > SLICE_BYTES:
@@ -121,7 +121,7 @@ class SignallingSocket(asyncio.Protocol):
             self._pause(FLOOD_PAUSE_S)
 
     def eof_received(self) -> None:
-        """The peer sends nothing more: the transport closes itself."""
+        """Handle the end of the peer's data: the transport closes itself."""
         self._backlog.clear()
         self._conn.receive_eof()
         self._flush()
@@ -158,7 +158,7 @@ class SignallingSocket(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _feed(self, data: bytes) -> int:
-        """Run the parser; returns how many frames it found."""
+        """Run the parser; return how many frames it found."""
         if self._conn.handshake_exc is not None:
             return 0  # refused; the rest of what it sends is of no interest
         self._conn.receive_data(data)
@@ -179,7 +179,7 @@ class SignallingSocket(asyncio.Protocol):
         return len(events)
 
     def _upgrade(self, request: Request) -> None:
-        response = self._judge(request)
+        response = self._check_upgrade(request)
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             self._session = self._gateway.open(self)
             if self._session is None:
@@ -192,7 +192,7 @@ class SignallingSocket(asyncio.Protocol):
             peer = self._transport.get_extra_info("peername")
             log.info("WebSocket from %s refused with %d", peer, response.status_code)
 
-    def _judge(self, request: Request) -> Response:
+    def _check_upgrade(self, request: Request) -> Response:
         if request.path.partition("?")[0] not in PATHS:
             return self._conn.reject(HTTPStatus.NOT_FOUND, "WebSockets live at / and /ws\n")
         headers = request.headers
@@ -268,7 +268,7 @@ class SignallingSocket(asyncio.Protocol):
 
 
 def socket_class(gateway: Gateway) -> type[asyncio.Protocol]:
-    """Make the class that uvicorn's ``ws`` setting asks for."""
+    """Return the class that uvicorn's ``ws`` setting takes."""
 
     class BoundSocket(SignallingSocket):
         def __init__(self, **_uvicorn: object) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from icey._core import BitrateEstimated, KeyframeRequested
+from icey.backoff import Backoff
 from icey.errors import SourceError
 from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
 from icey.media.source import parse_source
-from icey.media.timebase import Backoff
 from icey.sessions.detection import SHARED_STREAM, Detection, stream_of
 from icey.sessions.feed import Feed, feed_is_shared
 from icey.sessions.mode import CLOSE_SECONDS

@@ -2,9 +2,9 @@
 
 ::
 
-    idle ── call:init ──▶ incoming ── accept ──▶ negotiating ── activate ──▶ active
-     ▲                       │                        │                        │
-     └────── ended ◀── ending ◀── reject, hang-up, time-out, socket closed ────┘
+    call:init ──▶ incoming ── accept ──▶ negotiating ── activate ──▶ active
+                     │                        │                        │
+    ended ◀──────────┴── reject, hang-up, time-out, socket closed ─────┘
 
 Contract: whoever tells the table something carries out the actions that come back, in
 order. `Ended` is the last action that names a call; the table has forgotten it by then,
@@ -50,19 +50,17 @@ REASON_CHARACTERS = 400
 
 
 class CallState(Enum):
-    """Where a call is."""
+    """The state of a call."""
 
-    IDLE = "idle"
     INCOMING = "incoming"
     NEGOTIATING = "negotiating"
     ACTIVE = "active"
-    ENDING = "ending"
     ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this message to this address."""
+    """Send a message to an address."""
 
     to: str
     message: dict[str, Any]
@@ -70,7 +68,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Somebody calls: `CallTable.accept` or `CallTable.reject` is due."""
+    """A peer calls: `CallTable.accept` or `CallTable.reject` is due."""
 
     call_id: str
     caller: str
@@ -78,7 +76,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """An offer to answer; on a call that was answered before it is a renegotiation."""
+    """Answer an offer; on a call that has an answer already it is a renegotiation."""
 
     call_id: str
     sdp: str
@@ -86,7 +84,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class CandidateArrived:
-    """A remote ICE candidate, without ``a=``; never before the call's first `Offered`."""
+    """Add a remote ICE candidate, without ``a=``; never before the call's first `Offered`."""
 
     call_id: str
     candidate: str
@@ -106,7 +104,7 @@ CallAction: TypeAlias = Send | Incoming | Offered | CandidateArrived | Ended
 
 
 class _MalformedError(ValueError):
-    """The data of a call message is not what its subtype says."""
+    """The data of a call message does not fit its subtype."""
 
 
 @dataclass(slots=True)
@@ -116,7 +114,7 @@ class _Call:
     deadline: float | None
     announced: bool
     """The caller sent ``call:init`` and so waits for ``call:accept``."""
-    state: CallState = CallState.IDLE
+    state: CallState = CallState.INCOMING
     offer: str | None = None
     offered: bool = False
     early: list[CandidateArrived] = field(default_factory=list)
@@ -147,25 +145,25 @@ class CallTable:
         return self._dropped
 
     def open_calls(self) -> list[str]:
-        """The ids of all calls that have not ended, oldest first."""
+        """Return the ids of all calls that have not ended, oldest first."""
         return list(self._by_id)
 
     def state(self, call_id: str) -> CallState:
-        """Where a call is; one that the table does not know (any more) has ended."""
+        """Return the state of a call; one that the table does not know (any more) has ended."""
         call = self._by_id.get(call_id)
         return CallState.ENDED if call is None else call.state
 
     def caller(self, call_id: str) -> str:
-        """The address of who made this call; empty for a call that the table does not know."""
+        """Return the address of a call's caller; empty for a call that the table does not know."""
         call = self._by_id.get(call_id)
         return "" if call is None else call.caller
 
     def is_active(self, call_id: str) -> bool:
-        """Whether the media path of this call is up."""
+        """Return whether the media path of a call is up."""
         return self.state(call_id) is CallState.ACTIVE
 
     def receive(self, caller: str, message: Mapping[str, Any], now: float) -> list[CallAction]:
-        """Take a message that was routed to the server. Never raises for what it says.
+        """Handle a message that was routed to the server. Raises for no message.
 
         Args:
             caller: the sender's address, as the hub knows it.
@@ -189,7 +187,7 @@ class CallTable:
         return []
 
     def accept(self, call_id: str, now: float) -> list[CallAction]:
-        """Take an incoming call; the caller has `OFFER_TIMEOUT_S` for its offer."""
+        """Accept an incoming call; the caller has `OFFER_TIMEOUT_S` for its offer."""
         call = self._by_id.get(call_id)
         if call is None or call.state is not CallState.INCOMING:
             return []
@@ -221,14 +219,14 @@ class CallTable:
         return [_message(call.caller, "call:answer", {"type": "answer", "sdp": sdp})]
 
     def activate(self, call_id: str) -> list[CallAction]:
-        """ICE and DTLS are up. Says nothing on the wire."""
+        """Note that ICE and DTLS are up. Sends nothing."""
         call = self._by_id.get(call_id)
         if call is not None and call.state is CallState.NEGOTIATING and call.offered:
             call.state = CallState.ACTIVE
         return []
 
     def hangup(self, call_id: str, reason: str) -> list[CallAction]:
-        """End a call from this side; one that was never accepted is rejected instead."""
+        """End a call from the server's side; reject it where it was never accepted."""
         call = self._by_id.get(call_id)
         if call is None:
             return []
@@ -237,12 +235,12 @@ class CallTable:
         return [_message(call.caller, "call:hangup", {"reason": reason}), *self._end(call, reason)]
 
     def caller_left(self, caller: str) -> list[CallAction]:
-        """The caller's WebSocket is closed: nobody is left to be told."""
+        """End the call of a caller whose WebSocket is closed, without a message."""
         call = self._by_caller.get(caller)
         return [] if call is None else self._end(call, "caller left")
 
     def expire(self, now: float) -> list[CallAction]:
-        """End what waited too long for its offer, or for being accepted."""
+        """End calls that waited too long for their offer, or for being accepted."""
         actions: list[CallAction] = []
         for call in list(self._by_id.values()):
             if call.deadline is None or call.deadline > now:
@@ -255,7 +253,7 @@ class CallTable:
         return actions
 
     def next_deadline(self) -> float | None:
-        """When `expire` has something to do next."""
+        """Return when `expire` has something to do next."""
         return min(
             (c.deadline for c in self._by_id.values() if c.deadline is not None), default=None
         )
@@ -268,7 +266,6 @@ class CallTable:
             actions.extend(self._end(before, "replaced by a new call"))
         self._total += 1
         call = _Call(f"call-{self._total}", caller, now + ACCEPT_TIMEOUT_S, announced)
-        call.state = CallState.INCOMING
         self._by_caller[caller] = call
         self._by_id[call.id] = call
         actions.append(Incoming(call.id, caller))
@@ -315,7 +312,6 @@ class CallTable:
         return [_message(caller, "call:reject", {"reason": reason})]
 
     def _end(self, call: _Call, reason: str) -> list[CallAction]:
-        call.state = CallState.ENDING
         del self._by_id[call.id]
         del self._by_caller[call.caller]
         call.early.clear()
@@ -338,7 +334,7 @@ def _sdp(data: object) -> str:
 
 
 def _parse_candidate(call_id: str, data: object) -> CandidateArrived | None:
-    """Check a candidate; None for the end of candidates, which some clients announce."""
+    """Check a candidate; return None for the end of candidates, which some clients announce."""
     if data is None:
         return None
     if not isinstance(data, dict):
@@ -358,7 +354,7 @@ def _parse_candidate(call_id: str, data: object) -> CandidateArrived | None:
 
 
 def _reason(data: object) -> str:
-    """The caller's reason, fit for a log: one line, printable, not long."""
+    """Return the caller's reason for a log: one printable line, not long."""
     reason = data.get("reason") if isinstance(data, dict) else None
     if not isinstance(reason, str) or not reason:
         return "hung up by the caller"

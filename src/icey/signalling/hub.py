@@ -46,7 +46,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class ToServer:
-    """A ``call:*`` message for the server's own peer; ``sender`` is ``user|id``."""
+    """Give the server's own peer a ``call:*`` message; ``sender`` is ``user|id``."""
 
     sender: str
     message: dict[str, Any]
@@ -54,7 +54,7 @@ class ToServer:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """An authenticated peer is gone: whatever it had with the server ends."""
+    """An authenticated peer is gone: end what it had with the server."""
 
     address: str
 
@@ -73,7 +73,16 @@ HubAction: TypeAlias = Deliver | ToServer | Left | Close
 
 @dataclass(slots=True)
 class Counters:
-    """What the hub has seen since its start; these only grow."""
+    """What the hub has seen since its start; these only grow.
+
+    Attributes:
+        received: text frames of peers.
+        delivered: frames that were sent, each receiver counted.
+        over_rate: received frames that were ignored: too many in a short time.
+        broken: received frames that are no message.
+        unroutable: messages whose receiver is not there, or not in reach.
+        refused: sockets that were refused, as there were too many.
+    """
 
     received: int = 0
     delivered: int = 0
@@ -95,12 +104,12 @@ class _Session:
 
 
 def random_id() -> str:
-    """A session id: 16 letters and digits, 95 bits."""
+    """Return a session id: 16 letters and digits, 95 bits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(16))
 
 
 class Hub:
-    """Knows who is in which room and what may pass between them.
+    """Keeps sessions and rooms, and routes messages between peers.
 
     Args:
         server: the server's own peer.
@@ -140,7 +149,7 @@ class Hub:
         return len(self._sessions) - len(self._waiting)
 
     def open(self, now: float) -> str | None:
-        """A socket was opened: its session id, or None where the server is full."""
+        """Open a session for a socket; return its id, or None where the server is full."""
         if len(self._sessions) >= self.limits.sockets:
             self.counters.refused += 1
             return None
@@ -154,7 +163,7 @@ class Hub:
         return session
 
     def receive(self, session: str, text: str, now: float) -> list[HubAction]:
-        """A text frame arrived. Never raises for what the frame says."""
+        """Handle a text frame. Raises for no frame."""
         state = self._sessions.get(session)
         if state is None or state.closing:
             return []
@@ -168,17 +177,17 @@ class Hub:
             message = decode(text, self.limits)
         except SignallingError as error:
             return self._undecodable(state, error)
-        return self._obey(state, message)
+        return self._handle(state, message)
 
     def too_large(self, session: str) -> list[HubAction]:
-        """The socket saw a message longer than ``limits.message_bytes`` and gave it up."""
+        """Handle a message that is longer than ``limits.message_bytes``."""
         state = self._sessions.get(session)
         if state is None or state.closing:
             return []
         return self._undecodable(state, self._size_error())
 
     def close(self, session: str) -> list[HubAction]:
-        """The socket is gone. Idempotent."""
+        """Forget the session of a closed socket. Idempotent."""
         state = self._sessions.pop(session, None)
         if state is None:
             return []
@@ -186,7 +195,7 @@ class Hub:
         return self._leave_all(state)
 
     def expire(self, now: float) -> list[HubAction]:
-        """Tell sockets that never authenticated 408 and close them."""
+        """Send 408 to sockets that did not authenticate in time, and close them."""
         actions: list[HubAction] = []
         # Insertion order is deadline order: every deadline lies equally far ahead.
         for session, deadline in list(self._waiting.items()):
@@ -199,7 +208,7 @@ class Hub:
         return actions
 
     def next_deadline(self) -> float | None:
-        """When `expire` has something to do next."""
+        """Return when `expire` has something to do next."""
         return next(iter(self._waiting.values()), None)
 
     def send(self, to: str, message: Mapping[str, Any]) -> list[HubAction]:
@@ -216,7 +225,7 @@ class Hub:
         body["to"] = to
         return [self._deliver((state.id,), Frame(body))]
 
-    def _obey(self, state: _Session, message: dict[str, Any]) -> list[HubAction]:
+    def _handle(self, state: _Session, message: dict[str, Any]) -> list[HubAction]:
         try:
             if state.peer is None:
                 return self._authenticate(state, message)
@@ -257,7 +266,7 @@ class Hub:
         return [self._deliver((state.id,), welcome), *self._introduce(peer, present)]
 
     def _introduce(self, peer: Peer, present: Iterable[str]) -> list[HubAction]:
-        """Show a peer to those present, and those present to the peer."""
+        """Send a peer's presence to those present, and theirs to the peer."""
         actions: list[HubAction] = []
         others = []
         for session in present:
@@ -373,7 +382,7 @@ class Hub:
         return actions
 
     def _recipients(self, peer: Peer, to: object) -> dict[str, None]:
-        """Who gets a message, the sender never among them.
+        """Return who gets a message; never the sender.
 
         Raises:
             SignallingError: 400, ``to`` is neither an address, a room nor a list of rooms.
@@ -390,7 +399,7 @@ class Hub:
         raise SignallingError("to must be an address, a room or a list of rooms", status=400)
 
     def _resolve(self, to: str) -> str | None:
-        """The session that ``user|id`` or a bare id names, if it names one."""
+        """Return the session that ``user|id`` or a bare id names, or None."""
         user, bar, session = to.rpartition("|")
         if session == self.server.id:
             return session if not bar or user == self.server.user else None
@@ -407,7 +416,7 @@ class Hub:
         return not peer.rooms.keys().isdisjoint(self._peer(session).rooms)
 
     def _answer(self, peer: Peer, message: dict[str, Any]) -> list[HubAction]:
-        """What the server's own peer does with a message that reached it."""
+        """Handle a message that reached the server's own peer."""
         kind = message["type"]
         if kind == "presence":
             if message.get("probe") is not True:

@@ -1,4 +1,4 @@
-"""What one peer may ask of the server, and the bucket that measures it."""
+"""The bounds of the signalling protocol, and the token bucket for the rate of messages."""
 
 from __future__ import annotations
 

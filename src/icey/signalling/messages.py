@@ -1,4 +1,4 @@
-"""Frames of the Symple v4 protocol: read, checked and written.
+"""Frames of the Symple v4 protocol: parsed, checked and serialised.
 
 Everything that arrives here was written by a stranger. A function either returns a
 value that the rest of the program can trust or raises `SignallingError` with the status
@@ -46,7 +46,7 @@ _BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 
 
 class Frame:
-    """One message on its way out; serialised once, however many peers it goes to."""
+    """An outgoing message; serialised once, however many peers it goes to."""
 
     __slots__ = ("_text", "message")
 
@@ -67,7 +67,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """The first frame of a session, checked.
+    """The checked first frame of a session.
 
     Attributes:
         user: the name that the peer's address and its own room bear.
@@ -87,7 +87,7 @@ class Auth:
 
 
 def decode(text: str, limits: Limits) -> dict[str, Any]:
-    """Read one frame.
+    """Parse one frame.
 
     Raises:
         SignallingError: 400, the text is not JSON (RFC 8259), not an object, nested too
@@ -166,7 +166,7 @@ def check_rooms(rooms: object, limits: Limits) -> tuple[str, ...]:
 
 
 def extras_of(data: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """The fields of a presence that are the peer's own to set.
+    """Return the fields of a presence that the peer itself may set.
 
     Raises:
         SignallingError: 400, they are larger than ``limits.extras_bytes``.
@@ -178,7 +178,7 @@ def extras_of(data: dict[str, Any], limits: Limits) -> dict[str, Any]:
 
 
 def error_frame(status: int, message: str) -> Frame:
-    """An ``error`` frame: ``status`` is for programs, ``message`` for people."""
+    """Return an ``error`` frame: ``status`` is for programs, ``message`` for people."""
     return Frame({"type": "error", "status": status, "message": message})
 
 
@@ -211,7 +211,7 @@ def _finite(literal: str) -> float:
 
 
 def _deeper_than(value: dict[str, Any], depth: int) -> bool:
-    """Whether containers nest deeper than ``depth``; level by level, so it cannot recurse."""
+    """Return whether containers nest deeper than ``depth``; works by level, without recursion."""
     level: list[Any] = [value]
     for _ in range(depth):
         level = [

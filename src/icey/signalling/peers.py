@@ -1,4 +1,4 @@
-"""Peers: the people in the rooms, and the server's own place among them."""
+"""The peers in the rooms, the server's own among them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ServerPeer:
         return (self.user, PUBLIC_ROOM)
 
     def presence_data(self) -> dict[str, Any]:
-        """The ``data`` of the server's presence."""
+        """Return the ``data`` of the server's presence."""
         return {
             "id": self.id,
             "user": self.user,
@@ -82,7 +82,7 @@ class Peer:
     def describe(
         self, *, online: bool = True, extras: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Who this is, as a presence's ``data`` and the ``peer`` of ``welcome`` say it.
+        """Return the peer as the ``data`` of a presence and the ``peer`` of ``welcome`` have it.
 
         Reserved fields come last, so that no extra can stand in for one of them.
         """
@@ -101,7 +101,7 @@ class Peer:
         self._presence = None
 
     def presence(self) -> Frame:
-        """The presence that newcomers get; the same object until the extras change."""
+        """Return the presence for newcomers; the same object until the extras change."""
         if self._presence is None:
             self._presence = Frame(
                 {"type": "presence", "from": self.address, "data": self.describe()}
@@ -109,7 +109,7 @@ class Peer:
         return self._presence
 
     def farewell(self) -> Frame:
-        """The presence that says this peer is gone."""
+        """Return the presence of a peer that has left."""
         return Frame(
             {"type": "presence", "from": self.address, "data": self.describe(online=False)}
         )

@@ -1,1 +1,1 @@
-"""The TURN server: its credentials, its life, its self-test. The protocol is in Rust."""
+"""The TURN server beside the engine: credentials, life and self-test. Its protocol is in Rust."""

@@ -1,4 +1,4 @@
-"""Time-limited TURN credentials: what a page shows the TURN server instead of a password.
+"""Time-limited TURN credentials, which pages get in place of a password.
 
 The scheme is that of draft-uberti-behave-turn-rest-00 §2.2, which other TURN servers share: the
 user name says until when it is good, and the password is its signature. So no credential is stored.
@@ -37,7 +37,7 @@ def sign(secret: bytes, username: str) -> str:
 
 
 class CredentialMint:
-    """Makes credentials, a fresh one for whoever asks.
+    """Makes credentials.
 
     Those who ask in the same second get names of their own as far as possible: each expires a
     second earlier than the one before, down to three quarters of the life. Otherwise all tabs that

@@ -29,7 +29,7 @@ _CAPACITY = 508  # RFC 8656 §19
 
 @dataclass(frozen=True)
 class Trial:
-    """One way that was tried.
+    """The result of a probe over one transport.
 
     Attributes:
         transport: ``udp``, ``tcp`` or ``tls``.
@@ -47,7 +47,7 @@ class Trial:
 
 
 def try_here(target: TurnTarget) -> list[Trial]:
-    """Try every transport on this machine. Blocks, for at most `HERE_TIMEOUT_S` each."""
+    """Probe every transport on this machine. Blocks, for at most `HERE_TIMEOUT_S` each."""
     return [
         _try(target, target.host, transport, port, HERE_TIMEOUT_S)
         for transport, port in _ways(target)
@@ -55,7 +55,7 @@ def try_here(target: TurnTarget) -> list[Trial]:
 
 
 def try_from_outside(target: TurnTarget) -> list[Trial]:
-    """Try every transport by the external address, which a router has to loop back.
+    """Probe every transport at the external address, which a router has to loop back.
 
     Blocks, for at most `OUTSIDE_TIMEOUT_S` each. The list is empty where no such address is set.
     """

@@ -1,4 +1,4 @@
-"""The running TURN server: opened with the settings, asked for credentials and counters, closed."""
+"""The running TURN server: starts it with the settings, makes credentials, counts, closes it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROBE_TTL_S = 60
 
 @dataclass(frozen=True)
 class TurnTarget:
-    """What a self-test has to know of a running TURN server.
+    """What a self-test needs to reach a running TURN server.
 
     Attributes:
         host: an address of this machine at which it answers.
@@ -46,7 +46,7 @@ class TurnTarget:
 
 
 class TurnService:
-    """A TURN server beside an engine. The caller closes it, before the engine.
+    """A TURN server beside an engine. The caller closes it before the engine.
 
     Args:
         engine: whose media may be reached through it.
@@ -100,11 +100,11 @@ class TurnService:
         return self._server.tls_port
 
     def credential(self) -> Credential:
-        """Make a credential for one page."""
+        """Return a credential for one page."""
         return self._mint.mint(time.time())
 
     def target(self) -> TurnTarget:
-        """Tell a self-test where to go, with a credential for the moment."""
+        """Return what a self-test needs, with a credential of a short life."""
         return TurnTarget(
             host=_answering(self._host),
             external_ip=self._external_ip,
@@ -116,7 +116,7 @@ class TurnService:
         )
 
     def status(self) -> dict[str, Any]:
-        """Tell the counters, as ``/api/status`` shows them."""
+        """Return the counters, as ``/api/status`` shows them."""
         stats = self._server.stats()
         return {
             "allocations": {"active": stats.allocations, "total": stats.allocations_total},
@@ -128,7 +128,9 @@ class TurnService:
             },
             "toPeers": {"packets": stats.packets_to_peers, "bytes": stats.bytes_to_peers},
             "fromPeers": {"packets": stats.packets_from_peers, "bytes": stats.bytes_from_peers},
+            "packetsShortCut": stats.packets_short_cut,
             "packetsDropped": stats.packets_dropped,
+            "panics": stats.panics,
             "refusals": stats.refusals,
         }
 
@@ -148,7 +150,7 @@ def open_turn(engine: Engine, settings: Settings, *, host: str) -> TurnService |
 
 
 def _answering(host: str) -> str:
-    """An address to send to, from one that was bound: "all addresses" is none to send to."""
+    """Return an address to send to, from one that was bound: nothing can be sent to `0.0.0.0`."""
     address = ipaddress.ip_address(host)
     if address.is_unspecified:
         return "127.0.0.1" if address.version == 4 else "::1"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,7 +30,7 @@ def value_of(loaded: Loaded, key: str) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def nested(key: str, value: object) -> dict:
+def nested(key: str, value: Any) -> dict:
     for name in reversed(key.split(".")):
         value = {name: value}
     return value

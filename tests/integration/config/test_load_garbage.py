@@ -7,8 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from icey.config.bindings import BINDINGS
-from icey.config.keys import FLAG_ONLY, keys
+from icey.config.keys import bound, keys
 from icey.config.load import Loaded, load
 from icey.errors import ConfigError
 
@@ -38,7 +37,7 @@ JSON = st.recursive(
 def documents(draw):
     """Documents that mostly hold known keys, with values of any kind."""
     document = {}
-    known = [key for key in keys().values() if key.path not in FLAG_ONLY]
+    known = [key for key in keys().values() if key.in_file]
     for key in draw(st.lists(st.sampled_from(known), max_size=4)):
         depth = draw(st.integers(1, len(key.path)))
         group = document
@@ -98,7 +97,7 @@ TEXT = st.text(max_size=30) | st.sampled_from(["", "0", "-1", "true", "demo:", "
 @given(
     flags=st.dictionaries(st.sampled_from([k.name for k in keys().values()]), TEXT, max_size=3),
     environ=st.dictionaries(
-        st.sampled_from([binding.environment for binding in BINDINGS]), TEXT, max_size=3
+        st.sampled_from([binding.environment for _, binding in bound()]), TEXT, max_size=3
     ),
 )
 def test_any_text_in_flags_and_environment(tmp_path_factory, flags, environ):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def write(folder: Path, content: object, name: str = "config.json") -> Path:
     return path
 
 
-def nested(key: str, value: object) -> dict:
+def nested(key: str, value: Any) -> dict:
     for name in reversed(key.split(".")):
         value = {name: value}
     return value

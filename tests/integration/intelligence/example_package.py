@@ -15,6 +15,7 @@ def install(target: Path, workplace: Path) -> Path:
     source = workplace / "icey-colour-blob"
     shutil.copytree(EXAMPLE, source)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    command += ["--no-build-isolation", "--disable-pip-version-check", "--target", target, source]
+    command += ["--no-build-isolation", "--disable-pip-version-check"]
+    command += ["--target", str(target), str(source)]
     subprocess.run(command, check=True, timeout=120)
     return target

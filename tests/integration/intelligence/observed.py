@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 
-from icey.config.model import IntelligenceSettings
+from icey.config.intelligence import IntelligenceSettings
 from icey.intelligence.analysis import Analysis
 from icey.intelligence.plugins import Plugin
 from integration.intelligence.spoken import RATE, SENTENCES, SPOKEN_AT, scene
@@ -32,7 +33,8 @@ def write(path, *, b_frames=False):
         audio.layout = "mono"
         for number, picture in enumerate(pictures):
             frame = av.VideoFrame(scenes.WIDTH, scenes.HEIGHT, "yuv420p")
-            for plane, value in zip(frame.planes, (picture, 128, 128), strict=True):
+            values: tuple[Any, ...] = picture, 128, 128
+            for plane, value in zip(frame.planes, values, strict=True):
                 rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
                 rows[:, : plane.width] = value
             frame.pts, frame.time_base = number, Fraction(1, FPS)

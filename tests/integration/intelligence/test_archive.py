@@ -49,6 +49,7 @@ def test_counters(tmp_path):
         "clips": 0,
         "clipsFailed": 0,
         "clipUnitsDropped": 0,
+        "clipGroupsDropped": 0,
     }
 
 

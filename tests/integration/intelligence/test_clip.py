@@ -8,7 +8,8 @@ from itertools import pairwise
 import av
 import pytest
 
-from icey.config.model import ClipSettings, RecordSettings
+from icey.config.intelligence import ClipSettings
+from icey.config.model import RecordSettings
 from icey.errors import RecordingError
 from icey.intelligence import clip as clip_module
 from icey.intelligence.clip import Clips

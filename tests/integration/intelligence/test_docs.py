@@ -1,9 +1,10 @@
-"""docs/detectors.md says what is so: its detectors run, its options are those that there are."""
+"""docs/detectors.md is true: its detectors run, and its options are the real ones."""
 
 import inspect
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,14 +29,14 @@ def test_the_ten_lines(tmp_path):
     (plugin,) = find_plugins(loaded.settings.media.intelligence).plugins
     assert (plugin.name, plugin.min_interval_usec) == ("Dark", 1_000_000)
     detector = plugin.make()
-    context = FrameContext("demo:", 0, 0, 0, 64, 36)
+    context: Any = FrameContext("demo:", 0, 0, 0, 64, 36)
     (found,) = detector.process(np.full((36, 64, 3), 10, np.uint8), context)
     assert found.label == "dark"
     assert detector.process(np.full((36, 64, 3), 35, np.uint8), context) == []
 
 
 def test_the_detector_of_sound(tmp_path):
-    """That of sound is one, and hears."""
+    """The document's detector of sound runs, and detects."""
     path = tmp_path / "loud.py"
     path.write_text(f"from icey.intelligence.detector import Detection\n{PYTHON[1]}")
     settings = {"media": {"intelligence": {"detectors": [{"use": "loud.py:Loud"}]}}}
@@ -43,7 +44,7 @@ def test_the_detector_of_sound(tmp_path):
     loaded = load({}, {}, tmp_path).settings
     (plugin,) = find_plugins(loaded.media.intelligence).plugins
     assert plugin.takes == "sound"
-    context = SoundContext("demo:", 0, 0, 0, 48_000, 2)
+    context: Any = SoundContext("demo:", 0, 0, 0, 48_000, 2)
     detector = plugin.make()
     assert isinstance(detector.process(np.full((960, 2), 0.3, np.float32), context)[0], Detection)
     assert detector.process(np.zeros((960, 2), np.float32), context) == []

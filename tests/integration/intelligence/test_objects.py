@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from icey.config.model import IntelligenceSettings
+from icey.config.intelligence import IntelligenceSettings
 from icey.errors import ConfigError
 from icey.intelligence.detector import FrameContext
 from icey.intelligence.objects import Found, ObjectDetector, decode, letterbox, suppress
@@ -39,7 +39,7 @@ def model(path, layout, *, names=NAMES, kind=TensorProto.FLOAT, shape=(1, 3, SID
         helper.make_node("GatherND", ["pixels", "at"], ["bright"]),  # one value for each box
         helper.make_node("Reshape", ["bright", "column"], ["sure"]),
     ]
-    constants = {"at": at, "column": np.array([count, 1], np.int64)}
+    constants: dict[str, np.ndarray] = {"at": at, "column": np.array([count, 1], np.int64)}
     if layout == "ends":
         constants |= {"boxes": boxes, "number": classes.argmax(1)[:, None].astype(np.float32)}
         nodes.append(helper.make_node("Concat", ["boxes", "sure", "number"], ["table"], axis=1))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from icey.config.model import NormalizeSettings
+from icey.config.intelligence import NormalizeSettings
 from icey.intelligence.pixels import Normalizer, is_full_range, luma_of, rgb_of
 from icey.media.picture import black, fill, planes, yuv709
 
@@ -20,7 +20,7 @@ def picture():
 
 
 def test_nothing_to_do(picture):
-    """Where the settings leave all as it is, the picture itself comes back, uncopied."""
+    """A picture that the settings leave as it is comes back itself, uncopied."""
     assert Normalizer(NormalizeSettings()).normalize(picture) is picture
     same = NormalizeSettings(width=1280, height=720, pixel_fmt="yuv420p")
     assert Normalizer(same).normalize(picture) is picture

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from icey.config.model import IntelligenceSettings
+from icey.config.intelligence import IntelligenceSettings
 from icey.errors import ConfigError
 from icey.intelligence.detector import FrameContext
 from icey.intelligence.plugins import find_plugins

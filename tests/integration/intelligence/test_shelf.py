@@ -1,4 +1,4 @@
-"""The folders of artifacts: retention, and what crashes leave behind."""
+"""The folders of snapshots and clips: retention, and repair after a crash."""
 
 import os
 import time

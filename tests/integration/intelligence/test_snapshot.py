@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from icey.config.model import RecordSettings, SnapshotSettings
+from icey.config.intelligence import SnapshotSettings
+from icey.config.model import RecordSettings
 from icey.intelligence.shelf import SNAPSHOTS, Shelf
 from icey.intelligence.snapshot import Snapshots, jpeg
 from icey.storage.paths import SNAPSHOT

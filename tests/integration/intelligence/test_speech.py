@@ -2,7 +2,7 @@
 
 import pytest
 
-from icey.config.model import SpeechSettings
+from icey.config.intelligence import SpeechSettings
 from icey.intelligence.speech import SpeechDetector
 from integration.intelligence.spoken import RATE, SENTENCES, SPOKEN_AT, scene
 

@@ -207,7 +207,7 @@ def _draw(number: int, width: int, height: int) -> np.ndarray:
 @functools.cache
 def _pictures(fourcc: str, width: int, height: int) -> bytes:
     codec, pix_fmt = _CODECS[fourcc]
-    context = av.CodecContext.create(codec, "w")
+    context: Any = av.CodecContext.create(codec, "w")
     context.width, context.height, context.pix_fmt = width, height, pix_fmt
     context.time_base = Fraction(1, 30)
     if codec == "mjpeg":

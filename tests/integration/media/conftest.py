@@ -1,7 +1,8 @@
 """A real RTSP server for these tests."""
 
 import pytest
-from rtsp import RtspServer
+
+from integration.media.rtsp import RtspServer
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ class Film:
 
     video: str | None = "libx264"
     size: tuple[int, int] = (320, 180)
-    rate: int = 30
+    rate: int | Fraction = 30
     frames: int = 60
     pix_fmt: str = "yuv420p"
     times: Sequence[int] | None = None
@@ -105,8 +105,8 @@ def _white(film: Film) -> av.VideoFrame:
 
 def _length(film: Film) -> float:
     if film.times:
-        return film.times[-1] / 1000 + 1 / film.rate
-    return film.frames / film.rate
+        return float(film.times[-1] / 1000 + 1 / film.rate)
+    return float(film.frames / film.rate)
 
 
 def _video_stream(out, film):

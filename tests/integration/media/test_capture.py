@@ -8,13 +8,21 @@ import time
 
 import numpy as np
 import pytest
-from material import Film, make
-from rtsp import free_port
-from sinks import Player, decode_audio, decode_video, pitch, rate_of, settings, steps
 
 from icey.errors import SourceError
 from icey.media import input as media_input
 from icey.media.events import SourceLost, SourceRestored
+from integration.media.material import Film, make
+from integration.media.rtsp import free_port
+from integration.media.sinks import (
+    Player,
+    decode_audio,
+    decode_video,
+    pitch,
+    rate_of,
+    settings,
+    steps,
+)
 
 
 def test_rtsp_plays(rtsp_server):

@@ -1,7 +1,8 @@
 """A webcam through FFmpeg's V4L2 code, each time in a process that sees the test camera."""
 
 import pytest
-from camera import BARS, UNCOMPRESSED, Camera
+
+from integration.media.camera import BARS, UNCOMPRESSED, Camera
 
 SMPTE170M, BT470BG = 6, 5
 

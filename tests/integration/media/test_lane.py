@@ -4,12 +4,12 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from sinks import CollectingSink, settings
 
 from icey.media.encode import VideoEncoder
 from icey.media.lane import Lane
 from icey.media.passthrough import AccessUnit
 from icey.media.picture import black
+from integration.media.sinks import CollectingSink, settings
 
 FRAME_NS = 33_333_333
 

@@ -4,12 +4,12 @@ import logging
 
 import numpy as np
 import pytest
-from material import Film, bar_number, make
-from sinks import CollectingSink, Player, decode_video, settings, steps
 
 from icey.errors import SourceError
 from icey.media.events import SourceLost, SourceRestored
 from icey.media.h264 import nal_types
+from integration.media.material import Film, bar_number, make
+from integration.media.sinks import CollectingSink, Player, decode_video, settings, steps
 
 PLAIN = {"preset": "ultrafast", "profile": "baseline", "g": "15"}
 

@@ -8,8 +8,6 @@ from itertools import pairwise
 import numpy as np
 import psutil
 import pytest
-from material import Film, make
-from sinks import CollectingSink, Player, decode_audio, decode_video, pitch, rate_of, settings
 
 from icey.errors import ClosedError, SourceError
 from icey.media.demo import STRIP_BLOCKS, STRIP_HEIGHT, decode_strip
@@ -17,6 +15,16 @@ from icey.media.events import SourceEnded
 from icey.media.h264 import nal_types
 from icey.media.pipeline import Pipeline
 from icey.media.source import parse_source
+from integration.media.material import Film, make
+from integration.media.sinks import (
+    CollectingSink,
+    Player,
+    decode_audio,
+    decode_video,
+    pitch,
+    rate_of,
+    settings,
+)
 
 FAST = {"preset": "ultrafast"}
 
@@ -272,7 +280,7 @@ def test_stop_without_start(tmp_path):
     assert player.pipeline.stats.state == "stopped"
 
 
-def test_stop_during_prepare(tmp_path):
+def test_stop_during_prepare(tmp_path, monkeypatch):
     """A stop that comes while the source is opened makes prepare fail, and frees the source."""
     path = make(tmp_path / "a.mp4", Film(options=FAST))
     player = Player(path)
@@ -282,7 +290,7 @@ def test_stop_during_prepare(tmp_path):
         original()
         player.pipeline.stop()
 
-    player.pipeline._reader.open = open_and_stop
+    monkeypatch.setattr(player.pipeline._reader, "open", open_and_stop)
     with pytest.raises(SourceError, match="stopped"):
         player.pipeline.prepare()
     assert player.pipeline.join(1)

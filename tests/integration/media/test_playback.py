@@ -6,11 +6,19 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from material import GREY, WHITE, Film, bar_number, make
-from sinks import Player, decode_audio, decode_video, pitch, rate_of, settings, steps
 
 from icey.errors import SourceError
 from icey.media.events import SourceBroken, SourceEnded
+from integration.media.material import GREY, WHITE, Film, bar_number, make
+from integration.media.sinks import (
+    Player,
+    decode_audio,
+    decode_video,
+    pitch,
+    rate_of,
+    settings,
+    steps,
+)
 
 FAST = {"preset": "ultrafast"}
 

@@ -4,11 +4,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from material import Film, make
-from sinks import Player, settings, steps
 
 from icey.errors import SourceError
 from icey.media.events import SourceEnded, SourceLost, SourceRestored
+from integration.media.material import Film, make
+from integration.media.sinks import Player, settings, steps
 
 FAST = {"preset": "ultrafast", "g": "15"}
 

@@ -3,11 +3,11 @@
 from fractions import Fraction
 
 import pytest
-from material import Film, make
 
 from icey.errors import SourceError
 from icey.media.probe import probe
 from icey.media.source import parse_source
+from integration.media.material import Film, make
 
 
 def test_film(tmp_path):

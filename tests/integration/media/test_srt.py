@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rtsp import SYSTEM_PYTHON, free_port
-from sinks import Player, decode_audio, decode_video, pitch, rate_of, steps
 
 from icey import _core
 from icey.errors import EngineError, SourceError
@@ -20,6 +18,8 @@ from icey.media import input as media_input
 from icey.media.events import SourceLost, SourceRestored
 from icey.media.probe import probe
 from icey.media.source import parse_source
+from integration.media.rtsp import SYSTEM_PYTHON, free_port
+from integration.media.sinks import Player, decode_audio, decode_video, pitch, rate_of, steps
 
 SCRIPT = Path(__file__).with_name("srt_sender.py")
 PASSPHRASE = "hunter2hunter2"

@@ -10,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from icey.config.model import (
+from icey.config.intelligence import (
     ClipSettings,
     IntelligenceSettings,
-    MediaSettings,
-    RecordSettings,
-    Settings,
     SnapshotSettings,
     VisionSettings,
 )
+from icey.config.model import MediaSettings, RecordSettings, Settings
 from icey.preflight.finding import render
 from icey.preflight.folders import check_record_dir, check_web_root
 from icey.preflight.running import Running

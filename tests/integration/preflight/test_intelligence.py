@@ -2,15 +2,14 @@
 
 import pytest
 
-from icey.config.model import (
+from icey.config.intelligence import (
     DetectorSettings,
     IntelligenceSettings,
-    MediaSettings,
     NormalizeSettings,
-    Settings,
     SpeechSettings,
     VisionSettings,
 )
+from icey.config.model import MediaSettings, Settings
 from icey.preflight.finding import render
 from icey.preflight.intelligence import check_intelligence
 

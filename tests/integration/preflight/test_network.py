@@ -2,6 +2,7 @@
 
 import socket
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -192,7 +193,7 @@ def test_turn_ports_free():
 def test_own_turn_ports(holder):
     """The ports that the running TURN server holds are no failure."""
     port = holder(socket.SOCK_DGRAM)
-    target = SimpleNamespace(port=port, tls_port=None)
+    target: Any = SimpleNamespace(port=port, tls_port=None)
     result, detail = ports(turn=TurnSettings(port=port), running=Running(turn=target))
     assert result == "pass"
     assert f"{port} (UDP, TURN) held by this server" in detail

@@ -9,6 +9,7 @@ from icey.config.load import Loaded, load
 from icey.config.model import HttpSettings, MediaSettings, Settings, TurnSettings, WebrtcSettings
 from icey.errors import ConfigError, PreflightError
 from icey.preflight import run
+from icey.preflight.finding import passed
 from icey.preflight.running import Running
 
 CHECKS = [
@@ -174,7 +175,7 @@ def test_checks_run_side_by_side(monkeypatch):
 
     def meet(*_):
         meeting.wait(timeout=10)
-        return run.passed("met")
+        return passed("met")
 
     monkeypatch.setitem(run.CHECKS, "source", meet)
     monkeypatch.setitem(run.CHECKS, "ports", meet)

@@ -1,6 +1,7 @@
 """The libraries, really used."""
 
 import ssl
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -43,11 +44,7 @@ def test_ffmpeg_without_an_encoder(monkeypatch, lacking):
     def create(name, mode):
         return real("no_such_encoder" if name == lacking else name, mode)
 
-    class Contexts:
-        pass
-
-    Contexts.create = staticmethod(create)
-    monkeypatch.setattr(av, "CodecContext", Contexts)
+    monkeypatch.setattr(av, "CodecContext", SimpleNamespace(create=create))
     finding = check_ffmpeg()
     assert finding.result == "fail"
     detail = render(finding.detail, public=True)

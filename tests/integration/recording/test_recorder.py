@@ -117,7 +117,7 @@ def test_a_whole_call(tmp_path, settings, codecs):
     events = record(Browser().seconds(4), tmp_path, **settings)
     path = only_file(tmp_path)
     assert events[0] == RecordingStarted(path.name)
-    assert events[1] == RecordingFinished(path.name, pytest.approx(4.0, abs=0.05))
+    assert events[1] == RecordingFinished(path.name, pytest.approx(4.0, abs=0.05))  # type: ignore[arg-type]
     seen = look(path)
     assert seen.codecs == [c.replace("opus", "opus") for c in codecs]
     assert len(seen.pictures) == 120

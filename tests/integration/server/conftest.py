@@ -5,6 +5,7 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import websockets
@@ -83,7 +84,7 @@ class StaticReport:
 
 @dataclass
 class Running:
-    """What a test sees of the server."""
+    """A running server as a test uses it."""
 
     port: int
     sessions: NotedCalls
@@ -186,7 +187,7 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
 
 @pytest.fixture
 def make_server():
-    """What starts a server: an asynchronous context manager that takes settings."""
+    """Return what starts a server: an asynchronous context manager that takes settings."""
     return serving
 
 
@@ -199,14 +200,5 @@ async def server():
 
 @pytest.fixture
 def wire():
-    """The verbs of a client: say, hear, eventually."""
-
-    class Wire:
-        pass
-
-    Wire.say, Wire.hear, Wire.eventually = (
-        staticmethod(say),
-        staticmethod(hear),
-        staticmethod(eventually),
-    )
-    return Wire
+    """The functions of a client: say, hear, eventually."""
+    return SimpleNamespace(say=say, hear=hear, eventually=eventually)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from typing import Any
 
 from icey.cli import run
 from icey.server import app
@@ -46,5 +47,6 @@ async def open_calls(settings, *, publish, sign):
 
 
 if __name__ == "__main__":
-    app.open_calls = open_calls
+    replaced: Any = app
+    replaced.open_calls = open_calls
     sys.exit(run(sys.argv[1:]))

@@ -39,7 +39,7 @@ async def http():
 
 
 async def test_health(guarded, http):
-    """Everyone may ask whether the process lives."""
+    """The health needs no token."""
     answer = await http.get(f"{guarded.url}/api/health")
     assert answer.status_code == 200
     body = answer.json()
@@ -50,7 +50,7 @@ async def test_health(guarded, http):
 
 @pytest.mark.parametrize("path", PROTECTED)
 async def test_everything_else_needs_the_token(guarded, http, path):
-    """401 with its length, and the same for a wrong token."""
+    """Without the token, or with a wrong one, every other path gets 401 with its length."""
     for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Icey-Token": ""}):
         answer = await http.get(f"{guarded.url}{path}", headers=headers)
         assert answer.status_code == 401
@@ -70,19 +70,19 @@ async def test_everything_else_needs_the_token(guarded, http, path):
     ids=["bearer", "header", "query", "any"],
 )
 async def test_three_ways_to_show_the_token(guarded, http, how):
-    """Bearer, header, query."""
+    """The token is taken as bearer, in its own header, and from the query."""
     assert (await http.get(f"{guarded.url}/api/status", **how)).status_code == 200
 
 
 async def test_the_page_needs_no_token(make_server, http, tmp_path):
-    """The UI's static files are open, so that it can ask for the token."""
+    """The static files need no token, so that the page can ask for it."""
     (tmp_path / "index.html").write_text("<!doctype html>")
     async with make_server({"auth": {"token": TOKEN}}, root=tmp_path) as server:
         assert (await http.get(f"{server.url}/")).status_code == 200
 
 
 async def test_status(server, http):
-    """Every field of the specification, by its name."""
+    """The status has every field of the specification."""
     body = (await http.get(f"{server.url}/api/status")).json()
     assert body.pop("version")
     assert body.pop("uptimeSec") >= 0
@@ -96,6 +96,17 @@ async def test_status(server, http):
         "runtime": {"state": "running"},
         "sessions": {"active": 1, "total": 7},
         "http": {"host": "127.0.0.1", "port": server.port, "scheme": "http", "tls": False},
+        "signalling": {
+            "sockets": 0,
+            "peers": 0,
+            "received": 0,
+            "delivered": 0,
+            "unroutable": 0,
+            "broken": 0,
+            "overRate": 0,
+            "refused": 0,
+            "slowReaders": 0,
+        },
         "engine": {},
         "stream": {"source": "demo:", "sourceKind": "demo", "loop": True},
         "record": {"dir": "recordings"},
@@ -111,8 +122,21 @@ async def test_status(server, http):
     }
 
 
+async def test_status_counts_the_signalling(server, http):
+    """The status and the metrics count sockets, peers and messages."""
+    client = await server.enter("alice")
+    await client.send("no message")
+    await client.recv()
+    told = (await http.get(f"{server.url}/api/status")).json()["signalling"]
+    assert (told["sockets"], told["peers"]) == (1, 1)
+    assert (told["received"], told["broken"]) == (3, 1)
+    samples = (await http.get(f"{server.url}/metrics")).text
+    assert "icey_signalling_broken_total 1.0" in samples
+    await client.close()
+
+
 async def test_status_follows_the_state(server, http):
-    """A source in trouble degrades, a failed check is an error."""
+    """A source in trouble makes the status degraded, a failed check makes it an error."""
     server.sessions.status = lambda: {"sessions": {}, "state": "degraded", "warnings": []}
     assert (await http.get(f"{server.url}/api/status")).json()["status"] == "degraded"
     server.report.ready = False
@@ -121,7 +145,7 @@ async def test_status_follows_the_state(server, http):
 
 
 async def test_status_tells_of_recordings(server, http):
-    """What the sessions of record mode tell stands beside the folder."""
+    """The status has the recordings of record mode beside the folder."""
     told = {"active": [{"file": "a.mp4", "seconds": 1.5}], "finished": 3, "failed": 1}
     server.sessions.status = lambda: {
         "sessions": {},
@@ -134,7 +158,7 @@ async def test_status_tells_of_recordings(server, http):
 
 
 async def test_config(server, http):
-    """What the browser has to know, under the name by which it reached the server."""
+    """The configuration for browsers has the host by which they reached the server."""
     body = (await http.get(f"http://localhost:{server.port}/api/config")).json()
     assert body.pop("version")
     assert body == {
@@ -183,7 +207,7 @@ class PlayedTurn:
 
 
 async def test_status_of_turn(server, http):
-    """What the TURN server counts stands beside where it is."""
+    """The status has the ports of the TURN server and its counters."""
     server.sessions.turn = PlayedTurn()
     body = (await http.get(f"{server.url}/api/status")).json()
     assert body["turn"] == {
@@ -196,7 +220,7 @@ async def test_status_of_turn(server, http):
 
 
 async def test_credentials_for_browsers(server, http):
-    """Each answer has a fresh credential, and says how long it is good."""
+    """Each answer has a fresh credential, with its life in seconds."""
     server.sessions.turn = PlayedTurn()
     first, second = [
         (await http.get(f"http://localhost:{server.port}/api/config")).json()["turn"]
@@ -215,7 +239,7 @@ async def test_credentials_for_browsers(server, http):
 
 
 async def test_external_address_for_browsers(make_server, http):
-    """Browsers are sent to the external address where there is one."""
+    """Browsers get the external address of the TURN server, where one is set."""
     async with make_server({"turn": {"externalIp": "192.0.2.1"}}) as server:
         server.sessions.turn = PlayedTurn()
         body = (await http.get(f"{server.url}/api/config")).json()
@@ -224,7 +248,7 @@ async def test_external_address_for_browsers(make_server, http):
 
 @pytest.mark.parametrize(("ready", "code"), [(True, 200), (False, 503)])
 async def test_ready(server, http, ready, code):
-    """The preflight report and three fields more; 503 where it is not ready."""
+    """The preflight report comes with three fields more, and with 503 where it is not ready."""
     server.report.ready = ready
     answer = await http.get(f"{server.url}/api/ready")
     assert answer.status_code == code
@@ -237,14 +261,14 @@ async def test_ready(server, http, ready, code):
 
 
 async def test_ready_is_no_way_to_load_the_server(server, http):
-    """However many ask at a time, the checks run once in some seconds."""
+    """However many requests come, the checks run once in some seconds."""
     answers = await asyncio.gather(*(http.get(f"{server.url}/api/ready") for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len(server.checks) == 1
 
 
 async def test_unknown_paths(server, http):
-    """404 as JSON below /api."""
+    """An unknown path below /api gets 404 as JSON."""
     for path in ("/api", "/api/", "/api/nope", "/api/health/", "/api/../api/x"):
         answer = await http.get(f"{server.url}{path}")
         assert answer.status_code == 404, path
@@ -252,14 +276,14 @@ async def test_unknown_paths(server, http):
 
 
 async def test_there_is_no_description_of_the_api_to_browse(server, http):
-    """No /docs, no /redoc, no /openapi.json."""
+    """There is no /docs, no /redoc and no /openapi.json."""
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert (await http.get(f"{server.url}{path}")).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_other_methods(server, http, method):
-    """405 as JSON, with what is allowed."""
+    """Other methods get 405 as JSON, with the allowed ones."""
     answer = await http.request(method, f"{server.url}/api/status", content=b"x" * 1000)
     assert answer.status_code == 405
     assert answer.json() == {"status": "error", "error": "method_not_allowed"}
@@ -278,14 +302,14 @@ async def test_head(server, http, path):
 
 
 async def test_the_websocket_path_without_an_upgrade(server, http):
-    """/ws says what it is for."""
+    """/ws without an upgrade gets 426."""
     answer = await http.get(f"{server.url}/ws")
     assert answer.status_code == 426
     assert answer.headers["upgrade"] == "websocket"
 
 
 async def test_no_answer_tells_a_secret_or_a_path(make_server, http, tmp_path):
-    """Neither token nor TURN secret nor a folder of this machine is in any answer."""
+    """No answer has the token, the TURN secret or a folder of this machine."""
     settings = {
         "auth": {"token": TOKEN},
         "turn": {"secret": "turn-s3cret", "externalIp": "192.0.2.1"},
@@ -317,7 +341,7 @@ async def test_every_field_is_documented(server, http):
 
 
 async def test_metrics(server, http):
-    """What Prometheus scrapes, and only to read."""
+    """/metrics has the format of Prometheus, and takes GET and HEAD alone."""
     answer = await http.get(f"{server.url}/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "\nicey_sessions_total 7.0\n" in answer.text

@@ -1,4 +1,4 @@
-"""Assembly and end of the server in one loop."""
+"""The start and the end of the server in one loop."""
 
 import asyncio
 import ssl
@@ -7,6 +7,7 @@ import subprocess
 import httpx
 import pytest
 import websockets
+from websockets.typing import Origin
 
 SERVER = "icey|server"
 
@@ -17,7 +18,7 @@ async def test_sessions_start_before_the_port_opens(server):
 
 
 async def test_the_end_hangs_up_and_then_closes(make_server, wire):
-    """Callers hear why before their socket closes with 1001."""
+    """At the end callers get the reason before their socket closes with 1001."""
     async with make_server() as server:
         alice = await server.enter("alice")
         await wire.say(alice, {"type": "message", "subtype": "call:init", "to": SERVER, "data": {}})
@@ -36,7 +37,7 @@ async def test_the_end_hangs_up_and_then_closes(make_server, wire):
 
 
 async def test_nothing_is_left_behind(make_server, wire):
-    """No task of the server outlives it, clients stuck or not."""
+    """No task outlives the server, also with clients that are stuck."""
     before = asyncio.all_tasks()
     async with make_server() as server:
         stuck = await server.enter("stuck")
@@ -113,7 +114,7 @@ async def test_tls_on_the_same_port(make_server, wire, certificate):
         async with websockets.connect(
             f"wss://127.0.0.1:{server.port}/ws",
             ssl=trust,
-            origin=f"https://127.0.0.1:{server.port}",
+            origin=Origin(f"https://127.0.0.1:{server.port}"),
         ) as client:
             await wire.say(client, {"type": "auth", "user": "alice"})
             assert (await wire.hear(client))["type"] == "welcome"

@@ -1,4 +1,4 @@
-"""Recordings over HTTP, as browsers and strangers ask for them."""
+"""Recordings over HTTP."""
 
 import asyncio
 import os
@@ -86,7 +86,7 @@ async def guarded(make_server, folder):
 
 
 async def test_the_list(server, http):
-    """Finished recordings, newest first, with what is in them; nothing else of the folder."""
+    """The list has the finished recordings, newest first, and nothing else of the folder."""
     answer = await http.get(f"{server.url}/api/recordings")
     assert answer.status_code == 200
     body = answer.json()
@@ -119,7 +119,7 @@ async def test_every_field_is_documented(server, http):
 
 
 async def test_a_folder_that_is_not_there_is_an_empty_list(make_server, http, tmp_path):
-    """Nothing was recorded yet; that is no error."""
+    """A folder that is not there yet gives an empty list without a warning."""
     async with make_server({"media": {"recordDir": tmp_path / "none"}}) as server:
         answer = await http.get(f"{server.url}/api/recordings")
         assert answer.json() == {"status": "ok", "recordings": [], "warnings": []}
@@ -134,7 +134,7 @@ async def test_a_file_that_is_broken_hides_no_other(server, http, folder):
 
 
 async def test_a_folder_that_cannot_be_read_is_said(make_server, http, tmp_path):
-    """The list is empty then, and a warning says why, without the path."""
+    """A folder that cannot be read gives an empty list and a warning without the path."""
     async with make_server({"media": {"recordDir": tmp_path / ("x" * 300)}}) as server:
         answer = await http.get(f"{server.url}/api/recordings")
         assert answer.status_code == 200
@@ -214,7 +214,7 @@ async def test_several_parts_at_once(server, http, folder):
 
 
 async def test_parts_of_the_same_file_only(server, http, folder):
-    """If-Range: a part where nothing changed, else the whole file (RFC 9110 §13.1.5)."""
+    """If-Range gives the range of an unchanged file, else the whole file (RFC 9110 §13.1.5)."""
     url, whole = f"{server.url}/artifacts/{NAME}", (folder / NAME).read_bytes()
     known = (await http.head(url)).headers
     for validator, status in [
@@ -282,7 +282,7 @@ def ranges(tmp_path_factory):
     )
 )
 def test_whatever_range_is_asked_for(ranges, asked):
-    """The whole file, right parts of it, or 416: never a fault, never other bytes."""
+    """Any range gives the whole file, the right parts of it, or 416."""
     answer = ranges(asked.encode("latin-1"))
     if answer.status_code == 200:
         assert answer.content == WHOLE
@@ -336,7 +336,7 @@ def test_whatever_range_is_asked_for(ranges, asked):
     ],
 )
 async def test_what_is_not_served(server, path):
-    """404 for whatever is not a finished file in the folder."""
+    """Whatever is no finished file of the folder gets 404."""
     answer = await get_unchanged(server, f"/artifacts/{path}")
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert b"outside" not in answer
@@ -363,7 +363,7 @@ async def get_unchanged(server, target):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_files_are_only_read(server, http, folder, method):
-    """405 for every method but GET and HEAD, and nothing happens to the file."""
+    """Every method but GET and HEAD gets 405, and the file stays."""
     before = (folder / NAME).read_bytes()
     answer = await http.request(method, f"{server.url}/artifacts/{NAME}", content=b"x")
     assert answer.status_code == 405
@@ -372,7 +372,7 @@ async def test_files_are_only_read(server, http, folder, method):
 
 
 async def test_a_picture_has_its_type(server, http, folder):
-    """Snapshots are JPEG."""
+    """Snapshots are served as JPEG."""
     (folder / "still.jpg").write_bytes(b"\xff\xd8\xff")
     answer = await http.get(f"{server.url}/artifacts/still.jpg")
     assert answer.headers["content-type"] == "image/jpeg"
@@ -388,7 +388,7 @@ async def test_a_name_with_other_letters_is_served(server, http, folder):
 
 
 async def test_a_folder_that_is_a_link_is_served(make_server, http, folder, tmp_path):
-    """The operator may put the folder of recordings wherever a link leads."""
+    """The folder of recordings may be a symbolic link."""
     (tmp_path / "elsewhere").symlink_to(folder)
     async with make_server({"media": {"recordDir": tmp_path / "elsewhere"}}) as server:
         assert (await http.get(f"{server.url}/artifacts/{NAME}")).status_code == 200
@@ -435,7 +435,7 @@ async def test_a_clip_in_a_folder_is_served(server, http):
     ending=st.sampled_from(["", ".mp4", "outside.mp4", "/outside.mp4"]),
 )
 def test_no_path_leads_outside(folder, parts, ending):
-    """Whatever the path: what is found lies in the folder."""
+    """Whatever the path, a file that is found lies in the folder."""
     found = _find(folder, "/".join(parts) + ending)
     assert found is None or found.path.is_relative_to(folder.resolve())
 
@@ -464,7 +464,7 @@ async def test_a_link_of_the_list_opens_its_file_alone(guarded, http):
 
 
 async def test_the_start_is_that_of_the_name(server, http):
-    """The list tells times in UTC that any program can read."""
+    """The start of a recording is that of its name, in UTC."""
     body = (await http.get(f"{server.url}/api/recordings")).json()
     starts = [datetime.fromisoformat(r["start"]) for r in body["recordings"]]
     assert starts[1] == datetime(2026, 11, 24, 10, 11, 12, 345_000, tzinfo=UTC)

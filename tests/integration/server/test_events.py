@@ -1,9 +1,10 @@
-"""Events for other programs: Server-Sent Events, their readers, and what becomes of slow ones."""
+"""Server-Sent Events: readers, order, and readers that are too slow."""
 
 import asyncio
 import contextlib
 import json
 import socket
+from typing import Any
 
 import httpx
 import pytest
@@ -71,7 +72,7 @@ async def test_event_reaches_every_reader(server):
     [{}, {"headers": {"Authorization": "Bearer wrong"}}, {"params": {"token": "wrong"}}],
 )
 async def test_token_is_asked_for(make_server, options):
-    """Without the token there are no events."""
+    """Without the token there is 401."""
     settings = {"auth": {"token": TOKEN}}
     async with make_server(settings) as server, reading(server.url, **options) as reader:
         assert reader.answer.status_code == 401
@@ -82,7 +83,7 @@ async def test_token_is_asked_for(make_server, options):
     [{"headers": {"Authorization": f"Bearer {TOKEN}"}}, {"params": {"token": TOKEN}}],
 )
 async def test_token_opens(make_server, options):
-    """With the token, which a browser's EventSource can only put into the URL, there are."""
+    """A token in the URL, where alone an EventSource can put it, opens the stream."""
     settings = {"auth": {"token": TOKEN}}
     async with make_server(settings) as server, reading(server.url, **options) as reader:
         server.sessions.publish("icey:vision", DATA)
@@ -90,7 +91,7 @@ async def test_token_opens(make_server, options):
 
 
 async def test_links_of_artifacts_open_without_the_token(make_server, tmp_path):
-    """What the sessions put into events opens the one file, as a page needs it."""
+    """A link in an event opens its file without the token."""
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "a.jpg").write_bytes(b"picture")
     settings = {"auth": {"token": TOKEN}, "media": {"recordDir": tmp_path}}
@@ -101,7 +102,7 @@ async def test_links_of_artifacts_open_without_the_token(make_server, tmp_path):
 
 
 async def test_reader_that_comes_back(server):
-    """A reader that says what it saw last gets what it missed, once and in order."""
+    """A reader that sends its last id gets the events that it missed, once and in order."""
     for number in range(3):
         server.sessions.publish("icey:vision", {"number": number})
     async with reading(server.url, headers={"Last-Event-ID": "0"}) as reader:
@@ -115,7 +116,7 @@ async def test_reader_that_comes_back(server):
 
 @pytest.mark.parametrize("seen", ["", "x", "-1", "1" * 5000, "²"])
 async def test_nonsense_about_what_was_seen(server, seen):
-    """Whatever a reader claims to have seen, it gets the events to come."""
+    """A reader with a senseless last id gets the events to come."""
     async with reading(server.url, headers={"Last-Event-ID": seen.encode()}) as reader:
         server.sessions.publish("icey:vision", DATA)
         assert (await reader.event())["event"] == "icey:vision"
@@ -160,7 +161,7 @@ def _read_to_the_end(connection):
 
 
 async def test_reader_that_leaves(server, wire):
-    """A reader that leaves is forgotten."""
+    """A reader that disconnects is no longer counted."""
     async with reading(server.url):
         await wire.eventually(lambda: readers_of(server)["readers"] == 1)
     await wire.eventually(lambda: readers_of(server)["readers"] == 0)
@@ -168,7 +169,7 @@ async def test_reader_that_leaves(server, wire):
 
 
 async def test_too_many_readers(server, monkeypatch):
-    """There is a limit to readers; the next one hears so."""
+    """One reader too many gets 503."""
     monkeypatch.setattr(events, "MAX_READERS", 2)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(2):
@@ -180,7 +181,7 @@ async def test_too_many_readers(server, monkeypatch):
 
 
 async def test_head(server):
-    """HEAD tells what would come, and opens no stream."""
+    """HEAD has the headers, and opens no stream."""
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.head(f"{server.url}/api/events")
     assert answer.status_code == 200
@@ -189,7 +190,7 @@ async def test_head(server):
 
 
 async def test_end_of_the_server(make_server):
-    """When the server stops, what waits is sent and the stream ends properly."""
+    """When the server stops, waiting events are sent and the stream ends properly."""
     async with make_server() as server, reading(server.url) as reader:
         server.sessions.publish("icey:vision", DATA)
         server.stop.set()
@@ -198,7 +199,7 @@ async def test_end_of_the_server(make_server):
 
 
 async def test_events_for_the_webhook():
-    """Whatever else takes events gets them with number and kind, as JSON."""
+    """The webhook gets each event with number and kind, as JSON."""
 
     class Webhook:
         def post(self, number, body):
@@ -207,7 +208,7 @@ async def test_events_for_the_webhook():
         def status(self):
             return {"delivered": 7}
 
-    webhook = Webhook()
+    webhook: Any = Webhook()
     feed = EventFeed(webhook, clock=lambda: 2.0)
     feed.publish("icey:vision", DATA)
     number, body = webhook.taken
@@ -217,6 +218,6 @@ async def test_events_for_the_webhook():
 
 
 async def test_what_is_no_json_is_refused():
-    """Data with a NaN in it, which no other program could read, is the caller's mistake."""
+    """Data with a NaN is refused, since no other program could read it."""
     with pytest.raises(ValueError, match="JSON"):
         EventFeed().publish("icey:vision", {"score": float("nan")})

@@ -10,7 +10,7 @@ from icey.server.hardening import content_security_policy
 
 @pytest.mark.parametrize("path", ["/", "/api/health", "/api/nope", "/ws", "/missing.js"])
 async def test_every_answer_is_hardened(server, path):
-    """Errors too."""
+    """Every answer has the security headers, errors too."""
     async with httpx.AsyncClient() as http:
         headers = (await http.get(f"{server.url}{path}")).headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -35,7 +35,7 @@ def test_a_strange_host_stays_out_of_the_policy(host):
 
 @pytest.mark.parametrize("host", ["cam", "cam.example:4500", "192.0.2.1", "[2001:db8::1]:4500"])
 def test_the_own_websocket_is_named(host):
-    """For browsers that do not count it among 'self'."""
+    """The policy names the own WebSocket, for browsers that do not count it among 'self'."""
     assert f"ws://{host} wss://{host};" in content_security_policy(host)
 
 
@@ -53,7 +53,7 @@ async def test_the_log_has_no_query(server, caplog):
 
 
 async def test_a_token_in_a_frame_is_not_logged(server, wire, caplog):
-    """The WebSocket library would log whole frames at DEBUG."""
+    """A token in a WebSocket frame does not reach the log, which the library would write it to."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("websockets.client").setLevel(logging.WARNING)
     await (await server.enter("alice", token="s3cret-t0ken")).close()

@@ -1,4 +1,4 @@
-"""Binding the port, and connections that never ask."""
+"""Binding the port, and connections that send no request."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ def bound(host, port):
 
 
 def test_a_free_port_is_the_same_for_every_address():
-    """Localhost may be two addresses; the page must not differ between them."""
+    """Port 0 takes one free port for all addresses of the host."""
     with bound("localhost", 0) as listeners:
         ports = {listener.getsockname()[1] for listener in listeners}
         assert len(ports) == 1
@@ -29,7 +29,7 @@ def test_a_free_port_is_the_same_for_every_address():
 
 
 def test_a_port_in_use_names_itself():
-    """The error says which, and nothing stays bound."""
+    """A port in use raises an error that names it, and nothing stays bound."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -41,13 +41,13 @@ def test_a_port_in_use_names_itself():
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 def test_a_host_of_another_machine(host):
-    """A typed error, not a traceback."""
+    """A host of another machine raises a typed error."""
     with pytest.raises(AddressInUseError):
         bind(host, 0)
 
 
 async def test_a_connection_that_never_asks_is_cut(make_server, monkeypatch):
-    """Half a request holds no descriptor for ever."""
+    """A connection that never completes its first request is cut."""
     monkeypatch.setattr("icey.server.listener.HEAD_TIMEOUT_S", 0.2)
     async with make_server() as server:
         for begun in (b"", b"GET / HTTP/1.1\r\nHost:"):
@@ -59,7 +59,7 @@ async def test_a_connection_that_never_asks_is_cut(make_server, monkeypatch):
 
 
 async def test_the_clock_stops_with_the_upgrade(make_server, wire, monkeypatch):
-    """A WebSocket is not cut for having asked once only."""
+    """The deadline of the first request does not cut a WebSocket."""
     monkeypatch.setattr("icey.server.listener.HEAD_TIMEOUT_S", 0.1)
     async with make_server() as server:
         alice = await server.enter("alice")

@@ -41,7 +41,7 @@ async def test_files_with_their_types(site, path, kind):
 
 
 async def test_an_update_is_seen_at_once_and_cheaply(site):
-    """Browsers ask each time and mostly hear 304."""
+    """Browsers revalidate at each load, and get 304 where nothing changed."""
     answer = await site.get("/js/main.js")
     assert answer.headers["cache-control"] == "no-cache"
     again = await site.get("/js/main.js", headers={"If-None-Match": answer.headers["etag"]})
@@ -67,14 +67,14 @@ async def test_an_update_is_seen_at_once_and_cheaply(site):
     ],
 )
 async def test_nothing_else_is_served(site, path):
-    """No dot files, nothing outside, no listing."""
+    """Dot files, files outside and listings are not served."""
     answer = await site.get(path)
     assert answer.status_code == 404
     assert "SECRET" not in answer.text
 
 
 async def test_head_and_range(site):
-    """As for any static file."""
+    """HEAD and Range work as for any static file."""
     head = await site.head("/")
     assert (head.status_code, head.content) == (200, b"")
     part = await site.get("/", headers={"Range": "bytes=0-1"})
@@ -82,5 +82,5 @@ async def test_head_and_range(site):
 
 
 async def test_other_methods(site):
-    """Files are read, not written."""
+    """Other methods than GET and HEAD get 405."""
     assert (await site.post("/index.html")).status_code == 405

@@ -1,4 +1,4 @@
-"""What the process asks of the system."""
+"""Descriptors and memory of the process."""
 
 import ctypes
 import subprocess
@@ -34,7 +34,7 @@ def test_descriptor_limit(told):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="huge pages are asked about on Linux only")
 def test_huge_pages(told):
-    """Memory comes in small pages."""
+    """The process has transparent huge pages off."""
     assert "THP_enabled:\t0" in told
 
 
@@ -64,7 +64,7 @@ print(psutil.Process().memory_info().rss - before)
     not hasattr(ctypes.CDLL(None), "mallopt"), reason="this C library has no mallopt"
 )
 def test_large_buffers_are_given_back():
-    """What was freed does not stay, as it does where nothing was asked."""
+    """Freed large buffers go back to the system, which they do not without the call."""
     stays, given_back = (
         int(subprocess.check_output([sys.executable, "-c", KEEP, how], text=True, timeout=30))
         for how in ("stays", "given back")

@@ -61,7 +61,7 @@ async def ended(process, within_s):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_first_signal_ends_everything_in_order(launch, number):
-    """Sessions first, then the sockets with 1001, and exit 0 in a moment."""
+    """The first signal closes the sessions, then the sockets with 1001, and exits 0 at once."""
     process = await launch("--port", "0")
     port = await ready(process)
     async with websockets.connect(f"ws://127.0.0.1:{port}/") as client:
@@ -77,7 +77,7 @@ async def test_the_first_signal_ends_everything_in_order(launch, number):
 
 
 async def test_stuck_clients_do_not_hold_it_up(launch):
-    """A half request, a silent upgrade and a client that reads nothing: exit 0 all the same."""
+    """Half a request, a silent upgrade and a client that reads nothing do not delay the exit."""
     process = await launch("--port", "0")
     port = await ready(process)
     stuck = []
@@ -103,7 +103,7 @@ async def test_stuck_clients_do_not_hold_it_up(launch):
 
 
 async def test_sessions_that_hang_do_not_hold_it_up(launch):
-    """They get a few seconds."""
+    """Sessions that hang delay the exit by a few seconds only."""
     process = await launch("--port", "0", ICEY_TEST_STUCK="1")
     await ready(process)
     process.send_signal(signal.SIGTERM)
@@ -112,7 +112,7 @@ async def test_sessions_that_hang_do_not_hold_it_up(launch):
 
 
 async def test_a_second_signal_ends_it_at_once(launch):
-    """Whatever it is waiting for."""
+    """A second signal ends the process at once, whatever it waits for."""
     process = await launch("--port", "0", ICEY_TEST_STUCK="1")
     await ready(process)
     process.send_signal(signal.SIGTERM)
@@ -124,7 +124,7 @@ async def test_a_second_signal_ends_it_at_once(launch):
 
 
 async def test_a_port_in_use_is_a_preflight_failure(launch):
-    """Exit 4, and a reason that names the port."""
+    """A port in use exits with 4 and a reason that names the port."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -138,7 +138,7 @@ async def test_a_port_in_use_is_a_preflight_failure(launch):
 
 
 async def test_a_missing_source_is_a_preflight_failure(launch):
-    """Exit 4 before anything listens."""
+    """A missing source exits with 4 before anything listens."""
     process = await launch("--port", "0", "--source", "missing.mp4")
     assert await ended(process, 20) == 4
     assert "missing.mp4" in (await process.stderr.read()).decode()

@@ -1,4 +1,4 @@
-"""The signalling over real sockets: every row of the specification once more, as clients see it."""
+"""The signalling over real sockets: the specification as clients see it."""
 
 import asyncio
 import contextlib
@@ -68,7 +68,7 @@ async def test_own_and_listed_origins_are_allowed(make_server, wire):
 
 
 async def test_full_house(make_server, server, monkeypatch):
-    """Beyond the limit of sockets the upgrade gets 503."""
+    """Above the limit of sockets an upgrade gets 503."""
     object.__setattr__(server.hub, "limits", type(server.hub.limits)(sockets=1))
     async with server.connect():
         with pytest.raises(websockets.InvalidStatus) as refused:
@@ -105,7 +105,7 @@ async def test_wrong_and_right_token(make_server, wire):
 
 
 async def test_silence_is_408(server, monkeypatch):
-    """Whoever does not authenticate in time is told so and closed."""
+    """A client that does not authenticate in time gets 408 and the close."""
     object.__setattr__(server.hub, "limits", type(server.hub.limits)(auth_timeout_s=0.1))
     async with server.connect() as client:
         assert await refusal(client) == (408, 1008)
@@ -174,7 +174,7 @@ async def test_a_call_reaches_the_sessions(server, wire):
 
 @pytest.mark.parametrize("size", [65537, 70_000, 3_000_000])
 async def test_too_large(server, wire, size):
-    """413 first, whatever the size, then the close; the call of the sender ends."""
+    """A message that is too large gets 413, then the close; the sender's call ends."""
     alice = await server.enter("alice")
     await wire.say(alice, "x" * size)
     assert await refusal(alice) == (413, 1009)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from icey._core import Engine
-from icey.config.model import ClipSettings, Settings
+from icey.config.intelligence import ClipSettings
+from icey.config.model import Settings
 from icey.intelligence.clip import Clips
 from icey.media.pipeline import Lane
 from icey.media.source import parse_source

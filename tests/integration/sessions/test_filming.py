@@ -7,14 +7,15 @@ from itertools import pairwise
 
 import av
 import pytest
-from material import Film, bar_number, make
 
-from icey.config.model import ClipSettings, MediaSettings
+from icey.config.intelligence import ClipSettings
+from icey.config.model import MediaSettings
 from icey.errors import ClosedError
 from icey.intelligence.clip import Clips
 from icey.media.pipeline import Pipeline
 from icey.media.source import parse_source
 from icey.sessions.filming import OWN, Filming
+from integration.media.material import Film, bar_number, make
 
 RATE = 30
 

@@ -257,7 +257,7 @@ def test_a_disk_without_links(tmp_path, written, monkeypatch):
     def no_links(*_):
         raise OSError(errno.EPERM, "no links")
 
-    monkeypatch.setattr(finish_module.os, "link", no_links)
+    monkeypatch.setattr(os, "link", no_links)
     leave(tmp_path, written[0])
     [repaired] = repair_folder(tmp_path)
     assert names(tmp_path) == [repaired.name]

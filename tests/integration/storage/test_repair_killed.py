@@ -41,11 +41,11 @@ def test_kill_dash_nine_at_any_moment(tmp_path):
     assert repair_folder(tmp_path) == []
     lost = {}
     for path in tmp_path.iterdir():
-        name = parse_name(path.name)
-        assert name is not None
-        assert name.recovered
+        parsed = parse_name(path.name)
+        assert parsed is not None
+        assert parsed.recovered
         kept = _played_s(path)
-        lost[name.peer] = max(lived_s[name.peer] - seconds for seconds in kept)
+        lost[parsed.peer] = max(lived_s[parsed.peer] - seconds for seconds in kept)
     worst = max(lost.values())
     print(f"worst loss of {KILLS} kills: {worst:.2f} s")  # noqa: T201
     assert len(lost) == KILLS

@@ -9,7 +9,6 @@ import threading
 
 import pytest
 
-from icey.storage import sink as sink_module
 from icey.storage.sink import FileSink, lock
 
 
@@ -122,7 +121,7 @@ def test_a_repair_that_was_faster_costs_nothing(tmp_path, monkeypatch):
             thread.join(5)
         real(descriptor, operation)
 
-    monkeypatch.setattr(sink_module.fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     sink = FileSink(path)
     assert removed
     assert sink.is_in_place()

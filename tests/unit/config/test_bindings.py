@@ -4,26 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from icey.config.bindings import BINDINGS, read_text
-from icey.config.keys import keys
+from icey.config.bindings import read_text
+from icey.config.keys import bound, keys
 
 BASE = Path("/base")
 
 
-def test_each_binding_names_a_setting():
-    """Each binding is of one setting, with names of its own."""
-    assert all(binding.key in keys() for binding in BINDINGS)
-    names = [b.environment for b in BINDINGS] + [
-        f for b in BINDINGS for f in (b.flag, b.off_flag) if f
-    ]
+def test_each_name_is_of_one_setting():
+    """No two settings share a variable or a flag."""
+    names = [name for _, b in bound() for name in (b.environment, b.flag, b.off_flag) if name]
     assert len(names) == len(set(names))
 
 
 def test_secrets_have_no_flag():
     """A command line is visible to every user of a machine."""
-    for binding in BINDINGS:
-        if keys()[binding.key].secret:
-            assert binding.flag is None
+    assert [key.name for key, binding in bound() if key.secret and binding.flag] == []
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
-"""docs/configuration.md says what is so: every setting, variable and flag, and none that is not."""
+"""docs/configuration.md is true: it has every setting, variable and flag, and no other."""
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from icey import cli
-from icey.config.bindings import BINDINGS, CONFIG_ENVIRONMENT
+from icey.config.bindings import CONFIG_ENVIRONMENT
 from icey.config.document import parse
-from icey.config.keys import FLAG_ONLY, keys
+from icey.config.keys import bound, keys
 from icey.config.load import load
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
@@ -58,15 +60,15 @@ def default_of(key):
 
 
 def test_every_setting_has_a_row_and_every_row_a_setting():
-    """A setting that is not documented, or a documented one that does not exist, fails here."""
+    """Every setting has a row, and every row is of a setting."""
     assert set(ROWS) == {key.name for key in keys().values()}
 
 
 @pytest.mark.parametrize("key", keys().values(), ids=lambda key: key.name)
 def test_facts_of_a_row(key):
-    """Default, allowed values, variable and flags are those of the model; the meaning is told."""
+    """Default, allowed values, variable and flags of a row are those of the model."""
     _, default, allowed, environment, flag, meaning = ROWS[key.name]
-    binding = next((binding for binding in BINDINGS if binding.key == key.path), None)
+    binding = key.binding
     flags = [f for f in (binding.flag, binding.off_flag) if f] if binding else []
     assert default == default_of(key)
     assert allowed == key.allowed
@@ -75,9 +77,14 @@ def test_facts_of_a_row(key):
     assert meaning.endswith(".")
 
 
+def test_tables_are_written_from_the_model():
+    """The tables are what docs/tables.py writes from the model."""
+    subprocess.run([sys.executable, DOCUMENT.parent / "tables.py", "--check"], check=True)
+
+
 def test_variables():
     """Every variable is documented, and every documented one exists."""
-    known = {binding.environment for binding in BINDINGS} | {CONFIG_ENVIRONMENT}
+    known = {binding.environment for _, binding in bound()} | {CONFIG_ENVIRONMENT}
     assert set(re.findall(r"ICEY_[A-Z_]+", TEXT)) == known
 
 
@@ -92,8 +99,8 @@ def test_flags(capsys):
 
 
 def test_level_of_the_log_has_no_key():
-    """What the document shows without a key cannot be set in a file."""
-    assert set(FLAG_ONLY) == {("logLevel",)}
+    """The log level, which has no key in the document, is the one setting that no file may hold."""
+    assert [key.name for key in keys().values() if not key.in_file] == ["logLevel"]
     assert ROWS["logLevel"][0] == "–"
 
 

@@ -33,7 +33,7 @@ def test_facts_of_a_setting(name, allowed, kind):
 
 
 def test_secrets():
-    """The secrets are known as such."""
+    """The three secrets are marked as such."""
     secrets = {"auth.token", "turn.secret", "media.intelligence.webhook"}
     assert {k.name for k in keys().values() if k.secret} == secrets
 
@@ -62,5 +62,5 @@ def test_nearest(name, meant):
 
 
 def test_nearest_of_none():
-    """With nothing known there is nothing near."""
+    """Without known names there is no nearest one."""
     assert nearest("a", []) is None

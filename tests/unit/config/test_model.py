@@ -2,18 +2,20 @@
 
 import ast
 import inspect
+from itertools import chain
 
 import pytest
 from pydantic import ValidationError
 
-from icey.config import model
+from icey.config import intelligence, model
 from icey.config.model import HttpSettings, Settings, TurnSettings
 
 
 def test_each_setting_is_described():
     """Each setting has a docstring of its own: unit, range, meaning of the edge values."""
     silent = []
-    for group in ast.parse(inspect.getsource(model)).body:
+    groups = [ast.parse(inspect.getsource(module)).body for module in (model, intelligence)]
+    for group in chain(*groups):
         if not isinstance(group, ast.ClassDef):
             continue
         assert ast.get_docstring(group), group.name
@@ -32,7 +34,7 @@ def test_each_setting_is_described():
 
 
 def test_settings_are_frozen():
-    """Nobody can change the settings of a running server."""
+    """Settings cannot be changed."""
     with pytest.raises(ValidationError):
         Settings().http.port = 1
 

@@ -103,7 +103,7 @@ def test_large_grids_stay_out_of_events():
 
 
 def test_the_largest_detections():
-    """At most eight are told, the largest first; those without a region come last."""
+    """An event has the eight largest detections, the largest first; those without a region last."""
     many = [Detection(str(n), 0.5, Region(0, 0, n / 20, 0.5)) for n in range(1, 13)]
     labels = [d["label"] for d in seen([Detection("all", 1), *many]).data["detections"]]
     assert labels == [str(n) for n in range(12, 12 - MAX_DETECTIONS, -1)]
@@ -112,7 +112,7 @@ def test_the_largest_detections():
 
 
 def test_each_viewer_reads_of_his_own_stream():
-    """Of a shared stream each viewer gets an event of his stream; the event itself stays."""
+    """Each viewer of a shared stream gets the event with the id of its own; the event stays."""
     event = seen([])
     assert event.data_for("bob|2")["frame"]["streamId"] == "stream/bob|2"
     assert event.data["frame"]["streamId"] == "stream/alice|1"
@@ -152,7 +152,7 @@ def test_a_speech_event():
 
 
 def test_an_event_of_a_sound_detector():
-    """What somebody's own detector hears is told with its detections."""
+    """The event of a user's sound detector has its detections."""
     sample = SoundSample(np.full((960, 1), -16384, np.int16), 48_000, MOMENT)
     data = heard_event(
         sample,

@@ -1,12 +1,14 @@
 """Motion on films whose truth is known."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from icey.config.model import MotionSettings
+from icey.config.intelligence import MotionSettings
 from icey.intelligence.motion import MAX_REGIONS, MotionDetector, clusters, luma_cells
 from unit.intelligence import scenes
 
@@ -52,7 +54,7 @@ def test_light_is_no_motion(draw):
 
 @pytest.mark.parametrize("noise", [5, 12, 30])
 def test_noise_is_no_motion(noise):
-    """A still scene stays still, however much the camera rustles."""
+    """A still scene is not reported, however strong the noise."""
     assert found_in(scenes.film(4, scenes.still, noise=noise)) == []
 
 
@@ -153,7 +155,7 @@ def test_cool_down():
 
 
 def test_largest_regions_first_and_no_more_than_eight():
-    """Of many regions the eight largest are told, the largest first."""
+    """Of many regions the eight largest are reported, the largest first."""
     picture = flat(16)
     for index in range(12):
         left, top = (index % 4) * 16, (index // 4) * 12
@@ -162,7 +164,7 @@ def test_largest_regions_first_and_no_more_than_eight():
         MotionSettings(warmup_frames=0, threshold=0.01, ignore_global_change=False)
     )
     detector.process(flat(16), 0)
-    sizes = [d.data["cells"] for d in detector.process(picture, STEP).detections]
+    sizes: list[Any] = [d.data["cells"] for d in detector.process(picture, STEP).detections]
     assert len(sizes) == MAX_REGIONS
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 6

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icey.config.model import SpeechSettings
+from icey.config.intelligence import SpeechSettings
 from icey.intelligence.speech import SpeechDetector
 
 BLOCK = 20_000  # µs

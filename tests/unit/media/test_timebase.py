@@ -13,7 +13,6 @@ from icey.media.timebase import (
     SECOND_NS,
     VIDEO_CLOCK,
     ArrivalClock,
-    Backoff,
     FrameGrid,
     KeyframeGate,
     RateCap,
@@ -187,11 +186,3 @@ def test_unasked_keyframe_counts():
     gate.request()
     assert not gate.due(200 * MS)
     assert gate.due(300 * MS)
-
-
-def test_backoff_grows_to_30_seconds_and_starts_over():
-    """1, 2, 4, 8, 16, 30, 30 s; after a success 1 s."""
-    backoff = Backoff()
-    assert [backoff.failed() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    backoff.succeeded()
-    assert backoff.failed() == 1

@@ -1,6 +1,7 @@
 """What is asked of drivers that a test camera does not imitate: ranges, planes, nonsense."""
 
 import errno
+import fcntl
 import struct
 from fractions import Fraction
 
@@ -49,7 +50,7 @@ def interval(kind, *numbers):
 
 
 def modes(monkeypatch, driver, tmp_path, **video):
-    monkeypatch.setattr(v4l2.fcntl, "ioctl", driver.ioctl)
+    monkeypatch.setattr(fcntl, "ioctl", driver.ioctl)
     device = tmp_path / "device"
     device.touch()
     return v4l2.read_modes(str(device), VideoSettings(**video))
@@ -128,7 +129,7 @@ def test_nonsense(data):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(v4l2, "_MOST", 3)
-        patch.setattr(v4l2.fcntl, "ioctl", Endless().ioctl)
+        patch.setattr(fcntl, "ioctl", Endless().ioctl)
         found = v4l2.read_modes("/dev/null", VideoSettings())
     mode = choose(found, VideoSettings())
     assert (mode is None) == (not found)

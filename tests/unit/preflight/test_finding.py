@@ -14,10 +14,10 @@ def test_paths(public, text):
 
 
 def test_root():
-    """The root folder has no name, and is shown as it is."""
+    """The root folder, which has no name, is shown as it is."""
     assert render((Path("/"),), public=True) == "/"
 
 
 def test_results():
-    """Each maker of a finding gives its result."""
+    """Each function makes a finding with its result."""
     assert [make("x").result for make in (passed, warned, failed)] == ["pass", "warn", "fail"]

@@ -1,4 +1,4 @@
-"""The report for people."""
+"""The report as a table."""
 
 import io
 from pathlib import Path
@@ -33,7 +33,7 @@ def printed():
 
 
 def test_rows(printed):
-    """Each check is a row with its result and its reason; brackets are no markup."""
+    """Each check is a row with result and detail; brackets in it are no markup."""
     text = printed({"config": passed("read [bold]it"), "turn": warned("is off")})
     rows = [line for line in text.splitlines() if "config" in line or "turn" in line]
     assert "pass" in rows[0]
@@ -43,11 +43,11 @@ def test_rows(printed):
 
 
 def test_verdict(printed):
-    """The last line names what failed."""
+    """The last line names the failed checks."""
     text = printed({"ports": failed("taken"), "tls": failed("expired")})
     assert text.splitlines()[-1] == "not ready: ports, tls"
 
 
 def test_whole_paths(printed):
-    """The operator sees whole paths."""
+    """The table has whole paths."""
     assert "/a/b" in printed({"source": passed(Path("/a/b"))})

@@ -45,18 +45,18 @@ GOOD = [Trial("udp", 3478, 0.31), Trial("tcp", 3478, 0.44)]
 
 
 def test_works(monkeypatch):
-    """What passed is told, with how long it took."""
+    """A check that passes names the transports with their round-trip times."""
     play(monkeypatch, GOOD)
     assert check() == ("pass", "a datagram passed through by UDP 3478 0.31 ms, TCP 3478 0.44 ms")
 
 
 def test_off():
-    """TURN that is turned off is not tried."""
+    """A TURN server that is off is not probed."""
     assert check(enabled=False) == ("pass", "off")
 
 
 def test_does_not_work(monkeypatch):
-    """One transport that fails fails the check, with the reason and what to do."""
+    """One transport that fails makes the check fail, with the reason and what to do."""
     play(monkeypatch, [Trial("udp", 3478, problem="no answer within 4 s"), GOOD[1]])
     result, detail = check()
     assert result == "fail"
@@ -66,7 +66,7 @@ def test_does_not_work(monkeypatch):
 
 
 def test_full(monkeypatch):
-    """A server whose allocations are all in use is no broken one."""
+    """A server whose allocations are all in use is a warning, not a failure."""
     play(monkeypatch, [Trial("udp", 3478, problem="508", full=True), GOOD[1]])
     result, detail = check()
     assert result == "warn"

@@ -2,6 +2,7 @@
 
 import random
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ class Sender:
         self.random = random.Random(seed)
         self.drift, self.report_at, self.jitter = drift, report_at, jitter_ms
         self.report_error, self.audio_delay = report_error_ms, audio_delay_ms
-        self.reports = {"video": None, "audio": None}
+        self.reports: dict[str, Any] = {"video": None, "audio": None}
         self.timeline = Timeline(has_video=True)
         self.step = 0.0
 

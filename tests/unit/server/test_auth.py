@@ -8,7 +8,7 @@ from icey.server.auth import AccessToken, offered_tokens, origin_allowed
 
 
 def test_an_empty_token_is_an_open_door():
-    """Without a token set, any is right, and none is asked for."""
+    """Without a token set, every token is right, and none is required."""
     open_door = AccessToken("")
     assert not open_door.required
     assert open_door.admits("")
@@ -17,12 +17,12 @@ def test_an_empty_token_is_an_open_door():
 
 @given(st.text())
 def test_only_the_right_token_is_right(offered):
-    """Nothing but the token itself passes, whatever characters it has."""
+    """Only the token itself is admitted, whatever characters it has."""
     assert AccessToken("s3cret").admits(offered) is (offered == "s3cret")
 
 
 def test_the_token_shows_nowhere():
-    """Neither repr nor attributes hold it."""
+    """Neither repr nor attributes of the checker hold the token."""
     token = AccessToken("s3cret")
     assert "s3cret" not in repr(token)
     assert all(b"s3cret" not in getattr(token, name) for name in token.__slots__)
@@ -45,7 +45,7 @@ def test_the_token_shows_nowhere():
     ],
 )
 def test_where_a_token_may_stand(headers, query, tokens):
-    """In either header or in the query; anything else offers none."""
+    """A token is found in either header or in the query, and nowhere else."""
     assert offered_tokens(headers, query) == tokens
 
 

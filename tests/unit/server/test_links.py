@@ -7,7 +7,7 @@ from icey.server.links import LINK_SECONDS, SignedLinks
 
 
 def test_a_link_expires():
-    """It opens to the last second of its time, and not after."""
+    """A link opens up to the last second of its time, and not after."""
     now = 1000.0
     links = SignedLinks(lambda: now)
     query = links.sign("/artifacts/a.mp4").partition("?")[2].encode()

@@ -1,11 +1,13 @@
 """Metrics: the status as Prometheus reads it."""
 
+from typing import Any
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from icey.server.metrics import metrics_text
 
-BARE = {
+BARE: dict[str, Any] = {
     "version": '0.1.0 "x"',
     "mode": "relay",
     "ready": True,
@@ -38,7 +40,7 @@ def read(status):
 
 
 def test_what_there_is():
-    """Plain numbers under their names; a list counts its members; labels are escaped."""
+    """Numbers have their names; a list is counted; labels are escaped; the rest is absent."""
     samples = read(BARE)
     assert samples == {
         ("icey_build_info", ("mode", "relay"), ("version", '0.1.0 "x"')): 1,
@@ -51,7 +53,7 @@ def test_what_there_is():
 
 
 def test_turn_counts_refusals_by_reason():
-    """Allocations, bytes, and each reason as a label."""
+    """The TURN server's allocations and bytes are there, and each refusal under its reason."""
     turn = {
         "allocations": {"active": 1, "total": 4},
         "fromPeers": {"packets": 3, "bytes": 900},
@@ -67,7 +69,7 @@ def test_turn_counts_refusals_by_reason():
 
 @pytest.mark.parametrize("kind", ["vision", "speech"])
 def test_detectors_are_labelled(kind):
-    """Every counter of every detector, vision and speech apart."""
+    """Every counter of every detector has a label, for vision and for speech."""
     found = {"detectors": [{"name": "mine", **DETECTOR}, {"name": "other", **DETECTOR}]}
     samples = read(BARE | {"intelligence": BARE["intelligence"] | {kind: found}})
     labels = (("detector", "mine"), ("kind", kind))

@@ -26,7 +26,7 @@ SIZE = 1000
     ],
 )
 def test_answered(header):
-    """Well-formed sets, in the file or outside of it as a whole."""
+    """Well-formed sets of ranges count, inside the file or as a whole outside of it."""
     assert range_counts("GET", header, SIZE)
 
 
@@ -55,16 +55,16 @@ def test_answered(header):
     ],
 )
 def test_ignored(header):
-    """Broken ones, those of another unit, and those that can be answered in part only."""
+    """Broken ranges, other units, and sets that lie partly outside are ignored."""
     assert not range_counts("GET", header, SIZE)
 
 
 def test_only_get_has_ranges():
-    """RFC 9110 §14.2: for every other method the field is ignored."""
+    """A range in any method but GET is ignored (RFC 9110 §14.2)."""
     assert not range_counts("HEAD", "bytes=0-5", SIZE)
 
 
 def test_an_empty_file_has_no_ranges():
-    """Whatever is asked of it lies outside."""
+    """Every range of an empty file lies outside of it."""
     for header in ("bytes=0-", "bytes=-1", "bytes=-0"):
         assert range_counts("GET", header, 0)

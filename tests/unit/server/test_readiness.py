@@ -2,10 +2,13 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
 from icey.server.readiness import TTL_S, Readiness
+
+FIRST: Any = "first"
 
 
 class Checks:
@@ -26,9 +29,9 @@ class Checks:
 
 
 async def test_a_fresh_report_is_not_made_again():
-    """The one from the start counts at first."""
+    """The report of the start is given while it is fresh."""
     checks = Checks()
-    readiness = Readiness(lambda: checks, "first", asyncio.get_running_loop().time())
+    readiness = Readiness(lambda: checks, FIRST, asyncio.get_running_loop().time())
     assert await readiness.current() == "first"
     assert checks.runs == 0
 
@@ -37,7 +40,7 @@ async def test_a_stale_report_is_made_once_for_all_who_ask():
     """Concurrent questions share one run, and one that gives up takes it from nobody."""
     checks = Checks()
     checks.gate.clear()
-    readiness = Readiness(lambda: checks, "first", asyncio.get_running_loop().time() - TTL_S)
+    readiness = Readiness(lambda: checks, FIRST, asyncio.get_running_loop().time() - TTL_S)
     asked = [asyncio.create_task(readiness.current()) for _ in range(5)]
     await asyncio.sleep(0)
     asked[0].cancel()
@@ -51,9 +54,9 @@ async def test_a_stale_report_is_made_once_for_all_who_ask():
 
 
 async def test_a_broken_check_does_not_stay_broken():
-    """The next question tries again."""
+    """After a run that raised, the next request runs the checks again."""
     checks = Checks()
-    readiness = Readiness(lambda: checks, "first", asyncio.get_running_loop().time() - TTL_S)
+    readiness = Readiness(lambda: checks, FIRST, asyncio.get_running_loop().time() - TTL_S)
     checks.error = RuntimeError("broken")
     with pytest.raises(RuntimeError, match="broken"):
         await readiness.current()

@@ -79,8 +79,8 @@ class PlayedEngine:
         self._events = []
         self.newest, self.routes = defaultdict(dict), {}
 
-    def create_peer(self, **options):
-        peer = PlayedPeer(len(self.peers) + 1, self.refusal, **options)
+    def create_peer(self, **options: Any):
+        peer: Any = PlayedPeer(len(self.peers) + 1, self.refusal, **options)
         self.peers.append(peer)
         return peer
 

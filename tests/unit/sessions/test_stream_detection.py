@@ -177,7 +177,7 @@ async def test_each_viewer_of_a_file_has_detectors_of_his_own(tmp_path):
 
 async def test_a_source_that_is_away_is_tried_again(monkeypatch):
     """Where the source cannot be opened for the detectors it is a warning, and tried again."""
-    monkeypatch.setattr("icey.media.timebase.Backoff.FIRST_S", 0.01)
+    monkeypatch.setattr("icey.backoff.Backoff.FIRST_S", 0.01)
     PlayedPipeline.failures += [SourceError("demo: no answer"), SourceError("demo: no answer")]
     async with House() as house:
         await house.until(lambda: house.calls.status()["warnings"])
@@ -192,7 +192,7 @@ async def test_a_source_that_is_away_is_tried_again(monkeypatch):
 
 async def test_a_source_that_breaks_is_opened_again(monkeypatch):
     """Where the source of the detectors ends, its viewers are hung up and it is opened anew."""
-    monkeypatch.setattr("icey.media.timebase.Backoff.FIRST_S", 0.01)
+    monkeypatch.setattr("icey.backoff.Backoff.FIRST_S", 0.01)
     async with House() as house:
         pipeline = await house.watch(ALICE)
         pipeline.on_event(SourceBroken("demo: internal error"))

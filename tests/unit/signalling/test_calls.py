@@ -92,7 +92,7 @@ def test_the_server_rejects_with_a_reason():
 
 
 def test_a_rejected_offer_is_also_hung_up():
-    """A stock caller that was accepted no longer listens for a rejection."""
+    """A rejection after the accept is sent as hang-up too: a stock caller listens for that."""
     table = CallTable()
     call = negotiate(table)
     reason = {"reason": "codec: browser offers no H.264"}
@@ -103,7 +103,7 @@ def test_a_rejected_offer_is_also_hung_up():
 
 
 def test_the_server_hangs_up():
-    """The other way round; what was never accepted is rejected instead."""
+    """The server hangs an accepted call up, and rejects one that was never accepted."""
     table = CallTable()
     call = negotiate(table)
     table.activate(call)
@@ -115,7 +115,7 @@ def test_the_server_hangs_up():
 
 
 def test_a_second_init_replaces_the_first():
-    """The old call ends without a word to the caller, to whom it would mean the new one."""
+    """A second init ends the first call without a message, which would end the new one."""
     table = CallTable()
     first = negotiate(table)
     table.activate(first)
@@ -136,7 +136,7 @@ def test_callers_do_not_disturb_each_other():
 
 
 def test_a_closed_socket_ends_the_call():
-    """Nobody is told, since nobody is left."""
+    """A closed socket ends its call, and no message is sent."""
     table = CallTable()
     call = negotiate(table)
     assert table.caller_left(ALICE) == [Ended(call, "caller left")]
@@ -144,7 +144,7 @@ def test_a_closed_socket_ends_the_call():
 
 
 def test_no_offer_within_15_seconds():
-    """The caller is hung up, and told why."""
+    """A caller without an offer is hung up after 15 s, with the reason."""
     table = CallTable()
     call = ring(table)
     table.accept(call, 2.0)
@@ -157,7 +157,7 @@ def test_no_offer_within_15_seconds():
 
 
 def test_an_offer_stops_the_clock():
-    """A call that got its offer does not expire."""
+    """A call that has its offer does not expire."""
     table = CallTable()
     negotiate(table)
     assert table.next_deadline() is None
@@ -201,7 +201,7 @@ def test_early_candidates_are_bounded():
 
 @pytest.mark.parametrize("prefix", ["", "a="])
 def test_candidates_with_or_without_prefix(prefix):
-    """Both forms arrive without a=."""
+    """Candidates arrive without a=, whether they were sent with it or not."""
     table = CallTable()
     negotiate(table)
     data = {"candidate": prefix + "candidate:1 1 udp 1 192.0.2.1 9 typ host"}
@@ -212,7 +212,7 @@ def test_candidates_with_or_without_prefix(prefix):
 
 @pytest.mark.parametrize("data", [{}, {"candidate": ""}, {"candidate": None}])
 def test_the_end_of_candidates_is_no_candidate(data):
-    """Clients that announce the end of gathering are understood."""
+    """The end of candidates, which some clients announce, is ignored."""
     table = CallTable()
     call = negotiate(table)
     assert table.receive(ALICE, message("call:candidate", data), 0.0) == []
@@ -221,7 +221,7 @@ def test_the_end_of_candidates_is_no_candidate(data):
 
 
 def test_an_offer_before_the_accept_waits():
-    """An eager caller is answered once the call was accepted."""
+    """An offer that comes before the accept is answered after it."""
     table = CallTable()
     call = ring(table)
     assert table.receive(ALICE, message("call:offer", OFFER), 0.0) == []
@@ -231,7 +231,7 @@ def test_an_offer_before_the_accept_waits():
 
 
 def test_an_offer_out_of_the_blue_is_a_call():
-    """Without init the caller waits for no accept, so it gets none."""
+    """An offer without an init is a call, which gets no accept."""
     table = CallTable()
     assert table.receive(ALICE, message("call:offer", OFFER), 0.0) == [Incoming("call-1", ALICE)]
     assert table.accept("call-1", 0.0) == [Offered("call-1", "v=0")]
@@ -264,7 +264,7 @@ def test_a_renegotiation_is_offered_again():
     ],
 )
 def test_malformed_data_ends_the_call_with_a_reason(subtype, data):
-    """The caller learns what is wrong with its message."""
+    """Malformed data ends the call, and the caller gets the reason."""
     table = CallTable()
     call = negotiate(table)
     actions = table.receive(ALICE, {"subtype": subtype, "data": data}, 0.0)
@@ -275,7 +275,7 @@ def test_malformed_data_ends_the_call_with_a_reason(subtype, data):
 
 
 def test_a_malformed_offer_without_a_call_is_rejected():
-    """There is nothing to hang up, so it is a rejection, and no call is counted."""
+    """A malformed offer without a call gets a rejection, and counts as no call."""
     table = CallTable()
     assert said(table.receive(ALICE, message("call:offer", {}), 0.0))[0][0] == "call:reject"
     assert table.total == 0
@@ -285,7 +285,7 @@ def test_a_malformed_offer_without_a_call_is_rejected():
     "subtype", ["call:accept", "call:answer", "call:reject", "call:new", "", None, 7, []]
 )
 def test_other_subtypes_are_ignored(subtype):
-    """What a callee says, and what nobody knows, changes nothing."""
+    """Subtypes of a callee, and unknown ones, change nothing."""
     table = CallTable()
     call = negotiate(table)
     assert table.receive(ALICE, {"subtype": subtype, "data": {}}, 0.0) == []
@@ -293,7 +293,7 @@ def test_other_subtypes_are_ignored(subtype):
 
 
 def test_what_comes_too_late_is_harmless():
-    """Threads may finish after the call: nothing is said, nothing breaks."""
+    """Calls of the table about an ended call do nothing and raise nothing."""
     table = CallTable()
     for actions in (
         table.accept("call-9", 0.0),
@@ -320,7 +320,7 @@ def test_no_answer_before_an_offer():
 
 @pytest.mark.parametrize("reason", [None, 7, "", ["x"]])
 def test_a_hangup_without_a_usable_reason(reason):
-    """It is a hang-up all the same."""
+    """A hang-up without a usable reason ends the call too."""
     table = CallTable()
     call = negotiate(table)
     data = {"reason": reason}
@@ -330,7 +330,7 @@ def test_a_hangup_without_a_usable_reason(reason):
 
 
 def test_the_callers_reason_is_fit_for_a_log():
-    """No line breaks, no control characters, not long."""
+    """A caller's reason is cut to one short printable line."""
     table = CallTable()
     negotiate(table)
     (ended,) = table.receive(
@@ -416,7 +416,7 @@ TestAnyOrder = AnyOrder.TestCase
     )
 )
 def test_garbage_never_raises(garbage):
-    """Whatever is sent, the table answers with actions."""
+    """Any sequence of messages gives actions and raises nothing."""
     table = CallTable()
     ring(table)
     assert isinstance(table.receive(ALICE, garbage, 0.0), list)

@@ -1,4 +1,4 @@
-"""The hub: who is here. Every row on authentication, presence and rooms, without a socket."""
+"""The hub: authentication, presence and rooms, without a socket."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SERVER = "icey|server"
 
 
 def test_welcome_says_who_one_is(world):
-    """Protocol, status, peer with its extras, and the rooms, own one first."""
+    """The welcome has protocol, status, peer with its extras, and the rooms, the own one first."""
     alice = world.join(
         "alice", name="Alice", token="", data={"peerType": "browser"}, rooms=["public"]
     )
@@ -32,7 +32,7 @@ def test_welcome_says_who_one_is(world):
 
 
 def test_session_ids_are_16_random_characters():
-    """Letters and digits, never the same twice."""
+    """Session ids are 16 letters and digits, and never the same twice."""
     ids = {random_id() for _ in range(200)}
     assert len(ids) == 200
     assert all(len(i) == 16 and i.isalnum() for i in ids)
@@ -54,7 +54,7 @@ def test_session_ids_are_16_random_characters():
     ],
 )
 def test_anything_but_a_good_auth_closes(world, frame, status):
-    """One error that says why, then the close."""
+    """A first message that is no usable auth gets one error and the close."""
     session = world.open()
     world.say(session, frame)
     (error,) = world.take(session)
@@ -67,7 +67,7 @@ def test_anything_but_a_good_auth_closes(world, frame, status):
 
 @pytest.mark.parametrize(("offered", "welcome"), [("right", True), ("wrong", False), (None, False)])
 def test_token(make_world, offered, welcome):
-    """With a token set, only it opens the door."""
+    """With a token set, only that token authenticates."""
     world = make_world(token="right")
     session = world.join("alice", **({} if offered is None else {"token": offered}))
     first = world.take(session)[0]
@@ -76,7 +76,7 @@ def test_token(make_world, offered, welcome):
 
 
 def test_no_auth_within_ten_seconds(world):
-    """408, then close; those who authenticated stay."""
+    """A socket without auth gets 408 and the close; authenticated ones stay."""
     late, good = world.open(), world.join("alice")
     assert world.hub.next_deadline() == 10.0
     world.now = 9.9
@@ -93,7 +93,7 @@ def test_no_auth_within_ten_seconds(world):
 
 
 def test_a_second_auth_is_ignored(world):
-    """One cannot become another."""
+    """A second auth changes nothing."""
     alice = world.join("alice")
     world.quiet()
     world.say(alice, {"type": "auth", "user": "bob"})
@@ -101,7 +101,7 @@ def test_a_second_auth_is_ignored(world):
 
 
 def test_the_house_can_be_full(make_world):
-    """Beyond the limit no session is opened, and it is counted."""
+    """Above the limit of sockets no session is opened, and the refusal is counted."""
     world = make_world(sockets=2)
     world.open()
     second = world.open()
@@ -140,7 +140,7 @@ def test_entry_shows_everyone_to_everyone(world):
 
 @pytest.mark.parametrize("how", ["socket", "close"])
 def test_exit_says_offline(world, how):
-    """Whoever shared a room is told, and calls end."""
+    """When a session ends, those who shared a room get its presence, and its calls end."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     if how == "close":
@@ -158,7 +158,7 @@ def test_exit_says_offline(world, how):
 
 
 def test_reserved_fields_are_rewritten(world):
-    """A peer cannot say who it is, only more about itself."""
+    """The server overwrites the reserved fields of a presence."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     lie = {
@@ -185,7 +185,7 @@ def test_reserved_fields_are_rewritten(world):
 
 
 def test_a_directed_presence_is_for_one(world):
-    """What is said to one peer does not show to later ones."""
+    """A presence sent to one peer is not shown to later ones."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     world.say(bob, {"type": "presence", "to": "id1", "data": {"secret": 1}})
@@ -214,7 +214,7 @@ def test_a_probe_is_forwarded_and_the_server_answers(world):
 
 @pytest.mark.parametrize("to", [SERVER, "server"])
 def test_a_probe_to_the_server_alone(world, to):
-    """It answers, and nobody else hears."""
+    """The server alone answers a probe that is sent to it."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     world.say(alice, {"type": "presence", "probe": True, "to": to})
@@ -263,7 +263,7 @@ def test_rooms_make_peers_visible(world):
 
 
 def test_a_shared_room_more_changes_nothing(world):
-    """Who sees each other already is not introduced again, nor parted by one leave."""
+    """Peers who share a room are not introduced by a second one, nor parted by leaving it."""
     alice, bob = world.join("alice", rooms=["den"]), world.join("bob")
     world.quiet()
     world.say(bob, {"type": "join", "room": "den"})
@@ -275,7 +275,7 @@ def test_a_shared_room_more_changes_nothing(world):
 @pytest.mark.parametrize("room", [None, 7, "", "a|b", "x" * 65, [], {}])
 @pytest.mark.parametrize("verb", ["join", "leave"])
 def test_unusable_rooms(world, verb, room):
-    """400, and the session goes on."""
+    """An unusable room is refused with 400, and the session goes on."""
     alice = world.join("alice")
     world.quiet()
     world.say(alice, {"type": verb, "room": room})
@@ -284,7 +284,7 @@ def test_unusable_rooms(world, verb, room):
 
 
 def test_one_stays_in_ones_own_room(world):
-    """The room of the user's name is not left."""
+    """A peer cannot leave the room of its own name."""
     alice = world.join("alice")
     world.quiet()
     world.say(alice, {"type": "leave", "room": "alice"})
@@ -292,7 +292,7 @@ def test_one_stays_in_ones_own_room(world):
 
 
 def test_rooms_per_peer_are_bounded(make_world):
-    """32 rooms, also when they are asked for at once."""
+    """A peer is in 32 rooms at most, also when it asks for all of them at once."""
     world = make_world(rooms=4)
     alice = world.join("alice", rooms=["a", "b"])
     world.quiet()

@@ -1,4 +1,4 @@
-"""The hub: how much is too much, and garbage of every kind."""
+"""The hub: limits, and garbage of every kind."""
 
 import json
 
@@ -12,7 +12,7 @@ SERVER = "icey|server"
 
 
 def test_messages_up_to_64_kib(world):
-    """The largest message passes; one byte more is 413 and the close."""
+    """A message of 64 KiB passes; one of a byte more gets 413 and the close."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     frame = {"type": "message", "body": ""}
@@ -27,7 +27,7 @@ def test_messages_up_to_64_kib(world):
 
 
 def test_size_is_counted_in_bytes(world):
-    """Characters of several bytes count as such."""
+    """The size of a message is counted in bytes of UTF-8."""
     alice = world.join("alice")
     world.quiet()
     world.say(alice, json.dumps({"type": "x", "body": "€" * 22_000}, ensure_ascii=False))
@@ -35,7 +35,7 @@ def test_size_is_counted_in_bytes(world):
 
 
 def test_a_message_that_the_socket_gave_up(world):
-    """The same answer for what never became a text."""
+    """A message that the socket refused to read gets 413 and the close too."""
     alice = world.join("alice")
     world.quiet()
     world.perform(world.hub.too_large(alice))
@@ -45,7 +45,7 @@ def test_a_message_that_the_socket_gave_up(world):
 
 
 def test_rate(world):
-    """100 at once; then one 429 a second, the excess dropped and counted; then it goes on."""
+    """100 messages pass at once; the excess is dropped and counted, with one 429 a second."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     for _ in range(199):
@@ -78,7 +78,7 @@ def test_a_call_with_a_few_dozen_candidates_fits(world):
 
 
 def test_broken_json(world):
-    """400 each and ignored; the tenth one closes."""
+    """Broken JSON gets 400 each time; the tenth closes."""
     alice = world.join("alice")
     world.quiet()
     for n in range(9):
@@ -92,7 +92,7 @@ def test_broken_json(world):
 
 
 def test_a_broadcast_is_one_frame(world):
-    """However many receive it, it is serialised once."""
+    """A message is serialised once, however many receive it."""
     alice = world.join("alice")
     for n in range(50):
         world.join(f"peer{n}")
@@ -102,7 +102,7 @@ def test_a_broadcast_is_one_frame(world):
 
 
 def test_frames_of_unknown_sessions_are_nothing(world):
-    """A socket that is gone cannot speak."""
+    """Frames of a session that has ended are ignored."""
     assert world.hub.receive("nobody", "{}", 0.0) == []
     assert world.hub.close("nobody") == []
 
@@ -141,7 +141,7 @@ frames = st.dictionaries(
     )
 )
 def test_garbage_neither_raises_nor_harms(make_world, script):
-    """Whatever three clients send in any order, the hub stays whole and a fourth is served."""
+    """Whatever three clients send in any order, the hub raises nothing and serves a fourth."""
     world = make_world(rooms=5)
     clients = [world.open(), world.join("alice"), world.join("bob")]
     for who, text, pause in script:

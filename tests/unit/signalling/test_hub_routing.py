@@ -1,4 +1,4 @@
-"""The hub: who gets what. Every row on addresses and on the server's own peer."""
+"""The hub: addresses, and messages to the server's own peer."""
 
 import pytest
 
@@ -10,7 +10,7 @@ SERVER = "icey|server"
 
 @pytest.mark.parametrize("kind", ["message", "command", "event"])
 def test_routed_types_reach_every_room_of_the_sender(world, kind):
-    """Without `to`, once each, never back; `from` is the server's word."""
+    """Without `to` a message reaches everybody seen once, with the sender's true address."""
     alice, bob = world.join("alice", rooms=["den"]), world.join("bob", rooms=["den"])
     carol = world.join("carol")
     world.quiet()
@@ -23,7 +23,7 @@ def test_routed_types_reach_every_room_of_the_sender(world, kind):
 
 @pytest.mark.parametrize("to", ["bob|id2", "id2"])
 def test_a_direct_message(world, to):
-    """By address or by bare session id, to one session only."""
+    """An address or a bare session id reaches that one session."""
     alice, bob, other = world.join("alice"), world.join("bob"), world.join("bob")
     world.quiet()
     world.say(alice, {"type": "message", "to": to, "body": "hi"})
@@ -35,7 +35,7 @@ def test_a_direct_message(world, to):
     "to", ["alice|id2", "bob|id9", "|id2x", "id9", "nowhere", "", "bob|", "icey|id2"]
 )
 def test_wrong_addresses_reach_nobody(world, to):
-    """User and id must both be right; nothing is said about it, only counted."""
+    """A wrong user or id reaches nobody, gets no answer, and is counted."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     before = world.hub.counters.unroutable
@@ -56,7 +56,7 @@ def test_direct_messages_need_a_shared_room(world):
 
 
 def test_a_room_message(world):
-    """To the members of a room that the sender is in; not into one that it is not in."""
+    """A message to a room reaches its members, if the sender is one."""
     alice, bob = world.join("alice", rooms=["den"]), world.join("bob", rooms=["den"])
     carol = world.join("carol")
     world.quiet()
@@ -76,7 +76,7 @@ def test_the_own_room_is_all_sessions_of_a_user(world):
 
 
 def test_a_list_of_rooms(world):
-    """Each member once, rooms that the sender is not in left out."""
+    """A list of rooms reaches each member once; rooms that the sender is not in are left out."""
     alice = world.join("alice", rooms=["a", "b"])
     bob = world.join("bob", rooms=["a", "b"])
     carol = world.join("carol", rooms=["c"])
@@ -88,7 +88,7 @@ def test_a_list_of_rooms(world):
 
 @pytest.mark.parametrize("to", [7, {}, [7], [["a"]], True])
 def test_unusable_recipients(world, to):
-    """400, and the session goes on."""
+    """An unusable `to` is refused with 400, and the session goes on."""
     alice = world.join("alice")
     world.quiet()
     world.say(alice, {"type": "message", "to": to})
@@ -98,7 +98,7 @@ def test_unusable_recipients(world, to):
 
 @pytest.mark.parametrize("kind", [None, "unknown", "welcome", "error", "join:ok", 7, [], {}])
 def test_unknown_types_are_ignored(world, kind):
-    """Nothing is said, nothing passes."""
+    """A message of an unknown type is neither passed on nor answered."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     world.say(alice, {"type": kind, "to": "bob|id2"})
@@ -110,7 +110,7 @@ def test_unknown_types_are_ignored(world, kind):
 
 @pytest.mark.parametrize("to", [SERVER, "server"])
 def test_call_messages_reach_the_server(world, to):
-    """With the sender as the hub knows it, and to nobody else."""
+    """A call message reaches the server with the sender's true address, and nobody else."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     world.say(alice, {"type": "message", "subtype": "call:init", "to": to, "from": "bob|id2"})
@@ -120,7 +120,7 @@ def test_call_messages_reach_the_server(world, to):
 
 
 def test_a_call_shouted_into_a_room_is_not_for_the_server(world):
-    """A call between browsers must not make the server pick up."""
+    """A call message to a room is a call between browsers, which the server does not take."""
     alice, bob = world.join("alice"), world.join("bob")
     world.quiet()
     for to in ({}, {"to": "public"}, {"to": ["public"]}):
@@ -140,7 +140,7 @@ def test_a_call_shouted_into_a_room_is_not_for_the_server(world):
     ],
 )
 def test_other_messages_to_the_server_end_there(world, frame):
-    """Only calls concern the sessions."""
+    """Messages to the server that are no call messages go nowhere."""
     alice = world.join("alice")
     world.quiet()
     world.say(alice, {**frame, "to": SERVER})
@@ -148,7 +148,7 @@ def test_other_messages_to_the_server_end_there(world, frame):
 
 
 def test_the_server_speaks(world):
-    """With its address, to one session, without an id; to one that is gone, not at all."""
+    """A message of the server has its address and no id, and reaches one session that is there."""
     alice = world.join("alice")
     world.quiet()
     body = {"type": "message", "subtype": "call:accept", "id": "x", "data": {}, "from": "x"}

@@ -1,4 +1,4 @@
-"""Frames: what is read, what is refused, and with which status."""
+"""Parsing of frames: values, refusals and their status."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_refuses_what_is_no_json_object(text):
 
 
 def test_allows_nesting_up_to_the_limit():
-    """32 levels pass."""
+    """A message that nests 32 levels deep is accepted."""
     assert decode('{"a":' + "[" * 31 + "]" * 31 + "}", LIMITS)
 
 
@@ -103,7 +103,7 @@ def test_auth_with_every_field():
 
 
 def test_auth_does_not_show_its_token():
-    """A token cannot reach a log by way of a repr."""
+    """The repr of an auth does not have its token."""
     assert "s3cr3t" not in repr(parse_auth({"user": "alice", "token": "s3cr3t"}, LIMITS))
 
 
@@ -167,13 +167,13 @@ def test_room_names():
 
 
 def test_extras_leave_reserved_fields_out():
-    """What the server writes cannot be said by the peer."""
+    """Extras do not hold the fields that the server writes."""
     data = {"id": 1, "user": 2, "name": 3, "type": 4, "online": 5, "mood": "good"}
     assert extras_of(data, LIMITS) == {"mood": "good"}
 
 
 def test_a_frame_is_serialised_once_in_ascii():
-    """The text is made once, compact, and safe for any transport."""
+    """A frame is serialised once, compactly, in ASCII."""
     frame = Frame({"a": "é", "b": "\ud800"})
     assert frame.text is frame.text
     assert frame.text == '{"a":"\\u00e9","b":"\\ud800"}'

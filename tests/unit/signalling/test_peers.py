@@ -9,14 +9,14 @@ def make(extras=None, rooms=()):
 
 
 def test_rooms_in_order_of_entry():
-    """Own room first, then public, then those asked for, none twice."""
+    """The rooms of a peer are its own, public, then those of the auth, none twice."""
     peer = make(rooms=("den", "public", "alice"))
     assert list(peer.rooms) == ["alice", "public", "den"]
     assert peer.address == "alice|id1"
 
 
 def test_reserved_fields_win_over_extras():
-    """Even extras that somehow hold reserved names cannot replace what the server says."""
+    """Extras with reserved names do not replace the fields that the server writes."""
     peer = make({"mood": "good", "user": "mallory", "online": False})
     assert peer.describe() == {
         "mood": "good",
@@ -40,7 +40,7 @@ def test_presence_is_made_once_until_the_extras_change():
 
 
 def test_server_peer_says_what_its_mode_can_do():
-    """Capabilities follow the mode, as the specification lists them."""
+    """The capabilities of the server's presence are those of its mode."""
     expected = {"stream": ["view"], "record": ["publish"], "relay": ["publish", "view"]}
     assert CAPABILITIES.keys() == expected.keys()
     for mode, capabilities in expected.items():

@@ -18,7 +18,7 @@ def test_signature():
 
 @pytest.mark.parametrize(("suffix", "name"), [("", "1700003600"), ("cam", "1700003600:cam")])
 def test_name_and_life(suffix, name):
-    """The name is the expiry and the suffix, and the credential says how long it is good."""
+    """The user name is the expiry and the suffix, and the credential has its life in seconds."""
     credential = CredentialMint(b"s", ttl_seconds=3600, suffix=suffix).mint(1_700_000_000.9)
     assert credential.username == name
     assert credential.password == sign(b"s", name)
@@ -26,7 +26,7 @@ def test_name_and_life(suffix, name):
 
 
 def test_names_of_their_own():
-    """Many who ask in one second get different names, none good for less than 3/4 of the life."""
+    """Credentials of one second have different names, and at least 3/4 of the life."""
     mint = CredentialMint(b"s", ttl_seconds=3600)
     many = [mint.mint(1_700_000_000 + n / 1000) for n in range(900)]
     assert len({one.username for one in many}) == 900
@@ -36,7 +36,7 @@ def test_names_of_their_own():
 
 
 def test_however_many_ask():
-    """More than there are names share some, and all of them are good for long enough."""
+    """More credentials than names share some of them, and each is good for long enough."""
     mint = CredentialMint(b"s", ttl_seconds=4)
     assert {mint.mint(1000).ttl_seconds for _ in range(100)} == {3, 4}
     shortest = CredentialMint(b"s", ttl_seconds=1)
@@ -44,5 +44,5 @@ def test_however_many_ask():
 
 
 def test_shorter_life():
-    """A credential for the moment can be had from the same mint."""
+    """A mint makes credentials of a shorter life on request."""
     assert CredentialMint(b"s", ttl_seconds=3600).mint(1000, ttl_seconds=60).username == "1060"

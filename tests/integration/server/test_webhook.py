@@ -1,4 +1,4 @@
-"""Posting events to a webhook that is slow, away, wrong, or all right."""
+"""Posting events to a webhook that is slow, away, wrong, or in order."""
 
 import base64
 import json
@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from icey.intelligence import webhook
-from icey.intelligence.webhook import TRIES, Webhook
+from icey.server import webhook
+from icey.server.webhook import TRIES, Webhook
 
 
 def until(condition, within_s=10.0):
@@ -112,7 +112,7 @@ def receiver():
 
 @pytest.fixture
 def hook():
-    """What makes a webhook that waits a thousandth of what it should between its tries."""
+    """Return what makes a webhook that waits a thousandth of the usual time between tries."""
     made = []
 
     def make(url, **options):
@@ -156,7 +156,7 @@ def test_user_and_password(receiver, hook):
 
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
 def test_trouble_that_passes(receiver, hook, status):
-    """A server in trouble is tried again, and what follows waits so that the order stays."""
+    """An event that meets trouble is tried again, and later ones wait, so that the order stays."""
     receiver.answers = [(status, {}, b"later")] * 2
     sent = hook(f"http://127.0.0.1:{receiver.port}/")
     post(sent, 1, 2)
@@ -169,7 +169,7 @@ def test_trouble_that_passes(receiver, hook, status):
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 301, 307])
 def test_refusal(receiver, hook, status):
-    """What is refused is not tried again, nor sent where a redirection leads; the next is."""
+    """A refused event is not tried again, nor sent to a redirection; the next one is posted."""
     receiver.answers = [(status, {"Location": f"http://127.0.0.1:{receiver.port}/else"}, b"no")]
     sent = hook(f"http://127.0.0.1:{receiver.port}/")
     post(sent, 1)
@@ -215,7 +215,7 @@ def test_connection_closed_between_events(receiver, hook):
 
 
 def test_posting_never_waits(receiver, hook, monkeypatch):
-    """While the other side takes its time, events wait in a queue whose oldest give way."""
+    """Posting never waits: events queue, and the oldest is dropped."""
     monkeypatch.setattr(webhook, "QUEUE_EVENTS", 5)
     receiver.gate.clear()
     sent = hook(f"http://127.0.0.1:{receiver.port}/")
@@ -232,7 +232,7 @@ def test_posting_never_waits(receiver, hook, monkeypatch):
 
 
 def test_no_answer(receiver, hook, monkeypatch):
-    """A server that takes the event and says nothing is given up in time."""
+    """A server that never answers costs an event its tries, and no more time."""
     monkeypatch.setattr(webhook, "TIMEOUT_S", 0.05)
     monkeypatch.setattr(webhook, "TRIES", 2)
     receiver.gate.clear()
@@ -243,7 +243,7 @@ def test_no_answer(receiver, hook, monkeypatch):
 
 
 def test_endless_answer(receiver, hook):
-    """No more is read of an answer than an answer needs."""
+    """An answer without end is read up to a bound."""
     receiver.answers = [(200, {}, b"x" * 300_000)]
     sent = hook(f"http://127.0.0.1:{receiver.port}/")
     post(sent, 1, 2)
@@ -252,7 +252,7 @@ def test_endless_answer(receiver, hook):
 
 
 def test_what_is_no_http(hook):
-    """Another program behind the port is trouble like any other."""
+    """A server that speaks no HTTP is trouble like any other."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer():

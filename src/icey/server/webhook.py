@@ -1,4 +1,4 @@
-"""The webhook: each event is posted to a URL of the user's (``media.intelligence.webhook``).
+"""The webhook: posts each event to a URL of the user's (``media.intelligence.webhook``).
 
 ::
 
@@ -19,7 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from icey.media.timebase import Backoff
+from icey.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +45,11 @@ AGAIN = frozenset({408, 425, 429})
 
 
 class _RefusedError(Exception):
-    """The other side does not want this event, however often it is tried."""
+    """The receiver refuses this event; another try would be refused too."""
 
 
 class Webhook:
-    """Posts events, from a thread of its own.
+    """Posts events from a thread of its own.
 
     Args:
         url: http or https, with user and password where the other side wants them.
@@ -70,7 +70,7 @@ class Webhook:
         self._thread.start()
 
     def post(self, number: int, body: bytes) -> None:
-        """Have an event posted. Returns at once.
+        """Queue an event. Returns at once.
 
         Args:
             number: of the event; the other side can see by it what it got twice.
@@ -86,7 +86,7 @@ class Webhook:
             self._changed.notify()
 
     def status(self) -> dict[str, Any]:
-        """Tell what became of the events; ``error`` is what the newest try said, or empty."""
+        """Count the events by their outcome; ``error`` is why the newest try failed, or empty."""
         return {
             "delivered": self._delivered,
             "retries": self._retries,
@@ -97,7 +97,7 @@ class Webhook:
         }
 
     def close_blocking(self, timeout_s: float) -> bool:
-        """Deliver what waits, within so many seconds; for a thread. Returns whether it ended."""
+        """Post what waits, for so many seconds at most; return whether the thread ended."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -144,7 +144,7 @@ class Webhook:
         self._failed += 1
 
     def _try(self, number: int, body: bytes) -> None:
-        """Post once.
+        """Post an event once.
 
         Raises:
             OSError, HTTPException: the network, or an answer that promises more for later.
@@ -205,20 +205,20 @@ class Webhook:
             self._connection = None
 
     def _pause(self, seconds: float) -> bool:
-        """Wait before the next try; False where there is no time for one any more."""
+        """Wait before the next try; return False where the server stops meanwhile."""
         with self._changed:
             self._changed.wait_for(lambda: self._abandoned, self._wait_s(seconds))
             return not self._abandoned
 
     def _complain(self, reason: str) -> None:
-        """Say it once, not for each event."""
+        """Log a reason once, not for each event."""
         if reason != self._trouble:
             log.warning("the webhook (media.intelligence.webhook) does not take events: %s", reason)
         self._trouble = reason
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether a second try is worth it; no text is shown of what is wrong with the URL itself."""
+    """Return whether a second try may succeed."""
     return not isinstance(error, http.client.InvalidURL) and (
         isinstance(
             error, OSError | http.client.HTTPException
@@ -227,7 +227,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, without a host or an address."""
+    """Return why a try failed, without a host or an address."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, TimeoutError):
