@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+from icey_objects import ObjectDetector
 
 from icey.config.load import load
 from icey.intelligence.detector import Detection, FrameContext, SoundContext
-from icey.intelligence.objects import ObjectDetector
 from icey.intelligence.plugins import find_plugins
 
 TEXT = (Path(__file__).parents[3] / "docs" / "detectors.md").read_text()
