@@ -4,8 +4,8 @@
 //! would get it: for each viewer its packets are encrypted with the viewer's own key (AES-256-GCM),
 //! behind a header as long as the engine's, and given to sendmmsg(2), 64 in a call. `segmented`
 //! hands over what goes to one viewer as one message, where the sizes allow it (UDP_SEGMENT). A
-//! thread reads the sockets. It prints one line of JSON: how many packets and bytes, and the CPU
-//! seconds of the sending thread.
+//! thread reads the sockets. It prints one line of JSON: how many packets, and the CPU seconds
+//! of the sending thread.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use serde_json::json;
 use socket2::SockRef;
 use str0m::media::MediaKind;
 
 use crate::client::BUFFER;
 use crate::clip::Clip;
-use crate::{Result, socket};
+use crate::{Result, print_line, socket};
 
 /// An RTP header with the time of sending.
 const HEADER: usize = 20;
@@ -92,13 +93,7 @@ pub fn run(clip: &Clip, viewers: usize, seconds: u64, is_segmented: bool) -> Res
     let cpu = thread_cpu()? - before;
     stop.store(true, Ordering::Relaxed);
     reading.join().map_err(|_| "the reader panicked")?;
-    println!(
-        "{{\"packets\": {}, \"bytes\": {}, \"cpu_s\": {}}}",
-        sender.packets,
-        sender.bytes,
-        cpu.as_secs_f64()
-    );
-    Ok(())
+    print_line(&json!({ "packets": sender.packets, "cpu_s": cpu.as_secs_f64() }))
 }
 
 /// Cuts an Annex B access unit as a publisher does: a NAL unit that is too large as FU-A (RFC 6184 §5.8).
@@ -142,7 +137,6 @@ struct Sender {
     spare: Vec<Vec<u8>>,
     sequence: u64,
     packets: u64,
-    bytes: u64,
 }
 
 impl Sender {
@@ -160,7 +154,6 @@ impl Sender {
             spare: Vec::new(),
             sequence: 0,
             packets: 0,
-            bytes: 0,
         })
     }
 
@@ -181,7 +174,6 @@ impl Sender {
             )?;
             data.extend_from_slice(tag.as_ref());
             self.packets += 1;
-            self.bytes += payload.len() as u64;
             self.waiting.push((viewer.address, data));
             if self.waiting.len() == BATCH {
                 self.flush()?;

@@ -31,8 +31,6 @@ pub struct Client {
     audio: Mid,
     clip: Option<Arc<Clip>>,
     cursor: Option<Cursor>,
-    sent: u64,
-    asked: u64,
 }
 
 impl Client {
@@ -78,8 +76,6 @@ impl Client {
             audio,
             clip,
             cursor: None,
-            sent: 0,
-            asked: 0,
         };
         Ok((client, offer.to_sdp_string()))
     }
@@ -93,11 +89,7 @@ impl Client {
     }
 
     pub fn totals(&self) -> Totals {
-        Totals {
-            sent: self.sent,
-            asked: self.asked,
-            ..self.reception.totals()
-        }
+        self.reception.totals()
     }
 
     pub fn accept_answer(&mut self, sdp: &str) -> Result<()> {
@@ -162,7 +154,6 @@ impl Client {
         if let Some(pt) = pt {
             let ticks = time.as_micros() as u64 * u64::from(rate.get()) / 1_000_000;
             writer.write(pt, due, MediaTime::new(ticks, rate), data)?;
-            self.sent += u64::from(kind == MediaKind::Video);
         }
         Ok(true)
     }
@@ -184,7 +175,6 @@ impl Client {
                         .map(|clip| Cursor::new(clip, Instant::now()));
                 }
                 Output::Event(Event::RtpPacket(packet)) => self.reception.count(&packet, arrived),
-                Output::Event(Event::KeyframeRequest(_)) => self.asked += 1,
                 Output::Event(_) => {}
             }
         }

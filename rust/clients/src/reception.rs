@@ -10,19 +10,14 @@ use str0m::rtp::{RtpPacket, Ssrc};
 
 use crate::delay;
 
-/// What a client has received and sent since its start.
+/// What a client has received since its start.
 #[derive(Clone, Default, Serialize)]
 pub struct Totals {
     pub packets: u64,
-    pub bytes: u64,
     /// Ends of pictures: video packets with the marker bit (RFC 6184 §5.1).
     pub frames: u64,
     /// Sequence numbers that never came, resends counted in.
     pub lost: u64,
-    /// Pictures that were sent.
-    pub sent: u64,
-    /// Keyframes that the server asked for.
-    pub asked: u64,
     /// How often each delay was seen, in steps of 10 µs.
     pub delays: BTreeMap<u64, u64>,
 }
@@ -36,11 +31,8 @@ impl Add for Totals {
         }
         Self {
             packets: self.packets + other.packets,
-            bytes: self.bytes + other.bytes,
             frames: self.frames + other.frames,
             lost: self.lost + other.lost,
-            sent: self.sent + other.sent,
-            asked: self.asked + other.asked,
             delays: self.delays,
         }
     }
@@ -70,7 +62,6 @@ impl Reception {
     /// Counts a packet that came at this time of the real-time clock.
     pub fn count(&mut self, packet: &RtpPacket, arrived: Duration) {
         self.totals.packets += 1;
-        self.totals.bytes += packet.payload.len() as u64;
         // Opus sets the marker too, at the start of a talk spurt (RFC 7587 §4.1), but on few packets.
         self.totals.frames +=
             u64::from(packet.header.marker && packet.header.payload_type != 111.into());
