@@ -19,13 +19,21 @@ CONNECTED_WITHIN_S = 30.0
 
 
 def build() -> Path:
-    """Build the clients in release mode, and tell where the program is."""
+    """Build the clients in release mode, and return the path of the program."""
     subprocess.run(
         ["cargo", "build", "--release", "--locked", "--quiet", "--package", "icey-clients"],
         cwd=ROOT,
         check=True,
     )
     return ROOT / "target" / "release" / "icey-clients"
+
+
+def run_clients(*words: object) -> dict[str, Any]:
+    """Run the program to its end, which is a line of JSON."""
+    command: list[str | Path] = [build(), *map(str, words)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 class LightClients:
@@ -79,7 +87,7 @@ class LightClients:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The newest totals: connected, packets, bytes, frames, lost, sent, asked; `at` (s)."""
+        """The newest totals (``rust/clients/src/reception.rs``), `connected`, and `at`, in s."""
         return dict(self._report)
 
     def _read(self) -> None:

@@ -35,16 +35,18 @@ def _scenery() -> NDArray[np.uint8]:
     return np.clip(128 + 25 * total, 0, 255).astype(np.uint8)
 
 
-def write_clip(path: Path, seconds: float = 20.0) -> Path:
-    """Write an MP4 of H.264 with B-frames and AAC, as a camera roll has them."""
+CAMERA_ROLL = {"preset": "veryfast", "g": "60", "b": "4000000"}
+"""With B-frames, so that it has to be encoded anew."""
+
+PASSES_THROUGH = {"preset": "veryfast", "g": "30", "b": "2000000", "profile": "baseline"}
+"""Which every browser decodes as it is."""
+
+
+def write_clip(path: Path, options: dict[str, str] = CAMERA_ROLL, seconds: float = 20.0) -> Path:
+    """Write an MP4 of H.264, encoded with these options of x264, and AAC."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "g": "60"})
-        video.width, video.height, video.pix_fmt, video.bit_rate = (
-            WIDTH,
-            HEIGHT,
-            "yuv420p",
-            4_000_000,
-        )
+        video = container.add_stream("libx264", rate=FPS, options=options)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         audio = container.add_stream("aac", rate=RATE, layout="stereo")
         for frame in _pictures(seconds):
             container.mux(video.encode(frame))
@@ -58,8 +60,7 @@ def write_clip(path: Path, seconds: float = 20.0) -> Path:
 def write_units(path: Path, seconds: float = 6.0) -> Path:
     """Write access units and Opus packets as a browser sends them, for ``rust/clients``.
 
-    Constrained Baseline at 2 Mb/s with a keyframe each second, and Opus in packets of 20 ms; the
-    format is described in ``rust/clients/src/clip.rs``.
+    Constrained Baseline at 2 Mb/s with a keyframe each second, and Opus in packets of 20 ms.
     """
     video = av.CodecContext.create("libx264", "w")
     assert isinstance(video, av.VideoCodecContext)
@@ -82,6 +83,30 @@ def write_units(path: Path, seconds: float = 6.0) -> Path:
         units += [(0, index * 1_000_000 // FPS, bytes(p)) for p in video.encode(frame)]
     for index, sound in enumerate(_sound(seconds, RATE // 50, "s16")):
         units += [(1, index * 20_000, bytes(p)) for p in audio.encode(sound)]
+    return _write(path, units, seconds)
+
+
+def write_stamped_units(path: Path, seconds: float = 6.0) -> Path:
+    """Write pictures of seven packets each, of about 2 Mb/s, with a place for the time of sending.
+
+    They are no pictures, and only look like H.264 with a keyframe each second: a slice fits a
+    packet, and has the place that ``rust/clients/src/delay.rs`` describes.
+    """
+    random = np.random.default_rng(1)
+    units: list[tuple[int, int, bytes]] = []
+    for index in range(int(seconds * FPS)):
+        keyframe = index % FPS == 0
+        start = b"\0\0\0\1" + (b"\x65" if keyframe else b"\x41") + b"icey-clock" + 16 * b"0"
+        headers = b"\0\0\0\1\x67\x42\xc0\x1f\xda\0\0\0\1\x68\xce\x3c\x80"
+        slices = [start + random.integers(1, 256, 1000, np.uint8).tobytes() for _ in range(7)]
+        time = index * 1_000_000 // FPS
+        units.append((0, time, (headers if keyframe else b"") + b"".join(slices)))
+        units.append((1, time, bytes(160)))
+    return _write(path, units, seconds)
+
+
+def _write(path: Path, units: list[tuple[int, int, bytes]], seconds: float) -> Path:
+    """Write units of kind, µs and bytes as ``rust/clients/src/clip.rs`` reads them."""
     units.sort(key=lambda unit: unit[1])
     units.append((2, int(seconds * 1_000_000), b""))
     path.write_bytes(

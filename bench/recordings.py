@@ -5,47 +5,32 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.clients import LightClients
 from bench.clip import write_units
+from bench.load import Load, loads
 from bench.server import Server
 from icey.recording.library import Library
 from icey.storage.paths import PART, parse_name
 
-SETTLE_S = 4.0
-MEASURE_S = 10.0
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PARTS_WITHIN_S = 20.0
 CAMERAS = 2
 
 
-@dataclass(frozen=True)
-class Cost:
-    """The server while so many sessions record."""
-
-    sessions: int
-    core_percent: float
-    memory_bytes: int
-
-
-def measure(counts: list[int], **record: str) -> list[Cost]:
+def measure(counts: list[int], **record: str) -> Iterator[Load]:
     """Start one server with these settings of ``media.record``, and record with each count."""
     with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
         clip = write_units(Path(folder) / "clip")
         media = {"mode": "record", "recordDir": f"{folder}/recordings", "record": record}
         with Server(media) as server:
-            costs = []
-            for count in counts:
-                if count == 0:
-                    cost = server.measure(MEASURE_S)
-                else:
-                    with LightClients(server, count, clip=clip):
-                        time.sleep(SETTLE_S)
-                        cost = server.measure(MEASURE_S)
-                    _wait_for_parts(Path(folder) / "recordings", 0)
-                costs.append(Cost(count, cost.core_percent, cost.memory_bytes))
-            return costs
+            for load in loads(server, counts, clip):
+                _wait_for_parts(Path(folder) / "recordings", 0)
+                yield load
 
 
 def kill_losses(kills: int) -> list[float]:

@@ -1,26 +1,24 @@
 """What a relay viewer costs the server: one light publisher, many light viewers.
 
 Beside it, in the same run, the least that it could cost: a bare loop that encrypts and sends the
-packets of the same clip to as many sockets (``rust/engine/examples/bare.rs``).
+packets of the same clip to as many sockets (``rust/clients/src/bare.rs``).
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.clients import ROOT, LightClients
-from bench.clip import write_units
+from bench.clients import LightClients, run_clients
+from bench.clip import write_stamped_units, write_units
+from bench.load import MEASURE_S, Load, loads
 from bench.server import Server
 
-SETTLE_S = 4.0
-MEASURE_S = 10.0
-RESENT_WITHIN_S = 2.0
-"""A packet that is still missing then is lost."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GONE_WITHIN_S = 30.0
 REST_S = 20.0
@@ -28,111 +26,26 @@ REST_S = 20.0
 
 
 @dataclass(frozen=True)
-class Bare:
-    """What encrypting and sending alone cost, for as many viewers of the same clip."""
+class Relayed:
+    """The server under so many viewers, and the bare loop.
 
-    packets: int
-    cpu_s: float
+    Attributes:
+        load: of the server.
+        bare_us: CPU µs of a packet that is encrypted and sent, and nothing else.
+        segmented_us: the same with segmentation by the kernel.
+    """
 
-    @property
-    def packet_us(self) -> float:
-        """CPU µs of a packet."""
-        return 1e6 * self.cpu_s / max(self.packets, 1)
+    load: Load
+    bare_us: float
+    segmented_us: float
 
 
 @dataclass(frozen=True)
 class Delay:
-    """What the engine adds to a packet's way, from the source's send to the viewer's kernel."""
+    """What the server adds to a packet's way, from the source's send to the viewer's kernel."""
 
-    viewers: int
     median_ms: float
     p99_ms: float
-
-
-@dataclass(frozen=True)
-class Relayed:
-    """The server under so many viewers, over `MEASURE_S` seconds."""
-
-    viewers: int
-    cpu_s: float
-    memory_bytes: int
-    packets: int
-    frames: int
-    lost: int
-    sent: int
-    bare: Bare
-    segmented: Bare
-
-    @property
-    def packet_us(self) -> float:
-        """CPU µs of a forwarded packet, all in."""
-        return 1e6 * self.cpu_s / max(self.packets, 1)
-
-    @property
-    def frames_each(self) -> float:
-        """The share of the source's pictures that came to each viewer."""
-        return self.frames / max(self.viewers, 1) / max(self.sent, 1)
-
-
-def measure(counts: list[int]) -> list[Relayed]:
-    """Start one server with one source, and load it with one number of viewers after the other."""
-    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
-        clip = write_units(Path(folder) / "clip")
-        with Server({"mode": "relay"}) as server, LightClients(server, 1, clip=clip) as source:
-            results = []
-            for count in counts:
-                with LightClients(server, count) as viewers:
-                    time.sleep(SETTLE_S)
-                    before, sent = viewers.report, source.report
-                    cost = server.measure(MEASURE_S)
-                    after, sent_after = viewers.report, source.report
-                    time.sleep(RESENT_WITHIN_S)
-                    lost = viewers.report["lost"]
-                bare, segmented = _bare(clip, count), _bare(clip, count, "segmented")
-                results.append(
-                    Relayed(
-                        viewers=count,
-                        cpu_s=cost.cpu_s,
-                        memory_bytes=cost.memory_bytes,
-                        packets=_in_the_stretch(before, after, "packets"),
-                        frames=_in_the_stretch(before, after, "frames"),
-                        lost=lost,
-                        sent=_in_the_stretch(sent, sent_after, "sent"),
-                        bare=bare,
-                        segmented=segmented,
-                    )
-                )
-            return results
-
-
-def _in_the_stretch(before: dict[str, float], after: dict[str, float], name: str) -> int:
-    """How much of it there was in `MEASURE_S`: the clients report each second, at some moment."""
-    return round((after[name] - before[name]) * MEASURE_S / (after["at"] - before["at"]))
-
-
-def _bare(clip: Path, viewers: int, *words: str) -> Bare:
-    answer = _example("bare", str(clip), str(viewers), f"{MEASURE_S:.0f}", *words)
-    return Bare(packets=int(answer["packets"]), cpu_s=answer["cpu_s"])
-
-
-def delay(viewers: int) -> Delay:
-    """What the engine adds, measured with its own example and all of it on this machine."""
-    answer = _example("relay", str(viewers), f"{MEASURE_S:.0f}", "delay")
-    return Delay(viewers, answer["median_ms"], answer["p99_ms"])
-
-
-def _example(name: str, *words: str) -> dict[str, float]:
-    """Run one of the engine's examples, which ends with a line of JSON."""
-    command = ["cargo", "run", "--release", "--locked", "--quiet", "--package", "icey-engine"]
-    done = subprocess.run(
-        [*command, "--example", name, "--", *words],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return answer
 
 
 @dataclass(frozen=True)
@@ -144,6 +57,41 @@ class Churn:
     memory_after: int
     descriptors_before: int
     descriptors_after: int
+
+
+def measure(counts: list[int]) -> Iterator[Relayed]:
+    """Start one server with one source, and load it with one number of viewers after the other."""
+    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
+        clip = write_units(Path(folder) / "clip")
+        with Server({"mode": "relay"}) as server, LightClients(server, 1, clip=clip):
+            for load in loads(server, counts):
+                bare, segmented = _bare(clip, load.clients), _bare(clip, load.clients, "segmented")
+                yield Relayed(load, bare, segmented)
+
+
+def _bare(clip: Path, viewers: int, *words: str) -> float:
+    answer = run_clients("bare", clip, viewers, f"{MEASURE_S:.0f}", *words)
+    return 1e6 * float(answer["cpu_s"]) / int(answer["packets"])
+
+
+def delay(viewers: int) -> Delay:
+    """Measure what the server adds, with clients and server on this machine."""
+    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
+        clip = write_stamped_units(Path(folder) / "clip")
+        with Server({"mode": "relay"}) as server, LightClients(server, 1, clip=clip):
+            (load,) = loads(server, [viewers])
+    seen = sorted((load.delays or {}).items())
+    total = sum(count for _, count in seen)
+
+    def percentile(part: float) -> float:
+        rest = part * total
+        for step, count in seen:
+            rest -= count
+            if rest <= 0:
+                return step / 100
+        raise RuntimeError("no packet with the time of its sending came")
+
+    return Delay(percentile(0.5), percentile(0.99))
 
 
 def churn(joins: int, at_once: int = 50) -> Churn:

@@ -24,8 +24,7 @@ class Caller:
             url.replace("http", "ws", 1), compression=None, ping_interval=None, max_queue=None
         )
         self._send({"type": "auth", "user": user})
-        welcome = self._receive("welcome")
-        self._address = f"{user}|{welcome['peer']['id']}"
+        self._receive("welcome")
         self._server = self._find_server()
 
     def call(self, offer: str) -> str:

@@ -1,20 +1,36 @@
-"""What a datagram costs the TURN server, next to coturn (``rust/engine/examples/turn.rs``)."""
+"""What a datagram costs the TURN server, next to coturn under the same load.
+
+Both run as processes of their own, one after the other and three times over; the clients are those
+of ``rust/clients/src/turn.rs``. The cost is the whole process's CPU by the datagrams that arrived.
+"""
 
 from __future__ import annotations
 
-import re
+import base64
+import hmac
+import json
+import socket
 import statistics
 import subprocess
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).parents[1]
+from bench.clients import build
+from bench.server import Server, cpu_seconds, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CLIENTS = 20
 MEASURE_S = 5
+WARM_UP_S = 1
+"""For caches and buffers."""
 
-_LINE = re.compile(
-    r"^\s*(?P<server>\w+):\s+(?P<us>[\d.]+) µs .*?(?P<rate>\d+) datagrams/s, (?P<lost>\d+) lost$"
-)
+ROUNDS = 3
+SECRET = "known-to-these-two-servers"
+READY_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -28,28 +44,92 @@ class Cost:
 
 
 def measure(pace: str, transport: str) -> list[Cost]:
-    """Load both servers, three times in turn.
+    """Load both servers in turn.
 
     Args:
         pace: ``burst`` sends a picture's datagrams at once, ``paced`` evenly.
         transport: of the clients, ``udp`` or ``tcp``.
     """
-    command = ["cargo", "run", "--release", "--locked", "--quiet", "--package", "icey-engine"]
-    arguments = ["--example", "turn", "--", str(CLIENTS), str(MEASURE_S), pace, transport]
-    done = subprocess.run(
-        [*command, *arguments], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    rounds: dict[str, list[re.Match[str]]] = {}
-    for line in done.stdout.splitlines():
-        if (match := _LINE.match(line)) is None:
-            raise RuntimeError(f"the measurement printed {line!r}")
-        rounds.setdefault(match["server"], []).append(match)
+    servers = {"icey": _icey, "coturn": _coturn}
+    rounds: dict[str, list[Cost]] = {name: [] for name in servers}
+    for _ in range(ROUNDS):
+        for name, start in servers.items():
+            port = free_port(socket.SOCK_STREAM)
+            with start(port) as process:
+                rounds[name].append(_load(name, process, port, transport, pace))
     return [
         Cost(
-            server=server,
-            packet_us=statistics.median(float(match["us"]) for match in matches),
-            packets_per_second=statistics.median(float(match["rate"]) for match in matches),
-            lost=sum(int(match["lost"]) for match in matches),
+            server=name,
+            packet_us=statistics.median(cost.packet_us for cost in costs),
+            packets_per_second=statistics.median(cost.packets_per_second for cost in costs),
+            lost=sum(cost.lost for cost in costs),
         )
-        for server, matches in rounds.items()
+        for name, costs in rounds.items()
     ]
+
+
+@contextmanager
+def _icey(port: int) -> Iterator[int]:
+    turn = {"port": port, "secret": SECRET, "allowLocalRelay": True, "maxBitrate": 0}
+    with Server({"source": "demo:"}, turn=turn) as server:
+        yield server.pid
+
+
+@contextmanager
+def _coturn(port: int) -> Iterator[int]:
+    """Run Debian's package of that name."""
+    command = ["turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-stdout-log"]
+    command += ["--log-file=/dev/null", "--simple-log", "--pidfile=/dev/null", "--realm=icey"]
+    command += ["--allow-loopback-peers", "--use-auth-secret", f"--static-auth-secret={SECRET}"]
+    command += ["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"--listening-port={port}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise RuntimeError("coturn does not start") from None
+                time.sleep(0.05)
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _load(name: str, server: int, port: int, transport: str, pace: str) -> Cost:
+    """Load one server once, and measure its process."""
+    user = f"{time.time() + 600:.0f}:bench"
+    signature = hmac.digest(SECRET.encode(), user.encode(), "sha1")
+    password = base64.b64encode(signature).decode()
+    words = ["turn", f"127.0.0.1:{port}", user, password, str(CLIENTS), transport, pace]
+    with subprocess.Popen(
+        [build(), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as clients:
+        if clients.stdin is None or clients.stdout is None:
+            raise RuntimeError("the clients have no standard input or output")
+        output = clients.stdout
+
+        def answer() -> dict[str, Any]:
+            line = output.readline()
+            if not line:
+                raise RuntimeError(f"the clients of {name} ended")
+            told: dict[str, Any] = json.loads(line)
+            return told
+
+        answer()  # all have allocated
+        print(WARM_UP_S, file=clients.stdin, flush=True)
+        answer()
+        cpu, begin = cpu_seconds(server), time.perf_counter()
+        print(MEASURE_S, file=clients.stdin, flush=True)
+        told = answer()
+        cpu, wall = cpu_seconds(server) - cpu, time.perf_counter() - begin
+        clients.stdin.close()
+    return Cost(
+        server=name,
+        packet_us=1e6 * cpu / told["arrived"],
+        packets_per_second=told["arrived"] / wall,
+        lost=told["sent"] - told["arrived"],
+    )

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-import socket
 import subprocess
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
+from bench.server import command, free_port, write_config
 
 from e2e.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
+
+__all__ = [
+    "ServerProcess",
+    "Usage",
+    "command",
+    "free_port",
+    "running_server",
+    "start",
+    "write_config",
+]
 
 READY_WITHIN_S = 20  # the budget is 1.5 s; the rest is for a machine that others use too
 STOP_WITHIN_S = 10
 POOL_THREADS = 8
 """Threads of the server's pool for blocking calls; it makes them when it first needs them."""
-
-
-def command() -> Path:
-    """Return the installed command: the one beside the Python that runs the tests."""
-    path = Path(sys.executable).with_name("icey-server")
-    if not path.exists():
-        message = f"{path} is not there: run `make build`"
-        raise FileNotFoundError(message)
-    return path
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """Return a port that is free on loopback at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -138,24 +129,6 @@ class ServerProcess:
             raise AssertionError(message) from None
         finally:
             await self._http.aclose()
-
-
-def write_config(folder: Path, settings: dict[str, Any] | None = None) -> tuple[Path, int]:
-    """Write a config with free ports into `folder`; return its path and the HTTP port.
-
-    `settings` are merged on top, section by section.
-    """
-    port = free_port(socket.SOCK_STREAM)
-    config: dict[str, Any] = {
-        "http": {"host": "127.0.0.1", "port": port},
-        "webrtc": {"port": free_port(socket.SOCK_DGRAM)},
-        "turn": {"port": 0},
-    }
-    for section, values in (settings or {}).items():
-        config.setdefault(section, {}).update(values)
-    path = folder / "config.json"
-    path.write_text(json.dumps(config))
-    return path, config["http"]["port"]
 
 
 @asynccontextmanager

@@ -1,10 +1,9 @@
 //! One light client: str0m on a socket of its own, which watches or publishes.
 
-use std::error::Error;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
@@ -16,9 +15,10 @@ use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::clip::{Clip, Cursor};
 use crate::reception::{Reception, Totals};
+use crate::{Result, delay, socket};
 
-/// What a socket holds until it is read, in bytes, as far as the system grants it.
-const RECEIVE_BUFFER: usize = 4 << 20;
+/// Bytes that a socket holds until they are read or sent, as far as the system grants it.
+pub const BUFFER: usize = 4 << 20;
 
 pub struct Client {
     rtc: Rtc,
@@ -31,22 +31,21 @@ pub struct Client {
     audio: Mid,
     clip: Option<Arc<Clip>>,
     cursor: Option<Cursor>,
-    sent: u64,
-    asked: u64,
 }
 
 impl Client {
-    /// Open a socket and make an offer: to send the clip, or without one to receive.
+    /// Opens a socket and makes an offer: to send the clip, or without one to receive.
     pub fn new(
         registry: &Registry,
         token: Token,
         clip: Option<Arc<Clip>>,
         now: Instant,
-    ) -> Result<(Self, String), Box<dyn Error>> {
+    ) -> Result<(Self, String)> {
         let mut socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = socket.local_addr()?;
         // One thread reads all sockets: what comes while it does not run is not to be lost.
-        SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
+        SockRef::from(&socket).set_recv_buffer_size(BUFFER)?;
+        socket::enable_timestamps(&socket)?;
         registry.register(&mut socket, token, Interest::READABLE)?;
 
         let publishes = clip.is_some();
@@ -77,8 +76,6 @@ impl Client {
             audio,
             clip,
             cursor: None,
-            sent: 0,
-            asked: 0,
         };
         Ok((client, offer.to_sdp_string()))
     }
@@ -92,30 +89,19 @@ impl Client {
     }
 
     pub fn totals(&self) -> Totals {
-        Totals {
-            sent: self.sent,
-            asked: self.asked,
-            ..self.reception.totals()
-        }
+        self.reception.totals()
     }
 
-    pub fn accept_answer(&mut self, sdp: &str) -> Result<(), Box<dyn Error>> {
+    pub fn accept_answer(&mut self, sdp: &str) -> Result<()> {
         let pending = self.pending.take().ok_or("answered twice")?;
         let answer = SdpAnswer::from_sdp_string(sdp)?;
         Ok(self.rtc.sdp_api().accept_answer(pending, answer)?)
     }
 
-    /// Read the socket until it is empty, and tell when to call `advance`.
-    pub fn receive(&mut self) -> Result<Instant, Box<dyn Error>> {
+    /// Reads the socket until it is empty, and returns when to call `advance`.
+    pub fn receive(&mut self) -> Result<Instant> {
         let mut buffer = [0; 2048];
-        loop {
-            let (length, source) = match self.socket.recv_from(&mut buffer) {
-                Ok(received) => received,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // The server's port was closed: the ICE timeout is what notices.
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => continue,
-                Err(error) => return Err(error.into()),
-            };
+        while let Some((length, source, at)) = socket::receive(&self.socket, &mut buffer)? {
             let Ok(contents) = buffer[..length].try_into() else {
                 continue;
             };
@@ -129,24 +115,24 @@ impl Client {
                 },
             );
             self.rtc.handle_input(input)?;
-            self.drain()?;
+            self.drain(at)?;
         }
-        self.drain()
+        self.drain(Duration::ZERO)
     }
 
-    /// Let time pass, and tell when to call again.
-    pub fn advance(&mut self, now: Instant) -> Result<Instant, Box<dyn Error>> {
+    /// Handles timeouts, sends what is due of the clip, and returns when to call again.
+    pub fn advance(&mut self, now: Instant) -> Result<Instant> {
         if self.rtc.is_alive() {
             self.rtc.handle_input(Input::Timeout(now))?;
             while self.publish_next(now)? {
-                self.drain()?; // one change, then everything out: str0m asks for it
+                self.drain(Duration::ZERO)?; // one change, then everything out: str0m asks for it
             }
         }
-        self.drain()
+        self.drain(Duration::ZERO)
     }
 
-    /// Send the next unit of the clip, if it is due.
-    fn publish_next(&mut self, now: Instant) -> Result<bool, Box<dyn Error>> {
+    /// Sends the next unit of the clip, if it is due.
+    fn publish_next(&mut self, now: Instant) -> Result<bool> {
         let Some(cursor) = self.cursor.as_mut() else {
             return Ok(false);
         };
@@ -154,7 +140,7 @@ impl Client {
         if due > now {
             return Ok(false);
         }
-        let (kind, data) = (unit.kind, unit.data.clone());
+        let (kind, data) = (unit.kind, delay::stamp(&unit.data, &unit.places));
         cursor.step();
         let (mid, rate) = match kind {
             MediaKind::Video => (self.video, Frequency::NINETY_KHZ),
@@ -168,12 +154,12 @@ impl Client {
         if let Some(pt) = pt {
             let ticks = time.as_micros() as u64 * u64::from(rate.get()) / 1_000_000;
             writer.write(pt, due, MediaTime::new(ticks, rate), data)?;
-            self.sent += u64::from(kind == MediaKind::Video);
         }
         Ok(true)
     }
 
-    fn drain(&mut self) -> Result<Instant, Box<dyn Error>> {
+    /// Does what str0m asks for. `arrived` is when the datagram came that was handed in before.
+    fn drain(&mut self, arrived: Duration) -> Result<Instant> {
         loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(at) => {
@@ -188,16 +174,15 @@ impl Client {
                         .clone()
                         .map(|clip| Cursor::new(clip, Instant::now()));
                 }
-                Output::Event(Event::RtpPacket(packet)) => self.reception.count(&packet),
-                Output::Event(Event::KeyframeRequest(_)) => self.asked += 1,
+                Output::Event(Event::RtpPacket(packet)) => self.reception.count(&packet, arrived),
                 Output::Event(_) => {}
             }
         }
     }
 }
 
-/// A full socket loses a packet, which is sent again when it is missed.
-fn transmit(socket: &UdpSocket, datagram: &str0m::net::Transmit) -> Result<(), Box<dyn Error>> {
+/// Sends a datagram. A full socket loses it, and it is sent again when it is missed.
+fn transmit(socket: &UdpSocket, datagram: &str0m::net::Transmit) -> Result<()> {
     match socket.send_to(&datagram.contents, datagram.destination) {
         Err(error)
             if error.kind() != ErrorKind::WouldBlock

@@ -1,29 +1,32 @@
-//! An encoded clip that a light publisher plays over and over.
+//! An encoded clip, which a light publisher plays over and over.
 //!
 //! The file is a run of records, all numbers big-endian: kind (`u8`: 0 video, 1 audio), time (`u32`
 //! µs from the start), length (`u32`), then that many bytes: an Annex B access unit or an Opus
 //! packet. A last record of kind 2 and no bytes says how long the clip is.
 
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::media::MediaKind;
 
+use crate::{Result, delay};
+
 pub struct Unit {
     pub kind: MediaKind,
     pub at: Duration,
     pub data: Arc<[u8]>,
+    /// Where the time of sending goes: see `delay`.
+    pub places: Vec<usize>,
 }
 
 pub struct Clip {
-    units: Vec<Unit>,
-    length: Duration,
+    pub units: Vec<Unit>,
+    pub length: Duration,
 }
 
 impl Clip {
-    pub fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+    pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path)?;
         let mut rest = bytes.as_slice();
         let mut units = Vec::new();
@@ -42,6 +45,7 @@ impl Clip {
                 kind,
                 at,
                 data: data.into(),
+                places: delay::places(data),
             });
             rest = after;
         }
@@ -66,7 +70,7 @@ impl Cursor {
         }
     }
 
-    /// The unit that is next, with its media time and the moment at which it is due.
+    /// Returns the next unit, its media time, and the moment at which it is due.
     pub fn peek(&self) -> (&Unit, Duration, Instant) {
         let unit = &self.clip.units[self.next];
         let time = self.clip.length * self.round + unit.at;

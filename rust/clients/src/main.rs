@@ -1,18 +1,28 @@
-//! Many light clients in one process: viewers receive, count and decode nothing; publishers send
-//! a clip that is already encoded.
+//! The load of the benches, driven by `bench/` with words on the command line and lines of JSON.
 //!
-//! Driven over standard input and output, one JSON object a line, so that the bench does the
-//! signalling: `icey-clients watch 50` or `icey-clients publish CLIP 4` prints an offer for each,
-//! `{"client":0,"sdp":"…"}`, takes the answers in the same shape, then prints a line of totals each
-//! second, until standard input ends.
+//! | words | what it does |
+//! |---|---|
+//! | `watch NUMBER` | viewers that receive and count, and decode nothing |
+//! | `publish CLIP NUMBER` | publishers that send a clip that is already encoded |
+//! | `bare CLIP NUMBER SECONDS [segmented]` | encrypts and sends the clip, and nothing else (`bare`) |
+//! | `turn ADDRESS USER PASSWORD NUMBER udp\|tcp burst\|paced` | clients of a TURN server (`turn`) |
+//!
+//! The bench does the signalling of `watch` and `publish`. They print an offer for each client,
+//! `{"client":0,"sdp":"…"}`, and take the answers from standard input in the same shape. Then they
+//! print a line of totals each second, until standard input ends.
 
+mod bare;
 mod client;
 mod clip;
+mod delay;
 mod reception;
+mod socket;
+mod turn;
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
@@ -24,6 +34,8 @@ use serde::{Deserialize, Serialize};
 use client::Client;
 use clip::Clip;
 use reception::Totals;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(Serialize, Deserialize)]
 struct Description {
@@ -40,33 +52,46 @@ struct Report {
 
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-fn main() -> Result<(), Box<dyn Error>> {
-    const USAGE: &str = "usage: icey-clients watch NUMBER | publish CLIP NUMBER";
+fn main() -> Result<()> {
+    const USAGE: &str = "usage: icey-clients watch NUMBER | publish CLIP NUMBER \
+        | bare CLIP NUMBER SECONDS [segmented] \
+        | turn ADDRESS USER PASSWORD NUMBER udp|tcp burst|paced";
+    str0m::crypto::from_feature_flags().install_process_default();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (clip, count): (_, usize) = match words[..] {
-        ["watch", count] => (None, count.parse()?),
-        ["publish", clip, count] => (Some(Arc::new(Clip::read(clip.as_ref())?)), count.parse()?),
-        _ => return Err(USAGE.into()),
-    };
-    str0m::crypto::from_feature_flags().install_process_default();
+    let read = |clip| Clip::read(Path::new(clip));
+    match words[..] {
+        ["watch", count] => connect(count.parse()?, None),
+        ["publish", clip, count] => connect(count.parse()?, Some(Arc::new(read(clip)?))),
+        ["bare", clip, count, seconds] => {
+            bare::run(&read(clip)?, count.parse()?, seconds.parse()?, false)
+        }
+        ["bare", clip, count, seconds, "segmented"] => {
+            bare::run(&read(clip)?, count.parse()?, seconds.parse()?, true)
+        }
+        ["turn", address, user, password, count, transport, pace] => {
+            let load = turn::Load::new(transport, pace)?;
+            load.run(address.parse()?, user, password, count.parse()?)
+        }
+        _ => Err(USAGE.into()),
+    }
+}
 
+/// Opens WebRTC clients, which send the clip, or watch where there is none, until standard input ends.
+fn connect(count: usize, clip: Option<Arc<Clip>>) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut clients = Vec::with_capacity(count);
     for index in 0..count {
-        let (client, offer) =
+        let (client, sdp) =
             Client::new(poll.registry(), Token(index), clip.clone(), Instant::now())?;
-        print_line(&Description {
-            client: index,
-            sdp: offer,
-        })?;
+        print_line(&Description { client: index, sdp })?;
         clients.push(client);
     }
-    run(&mut poll, &mut clients, &answers())
+    run(&mut poll, &mut clients, &lines())
 }
 
-/// Read answers in a thread: standard input cannot be polled where it is a file.
-fn answers() -> Receiver<Description> {
+/// Reads lines of JSON in a thread: standard input cannot be polled where it is a file.
+fn lines<T: for<'a> Deserialize<'a> + Send + 'static>() -> Receiver<T> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
@@ -74,23 +99,19 @@ fn answers() -> Receiver<Description> {
                 .map_err(|error| error.to_string())
                 .and_then(|line| serde_json::from_str(&line).map_err(|error| error.to_string()));
             match parsed {
-                Ok(answer) => {
-                    if sender.send(answer).is_err() {
+                Ok(value) => {
+                    if sender.send(value).is_err() {
                         return;
                     }
                 }
-                Err(error) => eprintln!("not an answer: {error}"),
+                Err(error) => eprintln!("not what was asked for: {error}"),
             }
         }
     });
     receiver
 }
 
-fn run(
-    poll: &mut Poll,
-    clients: &mut [Client],
-    answers: &Receiver<Description>,
-) -> Result<(), Box<dyn Error>> {
+fn run(poll: &mut Poll, clients: &mut [Client], answers: &Receiver<Description>) -> Result<()> {
     let mut events = Events::with_capacity(1024);
     let mut deadlines: HashMap<usize, Instant> = HashMap::new();
     let mut next_report = Instant::now() + REPORT_EVERY;
@@ -134,7 +155,7 @@ fn run(
     }
 }
 
-fn print_line(value: &impl Serialize) -> Result<(), Box<dyn Error>> {
+fn print_line(value: &impl Serialize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, value)?;
     out.write_all(b"\n")?;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -15,8 +14,8 @@ from icey.media.buffer import Lost, MediaBuffer, Shown
 from icey.media.events import SourceLost, SourceRestored
 from icey.media.input import Input, source_error
 from icey.media.passthrough import open_passthrough
-from icey.media.scale import Scaler, matrix_of
-from icey.media.sound import SoundConverter
+from icey.media.reader import InputReader
+from icey.media.scale import matrix_of
 from icey.media.timebase import SECOND_NS, ArrivalClock, RateCap, to_ns
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from icey.media.events import PipelineEvent
     from icey.media.passthrough import AnnexB
     from icey.media.reader import Reader
-    from icey.media.scale import Matrix
     from icey.media.source import Source
 
 __all__ = ["LiveReader", "read_on"]
@@ -42,33 +40,16 @@ STABLE_NS = 10 * SECOND_NS
 """A source that stayed for so long is worth a quick first retry again, ns."""
 
 
-class LiveReader:
-    """A `Reader` of a camera or a stream, which cannot wait.
-
-    Args:
-        source: a device, or a URL that is not HTTP.
-        media: size and rates.
-        buffer: where pictures and sound go; the oldest makes room.
-    """
+class LiveReader(InputReader):
+    """A `Reader` of a camera or a stream, which cannot wait: the oldest picture makes room."""
 
     threaded = True
     immediate = True
 
     def __init__(self, source: Source, media: MediaSettings, buffer: MediaBuffer) -> None:
-        self.source = source
-        self.rate = Fraction(media.video.fps)
-        self.matrix: Matrix = "bt709"
-        self.passthrough = False
-        self.decoded = 0
-        self.still = ""
-        self._media = media
-        self._buffer = buffer
-        self._input: Input | None = None
-        self._scaler = Scaler(media.video.width, media.video.height)
-        self._converter = SoundConverter(media.audio.sample_rate, media.audio.channels)
+        super().__init__(source, media, buffer)
         self._clock = ArrivalClock()
         self._cap = RateCap(media.video.fps)
-        self._annexb: AnnexB | None = None
         self._whole = False  # passing through: no access unit is missing since a keyframe
         self._first = True
 
@@ -111,21 +92,6 @@ class LiveReader:
                 self._give_sound(frame)
         return True
 
-    def next_step_ns(self) -> int | None:
-        """Return None: only the source knows."""
-        return None
-
-    def lagging(self, *, behind: bool) -> None:
-        """Leave away pictures that no other needs while the machine cannot follow."""
-        if self._input is not None:
-            self._input.skip_nonreference(skip=behind)
-
-    def close(self) -> None:
-        """Close the source."""
-        if self._input is not None:
-            self._input.close()
-            self._input = None
-
     def _place(self, frame: av.VideoFrame | av.AudioFrame | Packet[Any]) -> int:
         now = self._buffer.now_ns()
         if frame.pts is None or frame.time_base is None:
@@ -144,10 +110,8 @@ class LiveReader:
         self._buffer.put_picture(Shown(picture, deque([taken])), drop_oldest=True)
 
     def _give_sound(self, frame: av.AudioFrame) -> None:
-        due = self._place(frame)
-        for run in self._converter.convert(frame):
+        for due, run in self._converted(frame, self._place(frame)):
             self._buffer.put_sound(due, run)
-            due += len(run) * SECOND_NS // self._buffer.sound.rate
 
     def _pass_through(self, annexb: AnnexB, packet: Packet[Any]) -> None:
         unit = annexb.convert(packet)

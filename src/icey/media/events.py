@@ -66,25 +66,19 @@ class PipelineStats:
 
     Attributes:
         state: what it is doing.
-        frames_decoded: pictures decoded or drawn.
         frames_encoded: access units pushed, over all lanes.
         frames_dropped: pictures not sent: the source is faster than ``media.video.fps``, a live
             source's queue was full, or the machine too slow.
         frames_repeated: pictures sent again because no new one came.
-        samples_dropped: samples of sound thrown away because too much waited.
-        slips: times a file fell so far behind that its clock was put back.
         restarts: times a live source was opened again.
         lanes: encoders now.
         bitrate: what the encoders aim at now, bit/s, all together.
     """
 
     state: State
-    frames_decoded: int
     frames_encoded: int
     frames_dropped: int
     frames_repeated: int
-    samples_dropped: int
-    slips: int
     restarts: int
     lanes: int
     bitrate: int

@@ -112,7 +112,7 @@ class Pipeline:
         self._group = LastGroup()
         self._late = self._silent = False
         self._opus: AudioEncoder | None = None
-        self._encoded = self._repeated = self._slips = self._skipped = 0
+        self._encoded = self._repeated = self._skipped = 0
 
     @property
     def stats(self) -> PipelineStats:
@@ -120,12 +120,9 @@ class Pipeline:
         lanes = self._lanes
         return PipelineStats(
             state=self._state,
-            frames_decoded=self._reader.decoded,
             frames_encoded=self._encoded + sum(lane.encoded for lane in lanes),
             frames_dropped=self._buffer.dropped + self._skipped,
             frames_repeated=self._repeated,
-            samples_dropped=self._buffer.sound.dropped,
-            slips=self._slips,
             restarts=self._buffer.restarts,
             lanes=len(lanes),
             bitrate=sum(lane.bitrate for lane in lanes),
@@ -352,7 +349,6 @@ class Pipeline:
             if late > SLIP_NS and not self._reader.immediate:
                 log.info("%s: %d ms behind, waiting for it", self._source.public, late // 1_000_000)
                 buffer.slip_ns += late
-                self._slips += 1
                 due, late = now, 0
             self._set_late(late=late > LATE_NS)
             if isinstance(picture, AccessUnit):
@@ -428,25 +424,26 @@ class Pipeline:
         if self._source.live:
             self._group.add(unit)
             self._last = None
-        due = max(due, self._last_ns + SECOND_NS // 1000)
-        self._last_ns, self._sent_ns = due, self._buffer.now_ns()
-        for lane in self._lanes:
-            if lane.closed:
-                self._forget(lane)
-            else:
-                lane.pass_through(unit, to_timestamp(due, VIDEO_CLOCK), self._buffer.epoch_ns + due)
+        due, lanes = self._mark_sent(due)
+        for lane in lanes:
+            lane.pass_through(unit, to_timestamp(due, VIDEO_CLOCK), self._buffer.epoch_ns + due)
         if self._tap is not None:
             self._tap.unit(unit, due, self._buffer.epoch_ns + due)
 
     def _encode(self, picture: av.VideoFrame, due: int) -> None:
-        due = max(due, self._last_ns + SECOND_NS // 1000)  # time never stands still
-        self._last_ns, self._sent_ns = due, self._buffer.now_ns()
+        due, lanes = self._mark_sent(due)
         timestamp = to_timestamp(due, VIDEO_CLOCK)
+        for lane in lanes:
+            lane.encode(picture, timestamp, self._buffer.epoch_ns + due, self._make_encoder)
+
+    def _mark_sent(self, due: int) -> tuple[int, list[Lane]]:
+        """Note that a picture goes out now; returns its media time, and the lanes that are open."""
+        self._last_ns = max(due, self._last_ns + SECOND_NS // 1000)  # time never stands still
+        self._sent_ns = self._buffer.now_ns()
         for lane in self._lanes:
             if lane.closed:
                 self._forget(lane)
-            else:
-                lane.encode(picture, timestamp, self._buffer.epoch_ns + due, self._make_encoder)
+        return self._last_ns, [lane for lane in self._lanes if not lane.closed]
 
     def _forget(self, lane: Lane) -> None:
         with self._lock:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
@@ -15,8 +14,8 @@ import av
 from icey.media.buffer import MediaBuffer, Shown
 from icey.media.input import Input, source_error
 from icey.media.passthrough import open_passthrough
-from icey.media.scale import Scaler, matrix_of
-from icey.media.sound import SoundConverter
+from icey.media.reader import InputReader
+from icey.media.scale import matrix_of
 from icey.media.timebase import SECOND_NS, FrameGrid, Timeline, output_rate, to_ns
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import MediaSettings
     from icey.media.passthrough import AnnexB
-    from icey.media.scale import Matrix
     from icey.media.source import Source
 
 __all__ = ["FileReader"]
@@ -44,29 +42,14 @@ JUMP_NS = 30 * SECOND_NS
 """A step of the timestamps that is no pause but a jump, as where broadcasts were joined."""
 
 
-class FileReader:
-    """A `Reader` of a file, or of anything on a web server.
+class FileReader(InputReader):
+    """A `Reader` of a file, or of anything on a web server."""
 
-    Args:
-        source: the file.
-        media: size, rates, and whether it loops.
-        buffer: where pictures and sound go.
-    """
+    immediate = False
 
     def __init__(self, source: Source, media: MediaSettings, buffer: MediaBuffer) -> None:
-        self.source = source
-        self.rate = Fraction(media.video.fps)
-        self.matrix: Matrix = "bt709"
-        self.passthrough = False
+        super().__init__(source, media, buffer)
         self.threaded = source.kind != "file"
-        self.immediate = False
-        self.decoded = 0
-        self.still = ""
-        self._media = media
-        self._buffer = buffer
-        self._input: Input | None = None
-        self._scaler = Scaler(media.video.width, media.video.height)
-        self._converter = SoundConverter(media.audio.sample_rate, media.audio.channels)
         self._timeline = Timeline()
         self._grid = FrameGrid(self.rate)
         self._origin_ns = 0
@@ -79,7 +62,6 @@ class FileReader:
         self._end_of_file = False
         self._finished = False
         self._opened = False
-        self._annexb: AnnexB | None = None
         self._unit_end_ns = 0
 
     def open(self) -> None:
@@ -144,20 +126,9 @@ class FileReader:
         (self._video_packets if opened.is_video(packet) else self._audio_packets).append(packet)
         return True
 
-    def next_step_ns(self) -> int | None:
-        """Return None: a file only waits for room."""
-        return None
-
-    def lagging(self, *, behind: bool) -> None:
-        """Leave away pictures that no other needs while decoding cannot follow."""
-        if self._input is not None:
-            self._input.skip_nonreference(skip=behind)
-
     def close(self) -> None:
-        """Close the file."""
-        if self._input is not None:
-            self._input.close()
-            self._input = None
+        """Close the file, and forget what was read ahead."""
+        super().close()
         self._video_packets.clear()
         self._audio_packets.clear()
         self._frames.clear()
@@ -198,11 +169,10 @@ class FileReader:
             due = line.end_ns
             if frame.pts is not None and frame.time_base is not None:
                 due = self._timeline.media(to_ns(frame.pts, frame.time_base))
-            for run in self._converter.convert(frame):
+            for at, run in self._converted(frame, due):
                 # What lies before the beginning is padding of the encoder.
-                early = max(0, self._round_ns - due) * line.rate // SECOND_NS
-                self._buffer.put_sound(max(due, self._round_ns), run[early:])
-                due += len(run) * SECOND_NS // line.rate
+                early = max(0, self._round_ns - at) * line.rate // SECOND_NS
+                self._buffer.put_sound(max(at, self._round_ns), run[early:])
 
     def _place(self, frame: av.VideoFrame) -> None:
         """Find out when a decoded picture is due, and thereby how long the one before lasts."""

@@ -1,15 +1,29 @@
-"""What all sources look like to a pipeline."""
+"""What all sources look like to a pipeline, and what those have in common that FFmpeg opens."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
+from icey.media.scale import Scaler
+from icey.media.sound import SoundConverter
+from icey.media.timebase import SECOND_NS
+
 if TYPE_CHECKING:
-    from fractions import Fraction
+    from collections.abc import Iterator
 
+    import av
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from icey.config.model import MediaSettings
+    from icey.media.buffer import MediaBuffer
+    from icey.media.input import Input
+    from icey.media.passthrough import AnnexB
     from icey.media.scale import Matrix
+    from icey.media.source import Source
 
-__all__ = ["Reader"]
+__all__ = ["InputReader", "Reader"]
 
 
 class Reader(Protocol):
@@ -61,3 +75,48 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Free everything; harmless when closed."""
+
+
+class InputReader:
+    """The part of a `Reader` that files and live sources share.
+
+    Args:
+        source: what to open.
+        media: size and rates.
+        buffer: where pictures and sound go.
+    """
+
+    def __init__(self, source: Source, media: MediaSettings, buffer: MediaBuffer) -> None:
+        self.source = source
+        self.rate = Fraction(media.video.fps)
+        self.matrix: Matrix = "bt709"
+        self.passthrough = False
+        self.decoded = 0
+        self.still = ""
+        self._media = media
+        self._buffer = buffer
+        self._input: Input | None = None
+        self._annexb: AnnexB | None = None
+        self._scaler = Scaler(media.video.width, media.video.height)
+        self._converter = SoundConverter(media.audio.sample_rate, media.audio.channels)
+
+    def next_step_ns(self) -> int | None:
+        """Return None: a file waits for room alone, and of a live source only the source knows."""
+        return None
+
+    def lagging(self, *, behind: bool) -> None:
+        """Leave away pictures that no other needs while the machine cannot follow."""
+        if self._input is not None:
+            self._input.skip_nonreference(skip=behind)
+
+    def close(self) -> None:
+        """Close the source."""
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+
+    def _converted(self, frame: av.AudioFrame, due: int) -> Iterator[tuple[int, NDArray[np.int16]]]:
+        """Yield runs of samples with their media times, ns, the first of which is `due`."""
+        for run in self._converter.convert(frame):
+            yield due, run
+            due += len(run) * SECOND_NS // self._buffer.sound.rate

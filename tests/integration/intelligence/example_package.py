@@ -1,4 +1,4 @@
-"""The example detector of `examples/`, installed as any package is."""
+"""The packages of `examples/`, installed as any package is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "icey-colour-blob"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
-def install(target: Path, workplace: Path) -> Path:
+def install(target: Path, workplace: Path, name: str = "icey-colour-blob") -> Path:
     """Have pip build and install it into a folder; nothing comes from the network."""
-    source = workplace / "icey-colour-blob"
-    shutil.copytree(EXAMPLE, source)
+    source = workplace / name
+    shutil.copytree(EXAMPLES / name, source)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--disable-pip-version-check"]
     command += ["--target", str(target), str(source)]

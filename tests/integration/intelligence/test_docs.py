@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from icey_objects import ObjectDetector
 
 from icey.config.load import load
 from icey.intelligence.detector import Detection, FrameContext, SoundContext
-from icey.intelligence.objects import ObjectDetector
 from icey.intelligence.plugins import find_plugins
 
 TEXT = (Path(__file__).parents[3] / "docs" / "detectors.md").read_text()

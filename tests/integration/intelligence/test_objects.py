@@ -1,15 +1,18 @@
 """The object detector, with small models that are made here: a model that is told its answer."""
 
+import sys
+
 import numpy as np
 import onnx
 import pytest
+from icey_objects import Found, ObjectDetector, decode, letterbox, suppress
 from onnx import TensorProto, helper, numpy_helper
 
 from icey.config.intelligence import IntelligenceSettings
 from icey.errors import ConfigError
 from icey.intelligence.detector import FrameContext
-from icey.intelligence.objects import Found, ObjectDetector, decode, letterbox, suppress
 from icey.intelligence.plugins import find_plugins
+from integration.intelligence.example_package import install
 
 SIDE = 64
 BOXES = np.array([[8, 8, 24, 24], [32, 32, 56, 44], [9, 9, 25, 25]], np.float32)
@@ -178,18 +181,38 @@ def test_letterbox():
     assert set(np.unique(picture[16:48])) == {255}
 
 
-def test_by_the_configuration(tmp_path):
+def configured(use, **options):
+    entry = {"use": use, "options": options}
+    return find_plugins(IntelligenceSettings.model_validate({"detectors": [entry]})).plugins
+
+
+@pytest.mark.parametrize(
+    "use", ["icey_objects:ObjectDetector", "icey.intelligence.objects:ObjectDetector"]
+)
+def test_by_the_configuration(tmp_path, use):
     """It is configured like any detector; a model that is not there is found out at the start."""
     path = model(tmp_path / "m.onnx", "ends")
-
-    def find(name):
-        options = {"model": str(tmp_path / name), "only": ["car"]}
-        entry = {"use": "icey.intelligence.objects:ObjectDetector", "options": options}
-        return find_plugins(IntelligenceSettings.model_validate({"detectors": [entry]})).plugins
-
-    (plugin,) = find("m.onnx")
-    assert path
+    (plugin,) = configured(use, model=path, only=["car"])
     assert [one.label for one in look(plugin.make(), scene())] == ["car"]
     with pytest.raises(ConfigError, match=r"there is no model n\.onnx in that place") as caught:
-        find("n.onnx")
+        configured(use, model=str(tmp_path / "n.onnx"))
     assert caught.value.key == "media.intelligence.detectors[0].options"
+
+
+def test_the_installed_package(tmp_path, monkeypatch):
+    """Installed by pip, the package is what the configuration finds; by itself it runs nothing."""
+    folder = install(tmp_path / "installed", tmp_path, "icey-objects")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "icey_objects")
+    (plugin,) = configured("icey_objects:ObjectDetector", model=model(tmp_path / "m.onnx", "ends"))
+    assert sys.modules["icey_objects"].__file__.startswith(str(folder))
+    assert plugin.target.__module__ == "icey_objects"
+    assert find_plugins(IntelligenceSettings()).plugins == ()
+
+
+def test_without_the_package(tmp_path, monkeypatch):
+    """The older name says what to install where the package is missing."""
+    monkeypatch.setitem(sys.modules, "icey_objects", None)
+    monkeypatch.delitem(sys.modules, "icey.intelligence.objects", raising=False)
+    with pytest.raises(ConfigError, match="pip install examples/icey-objects"):
+        configured("icey.intelligence.objects:ObjectDetector", model="m.onnx")

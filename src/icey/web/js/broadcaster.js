@@ -37,12 +37,8 @@ export class Broadcaster extends Publisher {
    * @param {CallState} state
    */
   progressed(state) {
-    if (state === "negotiating") this.say("connecting", "Connecting…");
-    else if (state === "recovering") this.say("recovering", "The connection was interrupted. Repairing it…");
-    else if (state === "active") this.#live();
-  }
-
-  #live() {
+    super.progressed(state);
+    if (state !== "active") return;
     const pc = this.peerConnection;
     if (pc) void settleLayers(pc);
     this.dialer.succeeded();

@@ -114,7 +114,7 @@ export class Call {
    * @param {any} data
    */
   receive(subtype, data) {
-    if (this.#state === "ended") return;
+    if (this.#over()) return;
     switch (subtype) {
       case "call:accept":
         if (this.#state === "calling") this.#guard(this.#offer());
@@ -137,9 +137,7 @@ export class Call {
    * @param {string} [reason]
    */
   hangup(reason = "hung up") {
-    if (this.#state === "ended") return;
-    this.#send("call:hangup", { reason });
-    this.#end("local", reason);
+    this.#hangUp("local", reason);
   }
 
   /** The signalling connection is gone, and with it the call: the server ends it on its side. */
@@ -219,12 +217,9 @@ export class Call {
   /** Neither a direct path nor one by TURN: say what was tried, here and in the server's log. */
   #noPath() {
     const { findings } = this.#paths;
-    const reason = "no media came through";
-    const { servers } = this.#ice;
-    const advice = adviceOn(findings, this.#ice);
-    const tried = triedLines(findings, servers);
-    this.#send("call:hangup", { reason: `${reason} to the browser, which tried ${tried.join("; ") || "nothing"}` });
-    this.#end("lost", reason, { tried, advice });
+    const tried = triedLines(findings, this.#ice.servers);
+    this.#send("call:hangup", { reason: `no media came through to the browser, which tried ${tried.join("; ") || "nothing"}` });
+    this.#end("lost", "no media came through", { tried, advice: adviceOn(findings, this.#ice) });
   }
 
   /** DTLS closed by the server cannot be healed by an ICE restart (RFC 8842 §4): call again. */
@@ -302,15 +297,9 @@ export class Call {
    * @param {string} reason
    * @param {() => void} [then]
    */
-  #expire(milliseconds, reason, then = () => this.#giveUp(reason)) {
+  #expire(milliseconds, reason, then = () => this.#hangUp("lost", reason)) {
     clearTimeout(this.#deadline);
     this.#deadline = setTimeout(then, milliseconds);
-  }
-
-  /** @param {string} reason */
-  #giveUp(reason) {
-    this.#send("call:hangup", { reason });
-    this.#end("lost", reason);
   }
 
   /**
@@ -320,11 +309,20 @@ export class Call {
    */
   #guard(step) {
     step.catch((/** @type {unknown} */ error) => {
-      if (this.#over()) return;
-      const reason = `this browser refused a step of the call: ${error instanceof Error ? error.message : error}`;
-      this.#send("call:hangup", { reason });
-      this.#end("refused", reason);
+      this.#hangUp("refused", `this browser refused a step of the call: ${error instanceof Error ? error.message : error}`);
     });
+  }
+
+  /**
+   * End the call and tell the other side why.
+   *
+   * @param {CallEnd["kind"]} kind
+   * @param {string} reason
+   */
+  #hangUp(kind, reason) {
+    if (this.#over()) return;
+    this.#send("call:hangup", { reason });
+    this.#end(kind, reason);
   }
 
   /**

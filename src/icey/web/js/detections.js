@@ -9,7 +9,7 @@
 
 /** @import {Message} from "./types.js" */
 
-import { element, setText } from "./elements.js";
+import { element, make, setText } from "./elements.js";
 
 const SHOWN = 20;
 
@@ -70,8 +70,8 @@ export class Detections {
     const now = Date.now();
     let line = this.#lines.find((known) => known.detector === detector);
     if (!line?.open || line.what !== what || now - line.lastMs > SAME_MS) {
-      const row = document.createElement("li");
-      row.append(document.createElement("span"));
+      const row = make("li");
+      row.append(make("span"));
       line = { detector, what, beginMs: now, lastMs: now, open: true, row };
       this.#lines.unshift(line);
       this.#list.prepend(row);
@@ -95,7 +95,7 @@ export class Detections {
     if (target.origin !== location.origin) return;
     let link = line.row.querySelector("a");
     if (!link) {
-      link = document.createElement("a");
+      link = make("a");
       link.target = "_blank";
       link.rel = "noopener";
       line.row.append(" ", link);

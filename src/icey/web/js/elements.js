@@ -1,5 +1,5 @@
 /**
- * Finding the page's elements, and changing them without waking screen readers.
+ * Finding and making the page's elements, and changing them without waking screen readers.
  *
  * @module elements
  */
@@ -24,4 +24,18 @@ export function element(id, type) {
   const found = document.getElementById(id);
   if (found instanceof type) return found;
   throw new Error(`index.html lacks #${id}`);
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {string} [className]
+ * @param {string} [text]
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function make(tag, className = "", text = "") {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text) node.textContent = text;
+  return node;
 }

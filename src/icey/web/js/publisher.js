@@ -9,12 +9,13 @@
  */
 
 /** @import {CallState} from "./call.js" */
-/** @import {CallEnd, Ice, Message, Phase} from "./types.js" */
+/** @import {PartyOptions} from "./party.js" */
+/** @import {CallEnd, Message, Phase} from "./types.js" */
 
 import { CameraError, openCamera, openMicrophone } from "./camera.js";
-import { Dialer } from "./dialer.js";
+import { Party } from "./party.js";
 import { sendTrack } from "./sending.js";
-import { cameraProblem, ended, inSeconds, SERVER_AWAY, silenceNote } from "./words.js";
+import { cameraProblem, silenceNote } from "./words.js";
 
 /**
  * What is sent: `off` is open and silent or black.
@@ -23,13 +24,12 @@ import { cameraProblem, ended, inSeconds, SERVER_AWAY, silenceNote } from "./wor
  */
 
 /**
- * @typedef {object} PublisherOptions
- * @property {(message: Message) => boolean} send
- * @property {() => Promise<Ice>} ice
- * @property {(phase: Phase, status: string, problem: string) => void} onPhase
+ * @typedef {object} PublisherHandlers
  * @property {(stream: MediaStream | null) => void} onPreview
  * @property {(microphone: DeviceState, camera: DeviceState) => void} onDevices
  */
+
+/** @typedef {PartyOptions & PublisherHandlers} PublisherOptions */
 
 /**
  * @typedef {object} PublisherWords
@@ -39,60 +39,29 @@ import { cameraProblem, ended, inSeconds, SERVER_AWAY, silenceNote } from "./wor
  */
 
 /** @abstract */
-export class Publisher {
-  /** @type {PublisherOptions} */ #options;
+export class Publisher extends Party {
+  /** @type {PublisherHandlers} */ #handlers;
   /** @type {PublisherWords} */ #words;
   /** @type {MediaStream | null} */ #stream = null;
   /** What the person switched off; it stays off in the next call of the same wish. */
   #off = { audio: false, video: false };
   #note = "";
-  /** What to change, where media found no way; it stays to be read while the next call is made. */
-  #noWay = "";
   #asking = false;
   #turn = 0;
-  /**
-   * @protected
-   * @readonly
-   * @type {Dialer}
-   */
-  dialer;
-  /** @protected What was said last. */
-  said = { phase: /** @type {Phase} */ ("idle"), status: "", problem: "" };
 
   /**
    * @param {PublisherOptions} options
    * @param {PublisherWords} words
    */
   constructor(options, words) {
-    this.#options = options;
+    super(options);
+    this.#handlers = options;
     this.#words = words;
-    const { send, ice } = options;
-    this.dialer = new Dialer({
-      send,
-      ice,
-      setUp: (pc) => this.#setUp(pc),
-      onState: (state) => {
-        if (state === "active") this.#noWay = "";
-        this.progressed(state);
-      },
-      onLost: (end, delayMs) => {
-        const { problem } = ended(end);
-        this.#noWay = end.advice ? problem : "";
-        this.interrupted(`The call was lost. Calling again ${inSeconds(delayMs)}…`, problem);
-      },
-      onAway: () => this.interrupted(SERVER_AWAY, ""),
-      onEnd: (end) => this.#ended(end),
-    });
   }
 
-  /** Whether the person sends, or is waiting to. */
+  /** @override */
   get wanted() {
-    return this.#asking || this.dialer.wanted;
-  }
-
-  /** The current call's, for the quality line and for tests. */
-  get peerConnection() {
-    return this.dialer.call?.peerConnection ?? null;
+    return this.#asking || super.wanted;
   }
 
   get stream() {
@@ -102,7 +71,7 @@ export class Publisher {
   /** @param {string} address `user|id` of a server. */
   async call(address) {
     this.hangup();
-    this.#noWay = "";
+    this.noWay = "";
     const turn = ++this.#turn;
     this.#off = { audio: false, video: false };
     this.#asking = true;
@@ -119,12 +88,15 @@ export class Publisher {
     this.dialer.dial(address);
   }
 
-  /** @param {string} [reason] */
+  /**
+   * @override
+   * @param {string} [reason]
+   */
   hangup(reason) {
     const wasAsking = this.#asking;
     this.#turn += 1;
     this.#asking = false;
-    this.dialer.hangup(reason);
+    super.hangup(reason);
     this.#release();
     if (wasAsking) this.say("idle", "Hung up.");
   }
@@ -151,16 +123,6 @@ export class Publisher {
     if (fromServer && message.type === "event") this.told(message);
   }
 
-  /** The signalling connection closed. */
-  signallingLost() {
-    this.dialer.signallingLost();
-  }
-
-  /** @param {string} address A server in sight. */
-  serverSeen(address) {
-    this.dialer.serverSeen(address);
-  }
-
   // What the classes made from this one say and do.
 
   /**
@@ -176,11 +138,13 @@ export class Publisher {
 
   /**
    * @protected
-   * @abstract
-   * @param {CallState} _state The current call's.
+   * @override
+   * @param {CallState} state
    */
-  progressed(_state) {
-    throw new Error("not defined");
+  progressed(state) {
+    if (state === "active") this.noWay = "";
+    else if (state === "negotiating") this.say("connecting", "Connecting…");
+    else if (state === "recovering") this.say("recovering", "The connection was interrupted. Repairing it…");
   }
 
   /**
@@ -192,45 +156,37 @@ export class Publisher {
   told(_event) {}
 
   /**
-   * There is no call for now; the next comes by itself.
-   *
-   * @protected
-   * @param {string} status
-   * @param {string} problem
-   */
-  interrupted(status, problem) {
-    this.say("recovering", status, problem);
-  }
-
-  /**
    * The call is over, and the camera is let go.
    *
    * @protected
+   * @override
    * @param {CallEnd} end
+   * @param {string} [more]
    */
-  over(end) {
-    const { status, problem } = ended(end);
-    this.say(end.kind === "local" ? "idle" : "ended", status, problem);
+  over(end, more) {
+    this.#release();
+    super.over(end, more);
   }
 
   /**
    * @protected
+   * @override
    * @param {Phase} phase
    * @param {string} status
    * @param {string} [problem]
    */
-  say(phase, status, problem = this.#noWay || this.#note) {
-    this.said = { phase, status, problem };
-    this.#options.onPhase(phase, status, problem);
+  say(phase, status, problem = this.noWay || this.#note) {
+    super.say(phase, status, problem);
   }
 
   /**
-   * What each call sends. A call that is made because the server came back may have to open the
-   * camera again first.
+   * A call that is made because the server came back may have to open the camera again first.
    *
+   * @protected
+   * @override
    * @param {RTCPeerConnection} pc
    */
-  async #setUp(pc) {
+  async setUp(pc) {
     const stream = this.#stream ?? (await this.#openCamera(this.#turn));
     for (const track of stream.getTracks()) await this.send(pc, track, stream);
   }
@@ -248,7 +204,7 @@ export class Publisher {
     this.#stream = stream;
     this.#note = silence ? silenceNote(silence, this.#words.silent) : "";
     for (const track of stream.getTracks()) this.#watch(track);
-    this.#options.onPreview(stream);
+    this.#handlers.onPreview(stream);
     this.#applyOff();
     return stream;
   }
@@ -293,7 +249,7 @@ export class Publisher {
     const [video] = this.#stream?.getVideoTracks() ?? [];
     if (audio) audio.enabled = !this.#off.audio;
     if (video) video.enabled = !this.#off.video;
-    this.#options.onDevices(deviceState(audio), deviceState(video));
+    this.#handlers.onDevices(deviceState(audio), deviceState(video));
   }
 
   #release() {
@@ -301,7 +257,7 @@ export class Publisher {
     stop(this.#stream);
     this.#stream = null;
     this.#note = "";
-    this.#options.onPreview(null);
+    this.#handlers.onPreview(null);
     this.#applyOff();
   }
 
@@ -310,12 +266,6 @@ export class Publisher {
     this.#asking = false;
     const problem = error instanceof CameraError ? cameraProblem(error.failure, error.message) : String(error);
     this.say("ended", this.#words.noCamera, problem);
-  }
-
-  /** @param {CallEnd} end */
-  #ended(end) {
-    this.#release();
-    this.over(end);
   }
 }
 

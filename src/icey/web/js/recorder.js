@@ -9,7 +9,7 @@
 /** @import {CallEnd, Message} from "./types.js" */
 
 import { Publisher } from "./publisher.js";
-import { clock, ended } from "./words.js";
+import { clock } from "./words.js";
 
 /**
  * `since`: by `performance.now()`.
@@ -43,9 +43,8 @@ export class Recorder extends Publisher {
    * @param {CallState} state
    */
   progressed(state) {
+    super.progressed(state);
     if (state === "calling") this.#record({ name: "waiting" });
-    else if (state === "negotiating") this.say("connecting", "Connecting…");
-    else if (state === "recovering") this.say("recovering", "The connection was interrupted. Repairing it…");
     else if (state === "active" && this.#recording.name === "running") this.say("playing", "Recording.");
     else if (state === "active") this.say("connecting", "Connected. Waiting for the recording to begin…");
   }
@@ -78,9 +77,8 @@ export class Recorder extends Publisher {
    */
   over(end) {
     const recorded = this.#recording.name === "running";
-    const { status, problem } = ended(end);
     this.#record({ name: "off" });
-    this.say(end.kind === "local" ? "idle" : "ended", recorded ? `${status} Saving what was recorded…` : status, problem);
+    super.over(end, recorded ? "Saving what was recorded…" : "");
     this.#handlers.onFinished();
   }
 

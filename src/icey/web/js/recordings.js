@@ -6,7 +6,7 @@
 
 /** @import {Recording} from "./types.js" */
 
-import { element, setText } from "./elements.js";
+import { element, make, setText } from "./elements.js";
 import { recordingFacts } from "./words.js";
 
 const START = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -102,27 +102,22 @@ export class Recordings {
     const play = make("button", "play");
     play.type = "button";
     play.onclick = () => this.#play(name);
-    const time = make("time");
     const known = !Number.isNaN(start.getTime());
+    const time = make("time", "", known ? START.format(start) : "Start unknown");
     time.dateTime = known ? start.toISOString() : "";
-    time.textContent = known ? START.format(start) : "Start unknown";
     const title = make("strong");
     title.append(time);
     if (recovered) {
-      const tag = make("span", "tag");
-      tag.textContent = "recovered";
+      const tag = make("span", "tag", "recovered");
       tag.title = "The server stopped in the middle of it, and repaired the file when it came back.";
       title.append(tag);
     }
     const facts = make("small");
-    const file = make("small", "file");
-    file.textContent = name;
     const words = make("span", "words");
-    words.append(title, facts, file);
+    words.append(title, facts, make("small", "file", name));
     play.append(make("span", "arrow"), words);
-    const link = make("a", "button");
+    const link = make("a", "button", "Download");
     link.download = name;
-    link.textContent = "Download";
     link.setAttribute("aria-label", `Download ${name}`);
     item.append(play, link);
     return { item, play, link, facts };
@@ -182,16 +177,4 @@ export class Recordings {
       else play.removeAttribute("aria-current");
     }
   }
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag
- * @param {string} [className]
- * @returns {HTMLElementTagNameMap[Tag]}
- */
-function make(tag, className = "") {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  return node;
 }

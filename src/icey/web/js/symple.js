@@ -1,5 +1,5 @@
 /**
- * A small Symple v4 client: authentication, presence, probes, routing, reconnect with back-off.
+ * A small Symple v4 client: authentication, presence, routing, reconnect with back-off.
  *
  * It knows the wire and nothing else: no calls, no media, no page. What it learns it
  * hands to the handlers given at construction.
@@ -115,11 +115,6 @@ export class SympleClient {
     if (!this.#self || this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(message));
     return true;
-  }
-
-  /** Ask everyone in sight to say who they are. */
-  probe() {
-    this.send({ type: "presence", probe: true, data: this.#self ?? {} });
   }
 
   #open() {

@@ -9,9 +9,9 @@
 /** @import {DeviceState} from "./publisher.js" */
 /** @import {RecordingState} from "./recorder.js" */
 
-import { element, setText } from "./elements.js";
+import { element, make, setText } from "./elements.js";
 import { addressOf } from "./symple.js";
-import { broadcastable, clock, connectionLabel, modeText, recordable, watchable } from "./words.js";
+import { clock, connectionLabel, modeText, takes, watchable } from "./words.js";
 
 /**
  * @typedef {object} Actions
@@ -259,29 +259,27 @@ export class View {
   }
 
   /** @param {Peer} server */
-  #usable = (server) => (this.#mode === "record" ? recordable(server) : watchable(server));
+  #usable = (server) => (this.#mode === "record" ? takes(server, "record") : watchable(server));
 
   /** @param {Peer[]} servers */
   #allow(servers) {
     const selected = servers.find((server) => addressOf(server) === this.#selected);
     const usable = selected !== undefined && this.#usable(selected);
     this.#watch.disabled = !selected || !watchable(selected);
-    this.#call.disabled = !selected || !recordable(selected);
-    this.#broadcast.disabled = !selected || !broadcastable(selected);
+    this.#call.disabled = !selected || !takes(selected, "record");
+    this.#broadcast.disabled = !selected || !takes(selected, "relay");
     // No invitation to click what cannot be clicked.
     this.#curtain.hidden = !usable && this.#hangup.hidden;
     this.#watch.title = selected && !watchable(selected) ? "This server has nothing to watch in its present mode." : "";
-    this.#call.title = selected && !recordable(selected) ? "This server does not record in its present mode." : "";
+    this.#call.title = selected && !takes(selected, "record") ? "This server does not record in its present mode." : "";
   }
 
   /** @param {Peer} server */
   #row(server) {
     const address = addressOf(server);
-    const item = document.createElement("li");
-    const label = document.createElement("label");
-    label.className = "server";
+    const label = make("label", "server");
     label.dataset.address = address;
-    const radio = document.createElement("input");
+    const radio = make("input");
     radio.type = "radio";
     radio.name = "server";
     radio.value = address;
@@ -290,21 +288,12 @@ export class View {
       this.#selected = address;
       this.#allow([server]);
     };
-    const name = document.createElement("strong");
-    name.textContent = server.name || server.user;
-    const tags = document.createElement("span");
-    tags.className = "tags";
-    for (const word of [server.mode, ...(server.capabilities ?? [])]) {
-      if (!word) continue;
-      const tag = document.createElement("span");
-      tag.className = "tag";
-      tag.textContent = word;
-      tags.append(tag);
-    }
-    const mode = document.createElement("small");
-    mode.textContent = modeText(server);
+    const tags = make("span", "tags");
+    for (const word of [server.mode, ...(server.capabilities ?? [])]) if (word) tags.append(make("span", "tag", word));
+    const name = make("strong", "", server.name || server.user);
     name.append(tags);
-    label.append(radio, name, mode);
+    label.append(radio, name, make("small", "", modeText(server)));
+    const item = make("li");
     item.append(label);
     return item;
   }

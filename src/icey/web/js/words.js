@@ -72,18 +72,11 @@ export function watchable(server) {
 
 /**
  * @param {Peer} server
- * @returns {boolean}
+ * @param {Mode} mode
+ * @returns {boolean} Whether it takes media, and is in this mode.
  */
-export function recordable(server) {
-  return server.mode === "record" && (server.capabilities?.includes("publish") ?? false);
-}
-
-/**
- * @param {Peer} server
- * @returns {boolean}
- */
-export function broadcastable(server) {
-  return server.mode === "relay" && (server.capabilities?.includes("publish") ?? false);
+export function takes(server, mode) {
+  return server.mode === mode && (server.capabilities?.includes("publish") ?? false);
 }
 
 /** @type {Record<CameraFailure, string>} */
