@@ -176,7 +176,10 @@ def status_json(context: ApiContext) -> dict[str, Any]:
         "uptimeSec": round(time.monotonic() - context.started, 3),
         "sessions": running["sessions"],
         "http": context.http_json(),
-        "signalling": context.gateway.status(),
+        "signalling": {
+            **context.gateway.status(),
+            "candidatesDropped": running.get("candidatesDropped", 0),
+        },
         "engine": running.get("engine", {}),
         "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
         "record": {"dir": media.record_dir.name, **running.get("record", {})},

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import socket
 from typing import TYPE_CHECKING
 
 from icey._core import Engine
 from icey.errors import EngineError
+from icey.preflight.network import media_address
 from icey.turn.service import open_turn
 
 if TYPE_CHECKING:
@@ -67,11 +66,7 @@ def _bind_address(host: str) -> str:
         EngineError: the name has no address.
     """
     try:
-        return str(ipaddress.ip_address(host.strip("[]")))
-    except ValueError:
-        pass  # a name, not an address
-    try:
-        return str(socket.gethostbyname(host))
+        return media_address(host.strip("[]"))
     except OSError as error:
         message = f"http.host '{host}' has no address ({error}); give an IP address of this machine"
         raise EngineError(message) from error

@@ -40,6 +40,7 @@ _SINGLES = {
         "overRate": ("signalling_over_rate_total", "Frames ignored: too many at a time."),
         "refused": ("signalling_refused_total", "Sockets that were refused: too many."),
         "slowReaders": ("signalling_slow_readers_total", "Sockets cut off: they did not read."),
+        "candidatesDropped": ("signalling_dropped_candidates_total", "Too many before the offer."),
     },
     "engine": {
         "peers": ("engine_peers", "Browsers with a media path now."),
@@ -56,6 +57,7 @@ _SINGLES = {
             "engine_dropped_frames_total",
             "Access units that a viewer or a queue could not take.",
         ),
+        "eventsMerged": ("engine_merged_events_total", "Bitrate estimates merged into newer ones."),
         "panics": ("engine_panics_total", "Peers closed by a caught panic: a bug."),
     },
     "turn.allocations": {

@@ -159,9 +159,10 @@ class Calls:
     def status(self) -> dict[str, Any]:
         """Return the counters of calls and engine, with the mode's own part.
 
-        ``sessions`` (``active``, ``total``), ``state``, ``warnings`` and ``engine`` (its counters)
-        go into ``/api/status``; ``source`` (``healthy``, ``detail``, or None) and ``webrtcPort``
-        tell the preflight check of a running server what this very server holds.
+        ``sessions`` (``active``, ``total``), ``state``, ``warnings``, ``candidatesDropped`` and
+        ``engine`` (its counters) go into ``/api/status``; ``source`` (``healthy``, ``detail``, or
+        None) and ``webrtcPort`` tell the preflight check of a running server what this very
+        server holds.
         """
         stats = self._engine.stats()
         return {
@@ -170,6 +171,7 @@ class Calls:
             "warnings": [],
             "source": None,
             "webrtcPort": self._engine.port,
+            "candidatesDropped": self._table.candidates_dropped,
             "engine": {
                 "peers": stats.peers,
                 "packetsSent": stats.packets_sent,
@@ -179,6 +181,7 @@ class Calls:
                 "packetsDropped": stats.packets_dropped,
                 "packetsUnknown": stats.packets_unknown,
                 "framesDropped": stats.frames_dropped,
+                "eventsMerged": stats.events_dropped,
                 "panics": stats.panics,
             },
         } | self._mode.status()

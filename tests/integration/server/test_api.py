@@ -106,6 +106,7 @@ async def test_status(server, http):
             "overRate": 0,
             "refused": 0,
             "slowReaders": 0,
+            "candidatesDropped": 0,
         },
         "engine": {},
         "stream": {"source": "demo:", "sourceKind": "demo", "loop": True},
