@@ -1,4 +1,4 @@
-"""What a datagram costs the TURN server, next to coturn (``rust/engine/examples/turn.rs``)."""
+"""What a datagram costs the TURN server, next to coturn (``rust/turn-server/examples/turn.rs``)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measure(pace: str, transport: str) -> list[Cost]:
         pace: ``burst`` sends a picture's datagrams at once, ``paced`` evenly.
         transport: of the clients, ``udp`` or ``tcp``.
     """
-    command = ["cargo", "run", "--release", "--locked", "--quiet", "--package", "icey-engine"]
+    command = ["cargo", "run", "--release", "--locked", "--quiet", "--package", "icey-turn-server"]
     arguments = ["--example", "turn", "--", str(CLIENTS), str(MEASURE_S), pace, transport]
     done = subprocess.run(
         [*command, *arguments], cwd=ROOT, check=True, capture_output=True, text=True

@@ -1,7 +1,8 @@
 //! Engine errors as the exceptions of `icey.errors`.
 
-use icey_engine::{EngineError, ProbeError};
+use icey_engine::EngineError;
 use icey_srt::SrtError;
+use icey_turn_server::ProbeError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -14,7 +14,7 @@ use icey_turn::{Family, Transport};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::tls;
+use crate::tls;
 
 /// How often the datagram is sent, if it does not come through: on UDP one may be lost.
 const RESEND: Duration = Duration::from_millis(300);
@@ -25,7 +25,7 @@ const PAYLOAD: &[u8; 27] = b"icey-server turn self-test ";
 /// The name in the TLS handshake: the certificate is compared as a whole, whatever its names.
 const SERVER_NAME: &str = "turn.invalid";
 
-/// Whom to ask, and how.
+/// Which server is probed, how, and as whom.
 #[derive(Clone)]
 pub struct ProbeConfig {
     pub host: String,
@@ -41,7 +41,7 @@ pub struct ProbeConfig {
     pub timeout: Duration,
 }
 
-/// What was seen.
+/// What a probe that succeeded has seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Probe {
     pub relayed: SocketAddr,
@@ -100,7 +100,7 @@ impl fmt::Display for ProbeError {
 
 impl std::error::Error for ProbeError {}
 
-/// Does it.
+/// Takes every step in turn; the first one that fails ends the probe.
 pub fn probe(config: &ProbeConfig) -> Result<Probe, ProbeError> {
     let deadline = Instant::now() + config.timeout;
     let server = resolve(config, deadline)?;
@@ -332,7 +332,7 @@ fn refused(step: ProbeStep, failure: Failure) -> ProbeError {
     }
 }
 
-/// A way to the server.
+/// The socket to the server.
 enum Channel {
     Udp(UdpSocket),
     Tcp(TcpStream, Framer),

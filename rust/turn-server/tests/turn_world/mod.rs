@@ -4,12 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use icey_engine::{
-    Engine, EngineConfig, ProbeConfig, TurnConfig, TurnServer, TurnStats, TurnTransport,
-};
+use icey_engine::{Engine, EngineConfig};
 use icey_turn::client::{AllocateOptions, Client, Event};
 use icey_turn::credentials;
 use icey_turn::framing::Framer;
+use icey_turn_server::{ProbeConfig, TurnConfig, TurnServer, TurnStats, TurnTransport};
 
 pub const SECRET: &[u8] = b"only this server knows it";
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -38,7 +37,7 @@ impl World {
         .expect("an engine");
         let mut config = config();
         change(&mut config);
-        let server = TurnServer::new(&engine, &config).expect("a server");
+        let server = TurnServer::new(engine.short_cut(), &config).expect("a server");
         let (user, password) = credential();
         Self {
             engine,

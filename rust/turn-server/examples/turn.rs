@@ -1,6 +1,6 @@
 //! What a relayed datagram costs the TURN server, next to coturn.
 //!
-//! `cargo run --release -p icey-engine --example turn -- [clients] [seconds] [burst|paced] [udp|tcp]`
+//! `cargo run --release -p icey-turn-server --example turn -- [clients] [seconds] [burst|paced] [udp|tcp]`
 //!
 //! Both servers run as processes of their own, one after the other and three times over, under the
 //! same load from this process: each client has a channel to a peer, and both send each other 7
@@ -18,9 +18,8 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use icey_engine::TurnTransport;
 use icey_turn::client::AllocateOptions;
-
+use icey_turn_server::TurnTransport;
 use turn_world::{HERE, SECRET, Visitor, Way, World, credential};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;

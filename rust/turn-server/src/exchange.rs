@@ -1,9 +1,9 @@
-//! Everything between the sockets: the TURN server, its relayed addresses and connections, and
-//! what waits to be sent. Reading is the thread's part (`thread.rs`).
+//! Everything between the sockets: passes on what was read, and does what the protocol asks for.
+//! Reading is the thread's part (`thread.rs`).
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,19 +11,16 @@ use icey_turn::{
     Config, Family, FiveTuple, Output, PortRequest, RelayError, RelayId, Route, Server, ToClient,
     ToPeer, Transport,
 };
-use rustls::{ServerConfig, ServerConnection};
+use icey_udp::{RelayedBatch, Socket, TurnEnd};
+use rustls::ServerConfig;
 
-use super::connection::Connection;
-use super::epoll::Epoll;
-use super::listener::{Crowd, canonical};
-use super::media::Media;
-use super::outgoing::Outgoing;
-use super::relay::{Ports, Relay};
-use super::short_cut::Batch;
-use super::stats::Counters;
-use super::{CONNECTION, RELAY};
-use crate::io::mailbox::Shared;
-use crate::io::socket::Socket;
+use crate::connection::Connection;
+use crate::connections::Connections;
+use crate::relay::Relay;
+use crate::relay_ports::RelayPorts;
+use crate::stats::TurnStats;
+use crate::udp_port::UdpPort;
+use crate::watch::{SocketId, Watcher};
 
 /// The time, as the server wants it.
 #[derive(Debug, Clone, Copy)]
@@ -47,84 +44,76 @@ impl Now {
 pub struct Exchange {
     config: Config,
     server: Server,
-    epoll: Arc<Epoll>,
-    udp: Arc<Socket>,
+    watcher: Watcher,
     /// To clients, over UDP.
-    clients: Outgoing,
-    clients_watched: bool,
-    ports: Ports,
+    clients: UdpPort,
+    ports: RelayPorts,
     relays: HashMap<RelayId, Relay>,
-    /// Sockets by the number that the epoll has of them.
-    by_token: HashMap<u64, RelayId>,
-    connections: HashMap<u64, Connection>,
-    by_tuple: HashMap<FiveTuple, u64>,
-    crowd: Crowd,
-    /// Numbers of sockets and connections, never used twice.
-    next_number: u64,
+    /// Relays by the number that the watcher knows them by.
+    by_number: HashMap<usize, RelayId>,
+    connections: Connections,
+    /// Numbers of relays and connections, never used twice.
+    next_number: usize,
     addresses: Vec<IpAddr>,
-    media: Media,
-    engine: Arc<Shared>,
-    has_pushed: bool,
+    engine: TurnEnd,
+    from_engine: RelayedBatch,
     relayed_changed: bool,
     dirty_relays: Vec<RelayId>,
-    dirty_connections: Vec<u64>,
-    pub counters: Counters,
+    dirty_connections: Vec<usize>,
+    /// What the sockets count; the protocol counts for itself.
+    pub counters: TurnStats,
 }
-
-/// The token of the UDP socket, for the epoll.
-const UDP: u64 = super::UDP;
 
 impl Exchange {
     pub fn new(
         config: Config,
-        epoll: Arc<Epoll>,
+        watcher: Watcher,
         udp: Arc<Socket>,
-        ports: Ports,
-        media: Media,
-        engine: Arc<Shared>,
+        ports: RelayPorts,
+        engine: TurnEnd,
     ) -> Self {
         Self {
             server: Server::new(config.clone()),
             addresses: config.own_addresses.clone(),
             config,
-            epoll,
-            udp,
-            clients: Outgoing::default(),
-            clients_watched: false,
+            watcher,
+            clients: UdpPort::new(udp, SocketId::Udp),
             ports,
             relays: HashMap::new(),
-            by_token: HashMap::new(),
-            connections: HashMap::new(),
-            by_tuple: HashMap::new(),
-            crowd: Crowd::default(),
+            by_number: HashMap::new(),
+            connections: Connections::default(),
             next_number: 0,
-            media,
             engine,
-            has_pushed: false,
+            from_engine: RelayedBatch::default(),
             relayed_changed: false,
             dirty_relays: Vec::new(),
             dirty_connections: Vec::new(),
-            counters: Counters::default(),
+            counters: TurnStats::default(),
         }
     }
 
     /// The relayed address of this number, and its socket.
-    pub fn relay(&self, number: u64) -> Option<(RelayId, Arc<Socket>)> {
-        let id = self.by_token.get(&number)?;
+    pub fn relay(&self, number: usize) -> Option<(RelayId, Arc<Socket>)> {
+        let id = self.by_number.get(&number)?;
         let relay = self.relays.get(id)?;
-        Some((*id, relay.socket.clone()))
+        Some((*id, relay.port.socket.clone()))
     }
 
-    pub fn connection(&mut self, id: u64) -> Option<&mut Connection> {
-        self.connections.get_mut(&id)
+    pub fn connection(&mut self, number: usize) -> Option<&mut Connection> {
+        self.connections.get(number)
     }
 
     pub fn has_connections(&self) -> bool {
-        !self.connections.is_empty()
+        self.connections.len() > 0
     }
 
-    pub fn server_stats(&self) -> &icey_turn::Stats {
-        self.server.stats()
+    /// All counters as they are now.
+    pub fn stats(&self) -> TurnStats {
+        TurnStats {
+            protocol: *self.server.stats(),
+            connections: self.connections.len() as u64,
+            ..self.counters
+        }
     }
 
     /// When [`Exchange::expire`] is due.
@@ -135,7 +124,7 @@ impl Exchange {
     /// Does what is due.
     pub fn expire(&mut self, now: Now) {
         self.server.handle_timeout(now.instant);
-        self.obey(now.instant);
+        self.do_outputs(now.instant);
     }
 
     /// This machine's addresses, read anew.
@@ -143,7 +132,8 @@ impl Exchange {
         if addresses != self.addresses {
             self.addresses.clone_from(&addresses);
             self.config.own_addresses.clone_from(&addresses);
-            self.server.set_own_addresses(addresses, self.media.all());
+            self.server
+                .set_own_addresses(addresses, self.engine.media().all());
         }
     }
 
@@ -155,7 +145,7 @@ impl Exchange {
         if let Some(to_peer) = passed {
             self.pass_to_peer(now.instant, &to_peer, &data[to_peer.payload.clone()]);
         }
-        self.obey(now.instant);
+        self.do_outputs(now.instant);
     }
 
     /// A datagram at a relayed address.
@@ -163,11 +153,14 @@ impl Exchange {
         if let Some(to_client) = self.server.receive_from_peer(now, relay, peer, data) {
             self.pass_to_client(now, &to_client, data);
         }
-        self.obey(now);
+        self.do_outputs(now);
     }
 
-    /// What the engine sent to relayed addresses.
-    pub fn engine_sent(&mut self, now: Instant, batch: &Batch) {
+    /// Takes what the engine sent to relayed addresses.
+    pub fn read_engine(&mut self, now: Instant) {
+        self.engine.wake().lower();
+        let mut batch = mem::take(&mut self.from_engine);
+        self.engine.take(&mut batch);
         for (local, relayed, data) in batch.iter() {
             let Some(id) = self.server.relay_at(relayed) else {
                 // Closed a moment ago.
@@ -179,6 +172,7 @@ impl Exchange {
             self.counters.packets_short_cut += 1;
             self.peer_sent(now, id, peer, data);
         }
+        self.from_engine = batch;
     }
 
     fn pass_to_peer(&mut self, now: Instant, to_peer: &ToPeer, payload: &[u8]) {
@@ -192,20 +186,17 @@ impl Exchange {
                 }
             }
             Route::OwnMedia => {
-                let Some(engine) = self.media.own_name(to_peer.peer) else {
-                    self.counters.packets_dropped += 1;
-                    return;
-                };
-                if let Some(relay) = self.relays.get_mut(&to_peer.relay) {
-                    relay.note_alias(engine, to_peer.peer);
+                let own = self.engine.media().own_name(to_peer.peer);
+                if let Some(own) = own
+                    && let Some(relay) = self.relays.get_mut(&to_peer.relay)
+                {
+                    relay.note_alias(own, to_peer.peer);
                 }
-                let short_cut = &self.engine.short_cut;
-                if self.engine.is_closed() || !short_cut.to_engine(engine, to_peer.from, payload) {
+                if own.is_some_and(|own| self.engine.send(own, to_peer.from, payload)) {
+                    self.counters.packets_short_cut += 1;
+                } else {
                     self.counters.packets_dropped += 1;
-                    return;
                 }
-                self.counters.packets_short_cut += 1;
-                self.has_pushed = true;
             }
             Route::OwnRelay(other) => {
                 let from = to_peer.from;
@@ -221,33 +212,26 @@ impl Exchange {
         let to = to_client.to;
         if to.transport == Transport::Udp {
             self.clients.push(to.local.ip(), to.remote, &parts);
-            if self.clients.is_due() {
-                self.clients.flush(&self.udp);
-            }
-        } else if let Some(id) = self.by_tuple.get(&to)
-            && let Some(connection) = self.connections.get_mut(id)
-        {
+        } else if let Some((number, connection)) = self.connections.of_client(&to) {
             let done = connection.send_data(parts, now);
             self.counters.packets_dropped += u64::from(!done);
-            if self.dirty_connections.last() != Some(id) {
-                self.dirty_connections.push(*id);
+            if self.dirty_connections.last() != Some(&number) {
+                self.dirty_connections.push(number);
             }
         }
     }
 
     /// Does what the server wants done.
-    fn obey(&mut self, now: Instant) {
+    fn do_outputs(&mut self, now: Instant) {
         while let Some(output) = self.server.poll() {
             match output {
                 Output::Send { to, data } if to.transport == Transport::Udp => {
                     self.clients.push(to.local.ip(), to.remote, &[&data]);
                 }
                 Output::Send { to, data } => {
-                    if let Some(id) = self.by_tuple.get(&to)
-                        && let Some(connection) = self.connections.get_mut(id)
-                    {
+                    if let Some((number, connection)) = self.connections.of_client(&to) {
                         connection.send(&data);
-                        self.dirty_connections.push(*id);
+                        self.dirty_connections.push(number);
                     }
                 }
                 Output::OpenRelay {
@@ -273,15 +257,17 @@ impl Exchange {
         port: PortRequest,
         now: Instant,
     ) -> Result<SocketAddr, RelayError> {
-        let mut relay = self.ports.open(id, client, family, port, &self.addresses)?;
-        relay.token = self.next_number;
+        let socket = self.ports.open(id, client, family, port, &self.addresses)?;
+        let number = self.next_number;
         self.next_number += 1;
-        if !self.watch(relay.socket.fd(), RELAY | relay.token) {
+        let watched = self.watcher.add(&socket, SocketId::Relay(number));
+        if watched.is_err() {
             self.ports.release(id);
             return Err(RelayError::NoPort);
         }
-        let bound = (relay.socket.ip(), relay.socket.port()).into();
-        self.by_token.insert(relay.token, id);
+        let relay = Relay::new(socket, number, client);
+        let bound = relay.bound();
+        self.by_number.insert(number, id);
         self.relays.insert(id, relay);
         self.relayed_changed = true;
         self.count_relays(client, now);
@@ -290,10 +276,10 @@ impl Exchange {
 
     fn close_relay(&mut self, id: RelayId, now: Instant) {
         if let Some(mut relay) = self.relays.remove(&id) {
-            self.by_token.remove(&relay.token);
+            self.by_number.remove(&relay.number);
             // What the client sent before it let go is still to arrive.
-            relay.outgoing.flush(&relay.socket);
-            self.counters.packets_dropped += relay.outgoing.take_dropped();
+            relay.port.write();
+            self.counters.packets_dropped += relay.port.take_dropped();
             self.relayed_changed = true;
             self.count_relays(relay.client, now);
         }
@@ -301,9 +287,7 @@ impl Exchange {
 
     /// A connection with an allocation may stay.
     fn count_relays(&mut self, client: FiveTuple, now: Instant) {
-        if let Some(id) = self.by_tuple.get(&client)
-            && let Some(connection) = self.connections.get_mut(id)
-        {
+        if let Some((_, connection)) = self.connections.of_client(&client) {
             let own = |relay: &&Relay| relay.client == client;
             connection.set_relays(self.relays.values().filter(own).count(), now);
         }
@@ -317,58 +301,38 @@ impl Exchange {
         tls: Option<&Arc<ServerConfig>>,
         now: Instant,
     ) {
-        if !self.crowd.enter(remote) {
+        let (number, watcher) = (self.next_number, &self.watcher);
+        let watch =
+            |connection: &Connection| watcher.add_stream(connection, SocketId::Connection(number));
+        let connections = &mut self.connections;
+        if connections.open(number, stream, remote, tls, now, watch) {
+            self.next_number += 1;
+            self.counters.connections_total += 1;
+        } else {
             self.counters.connections_refused += 1;
-            return;
         }
-        let id = self.next_number;
-        let Some(connection) = prepare(stream, remote, tls, now)
-            .filter(|connection| self.watch(connection.fd(), CONNECTION | id))
-        else {
-            self.crowd.leave(remote);
-            self.counters.connections_refused += 1;
-            return;
-        };
-        self.next_number += 1;
-        self.by_tuple.insert(connection.tuple, id);
-        self.connections.insert(id, connection);
-        self.counters.connections_total += 1;
-        self.counters.connections = self.crowd.total() as u64;
-    }
-
-    fn watch(&self, fd: RawFd, token: u64) -> bool {
-        self.epoll.add(fd, token).is_ok()
     }
 
     /// Ends a connection. `dropped`: by us.
-    pub fn disconnect(&mut self, id: u64, dropped: bool, now: Instant) {
-        let Some(mut connection) = self.connections.remove(&id) else {
+    pub fn disconnect(&mut self, number: usize, dropped: bool, now: Instant) {
+        let Some(client) = self.connections.close(number) else {
             return;
         };
-        connection.close();
-        self.crowd.leave(connection.tuple.remote);
-        self.by_tuple.remove(&connection.tuple);
         self.counters.connections_dropped += u64::from(dropped);
-        self.counters.connections = self.crowd.total() as u64;
-        self.server.connection_closed(now, connection.tuple);
-        self.obey(now);
+        self.server.connection_closed(now, client);
+        self.do_outputs(now);
     }
 
     /// Ends the connections whose time is over.
     pub fn sweep(&mut self, now: Instant) {
-        let over = self.connections.iter();
-        let over: Vec<u64> = over
-            .filter(|(_, connection)| connection.is_over(now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in over {
-            self.disconnect(id, true, now);
+        for number in self.connections.over(now) {
+            self.disconnect(number, true, now);
         }
     }
 
     /// Something may wait in a connection that has just been read or become writable.
-    pub fn touch(&mut self, id: u64) {
-        self.dirty_connections.push(id);
+    pub fn touch(&mut self, number: usize) {
+        self.dirty_connections.push(number);
     }
 
     /// The same of a relayed address.
@@ -384,102 +348,42 @@ impl Exchange {
             let relayed: HashSet<SocketAddr> = relayed
                 .filter_map(|id| self.server.relayed_address(*id))
                 .collect();
-            self.engine.short_cut.publish(relayed);
+            self.engine.publish(relayed);
         }
-        if std::mem::take(&mut self.has_pushed) {
-            self.engine.wake.raise();
-        }
-        self.clients.flush(&self.udp);
+        self.engine.flush();
+        self.clients.flush(&self.watcher);
         self.counters.packets_dropped += self.clients.take_dropped();
-        let blocked = self.clients.is_blocked();
-        if blocked != self.clients_watched {
-            self.clients_watched = blocked;
-            self.rewatch(self.udp.fd(), UDP, blocked);
-        }
-        let mut relays = std::mem::take(&mut self.dirty_relays);
+        // The lists keep their room.
+        let mut relays = mem::take(&mut self.dirty_relays);
         for id in relays.drain(..) {
-            self.flush_relay(id);
+            if let Some(relay) = self.relays.get_mut(&id) {
+                relay.port.flush(&self.watcher);
+                self.counters.packets_dropped += relay.port.take_dropped();
+            }
         }
         self.dirty_relays = relays;
-        let mut connections = std::mem::take(&mut self.dirty_connections);
+        let mut connections = mem::take(&mut self.dirty_connections);
         connections.sort_unstable();
         connections.dedup();
-        for id in connections.drain(..) {
-            self.flush_connection(id, now);
+        for number in connections.drain(..) {
+            let connection = self.connections.get(number);
+            if connection.is_some_and(|connection| connection.flush(now).is_err()) {
+                // The client is gone.
+                self.disconnect(number, false, now);
+            }
         }
         self.dirty_connections = connections;
-    }
-
-    fn flush_relay(&mut self, id: RelayId) {
-        let Some(relay) = self.relays.get_mut(&id) else {
-            return;
-        };
-        relay.outgoing.flush(&relay.socket);
-        self.counters.packets_dropped += relay.outgoing.take_dropped();
-        let blocked = relay.outgoing.is_blocked();
-        if blocked != relay.watched {
-            relay.watched = blocked;
-            let (fd, token) = (relay.socket.fd(), relay.token);
-            self.rewatch(fd, RELAY | token, blocked);
-        }
-    }
-
-    fn flush_connection(&mut self, id: u64, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        if connection.flush(now).is_err() {
-            // The client is gone.
-            return self.disconnect(id, false, now);
-        }
-        let wanted = connection.wants_write();
-        if wanted != connection.watched {
-            connection.watched = wanted;
-            let fd = connection.fd();
-            self.rewatch(fd, CONNECTION | id, wanted);
-        }
-    }
-
-    fn rewatch(&self, fd: RawFd, token: u64, write: bool) {
-        // It fails for a descriptor that is not in the set, which was put there when it was made.
-        let _ = self.epoll.modify(fd, token, true, write);
     }
 
     /// Ends every allocation and connection; after a panic the server's state is not to be trusted.
     pub fn start_over(&mut self) {
         self.relays.clear();
-        self.by_token.clear();
+        self.by_number.clear();
         self.ports.clear();
-        self.connections.clear();
-        self.by_tuple.clear();
-        self.crowd = Crowd::default();
-        self.counters.connections = 0;
+        self.connections = Connections::default();
         self.dirty_relays.clear();
         self.dirty_connections.clear();
         self.server = Server::new(self.config.clone());
         self.relayed_changed = true;
     }
-}
-
-fn prepare(
-    stream: TcpStream,
-    remote: SocketAddr,
-    tls: Option<&Arc<ServerConfig>>,
-    now: Instant,
-) -> Option<Connection> {
-    let local = canonical(stream.local_addr().ok()?);
-    let session = match tls {
-        Some(config) => Some(ServerConnection::new(config.clone()).ok()?),
-        None => None,
-    };
-    let transport = match tls {
-        Some(_) => Transport::Tls,
-        None => Transport::Tcp,
-    };
-    let tuple = FiveTuple {
-        transport,
-        local,
-        remote,
-    };
-    Connection::new(stream, session, tuple, now).ok()
 }
