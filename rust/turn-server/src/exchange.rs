@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use icey_turn::{
-    Config, Family, FiveTuple, Output, PortRequest, RelayError, RelayId, Route, Server, ToClient,
-    ToPeer, Transport,
+    Config, Family, FiveTuple, Output, PeerRoute, PortRequest, RelayError, RelayId, Server,
+    ToClient, ToPeer, Transport,
 };
 use icey_udp::{RelayedBatch, Socket, TurnEnd};
 use rustls::ServerConfig;
@@ -177,7 +177,7 @@ impl Exchange {
 
     fn pass_to_peer(&mut self, now: Instant, to_peer: &ToPeer, payload: &[u8]) {
         match to_peer.route {
-            Route::Network => {
+            PeerRoute::Network => {
                 if let Some(relay) = self.relays.get_mut(&to_peer.relay) {
                     relay.push(to_peer.peer, payload, to_peer.dont_fragment);
                     if self.dirty_relays.last() != Some(&to_peer.relay) {
@@ -185,7 +185,7 @@ impl Exchange {
                     }
                 }
             }
-            Route::OwnMedia => {
+            PeerRoute::OwnMedia => {
                 let own = self.engine.media().own_name(to_peer.peer);
                 if let Some(own) = own
                     && let Some(relay) = self.relays.get_mut(&to_peer.relay)
@@ -198,7 +198,7 @@ impl Exchange {
                     self.counters.packets_dropped += 1;
                 }
             }
-            Route::OwnRelay(other) => {
+            PeerRoute::OwnRelay(other) => {
                 let from = to_peer.from;
                 if let Some(to_client) = self.server.receive_from_peer(now, other, from, payload) {
                     self.pass_to_client(now, &to_client, payload);

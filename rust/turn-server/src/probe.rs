@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use icey_turn::client::{AllocateOptions, Client, Event, Failure};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent, Failure};
 use icey_turn::framing::Framer;
 use icey_turn::{Family, Transport};
 use rustls::pki_types::ServerName;
@@ -185,7 +185,7 @@ fn resolve(config: &ProbeConfig, deadline: Instant) -> Result<SocketAddr, ProbeE
 /// One client and its socket.
 struct Session {
     client: Client,
-    channel: Channel,
+    link: Link,
     family: Family,
     deadline: Instant,
 }
@@ -196,11 +196,11 @@ impl Session {
         server: SocketAddr,
         deadline: Instant,
     ) -> Result<Self, ProbeError> {
-        let channel = Channel::open(config, server, deadline)
+        let link = Link::open(config, server, deadline)
             .map_err(|error| failed(ProbeStep::Connect, &error))?;
         Ok(Self {
             client: Client::new(config.transport, &config.username, &config.credential),
-            channel,
+            link,
             family: if server.is_ipv4() {
                 Family::V4
             } else {
@@ -219,7 +219,7 @@ impl Session {
         };
         self.client.allocate(Instant::now(), options);
         self.wait(ProbeStep::Allocate, self.deadline, |event| match event {
-            Event::Allocated {
+            ClientEvent::Allocated {
                 relayed, mapped, ..
             } => Some((*relayed, *mapped)),
             _ => None,
@@ -230,7 +230,7 @@ impl Session {
     fn permit(&mut self, peer: SocketAddr) -> Result<(), ProbeError> {
         self.client.create_permission(Instant::now(), peer);
         self.wait(ProbeStep::Permit, self.deadline, |event| {
-            matches!(event, Event::PermissionCreated { .. }).then_some(())
+            matches!(event, ClientEvent::PermissionCreated { .. }).then_some(())
         })?
         .ok_or_else(|| silent(ProbeStep::Permit))
     }
@@ -238,7 +238,7 @@ impl Session {
     fn free(&mut self) -> Result<(), ProbeError> {
         self.client.refresh(Instant::now(), Duration::ZERO);
         self.wait(ProbeStep::Free, self.deadline, |event| {
-            matches!(event, Event::Refreshed { .. }).then_some(())
+            matches!(event, ClientEvent::Refreshed { .. }).then_some(())
         })?
         .ok_or_else(|| silent(ProbeStep::Free))
     }
@@ -251,7 +251,7 @@ impl Session {
     /// Waits for the datagram; whether it came.
     fn receive(&mut self, from: SocketAddr, until: Instant) -> Result<bool, ProbeError> {
         let seen = self.wait(ProbeStep::Relay, until, |event| match event {
-            Event::Received { peer, payload } => {
+            ClientEvent::Received { peer, payload } => {
                 (*peer == from && payload == PAYLOAD).then_some(())
             }
             _ => None,
@@ -261,7 +261,7 @@ impl Session {
 
     fn transmit(&mut self, step: ProbeStep) -> Result<(), ProbeError> {
         while let Some(message) = self.client.poll_transmit() {
-            self.channel
+            self.link
                 .send(&message)
                 .map_err(|error| failed(step, &error))?;
         }
@@ -273,7 +273,7 @@ impl Session {
         &mut self,
         step: ProbeStep,
         until: Instant,
-        mut wanted: impl FnMut(&Event) -> Option<T>,
+        mut wanted: impl FnMut(&ClientEvent) -> Option<T>,
     ) -> Result<Option<T>, ProbeError> {
         loop {
             self.transmit(step)?;
@@ -281,7 +281,7 @@ impl Session {
                 if let Some(found) = wanted(&event) {
                     return Ok(Some(found));
                 }
-                if let Event::Failed { failure, .. } = event {
+                if let ClientEvent::Failed { failure, .. } = event {
                     return Err(refused(step, failure));
                 }
             }
@@ -292,7 +292,7 @@ impl Session {
             let wake = self.client.next_timeout();
             let wake = wake.map_or(until, |wake| wake.min(until));
             let client = &mut self.client;
-            self.channel
+            self.link
                 .receive(wake, |data| client.receive(Instant::now(), data))
                 .map_err(|error| failed(step, &error))?;
             self.client.handle_timeout(Instant::now());
@@ -333,13 +333,13 @@ fn refused(step: ProbeStep, failure: Failure) -> ProbeError {
 }
 
 /// The socket to the server.
-enum Channel {
+enum Link {
     Udp(UdpSocket),
     Tcp(TcpStream, Framer),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>, Framer),
 }
 
-impl Channel {
+impl Link {
     fn open(config: &ProbeConfig, server: SocketAddr, deadline: Instant) -> io::Result<Self> {
         if config.transport == Transport::Udp {
             let any: SocketAddr = match server {

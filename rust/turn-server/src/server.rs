@@ -14,7 +14,7 @@ use crate::exchange::Exchange;
 use crate::listener::Listener;
 use crate::relay_ports::RelayPorts;
 use crate::stats::TurnStats;
-use crate::thread::{Control, Worker};
+use crate::thread::{TurnControl, TurnWorker};
 use crate::tls;
 use crate::watch::{SocketId, Watcher};
 
@@ -23,7 +23,7 @@ const MAX_TRIES: usize = 16;
 
 /// A TURN server next to an engine.
 pub struct TurnServer {
-    control: Arc<Control>,
+    control: Arc<TurnControl>,
     thread: IoThread,
     short_cut: Arc<ShortCut>,
     port: u16,
@@ -68,9 +68,9 @@ impl TurnServer {
             .and_then(|()| watcher.add(&tcp, SocketId::Tcp))
             .and_then(|()| listener.map_or(Ok(()), |tls| watcher.add(tls, SocketId::Tls)))
             .map_err(no_poll)?;
-        let (udp, control) = (Arc::new(udp), Arc::<Control>::default());
+        let (udp, control) = (Arc::new(udp), Arc::<TurnControl>::default());
         let exchange = Exchange::new(protocol, watcher, udp.clone(), ports, engine);
-        let worker = Worker::new(control.clone(), poll, udp, tcp, tls, exchange, external);
+        let worker = TurnWorker::new(control.clone(), poll, udp, tcp, tls, exchange, external);
         Ok(Self {
             control,
             thread: IoThread::start("icey-turn", move || worker.run())?,

@@ -4,7 +4,7 @@
 /// protocol's allocations only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TurnStats {
-    pub protocol: icey_turn::Stats,
+    pub protocol: icey_turn::ProtocolStats,
     /// Open TCP and TLS connections.
     pub connections: u64,
     pub connections_total: u64,

@@ -39,12 +39,12 @@ const LOOK_AROUND: Duration = Duration::from_secs(10);
 
 /// What the thread and its owner share.
 #[derive(Debug, Default)]
-pub struct Control {
+pub struct TurnControl {
     pub closed: AtomicBool,
     stats: Mutex<TurnStats>,
 }
 
-impl Control {
+impl TurnControl {
     pub fn stats(&self) -> TurnStats {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,8 +55,8 @@ impl Control {
 }
 
 /// The thread's state.
-pub struct Worker {
-    control: Arc<Control>,
+pub struct TurnWorker {
+    control: Arc<TurnControl>,
     poll: Poll,
     /// Sockets that were left for others, though there may be more to read.
     unfinished: Vec<Ready>,
@@ -71,10 +71,10 @@ pub struct Worker {
     look: Instant,
 }
 
-impl Worker {
+impl TurnWorker {
     /// The sockets are in the poll already.
     pub fn new(
-        control: Arc<Control>,
+        control: Arc<TurnControl>,
         poll: Poll,
         udp: Arc<Socket>,
         tcp: Listener,

@@ -15,6 +15,11 @@ pub const HEADER: usize = 20;
 /// What an answer has in common with its request.
 pub type TransactionId = [u8; 12];
 
+/// An IPv4 client of a socket for both families, as it knows itself.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Request, indication, success or error (RFC 8489 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {

@@ -5,7 +5,7 @@ macro_rules! refusals {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// Why something was not done for a client or a peer.
         ///
-        /// The discriminant is the place in [`Stats::refusals`].
+        /// The discriminant is the place in [`ProtocolStats::refusals`].
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(usize)]
         pub enum Refusal {
@@ -13,7 +13,7 @@ macro_rules! refusals {
         }
 
         impl Refusal {
-            /// All of them, in the order of [`Stats::refusals`].
+            /// All of them, in the order of [`ProtocolStats::refusals`].
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
             /// The name it has in the API and in metrics.
@@ -85,7 +85,7 @@ impl Traffic {
 
 /// Counted since the start, but for `allocations` and `reservations`, which are now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct ProtocolStats {
     pub allocations: usize,
     pub allocations_total: u64,
     /// Ports kept for a second allocation (EVEN-PORT).
@@ -98,7 +98,7 @@ pub struct Stats {
     pub refusals: [u64; Refusal::ALL.len()],
 }
 
-impl Stats {
+impl ProtocolStats {
     /// How often it happened.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.refusals[refusal as usize]

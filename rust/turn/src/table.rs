@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::allocation::{Allocation, Relayed};
-use crate::output::RelayId;
-use crate::{Family, FiveTuple};
+use crate::five_tuple::FiveTuple;
+use crate::output::{Family, RelayId};
 
 /// How long a port is kept for RESERVATION-TOKEN (RFC 8656 §7.2: at least 30 s).
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use icey_engine::{Engine, EngineConfig};
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::credentials;
 use icey_turn::framing::Framer;
 use icey_turn_server::{ProbeConfig, TurnConfig, TurnServer, TurnStats, TurnTransport};
@@ -146,7 +146,7 @@ impl Visitor {
     }
 
     /// Goes on until something has happened.
-    pub fn wait(&mut self) -> Event {
+    pub fn wait(&mut self) -> ClientEvent {
         let end = Instant::now() + DEADLINE;
         loop {
             self.flush();
@@ -186,7 +186,7 @@ impl Visitor {
     pub fn allocate(&mut self, options: AllocateOptions) -> (SocketAddr, Option<[u8; 8]>) {
         self.client.allocate(Instant::now(), options);
         match self.wait() {
-            Event::Allocated {
+            ClientEvent::Allocated {
                 relayed,
                 reservation,
                 ..
@@ -198,21 +198,24 @@ impl Visitor {
     pub fn bind_channel(&mut self, peer: SocketAddr) {
         self.client.bind_channel(Instant::now(), peer);
         let event = self.wait();
-        assert!(matches!(event, Event::ChannelBound { .. }), "{event:?}");
+        assert!(
+            matches!(event, ClientEvent::ChannelBound { .. }),
+            "{event:?}"
+        );
     }
 
     pub fn permit(&mut self, peer: SocketAddr) {
         self.client.create_permission(Instant::now(), peer);
         let event = self.wait();
         assert!(
-            matches!(event, Event::PermissionCreated { .. }),
+            matches!(event, ClientEvent::PermissionCreated { .. }),
             "{event:?}"
         );
     }
 
     pub fn payload(&mut self) -> Vec<u8> {
         match self.wait() {
-            Event::Received { payload, .. } => payload,
+            ClientEvent::Received { payload, .. } => payload,
             other => panic!("{other:?}"),
         }
     }

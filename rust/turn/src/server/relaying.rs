@@ -3,31 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Server;
+use super::state::Server;
+use crate::five_tuple::FiveTuple;
 use crate::message::{Message, TransactionId, attribute, data_indication_head};
-use crate::output::{MAX_HEAD, RelayId, ToClient, ToPeer};
-use crate::{FiveTuple, MAX_DATAGRAM, Refusal};
+use crate::output::{MAX_DATAGRAM, MAX_HEAD, RelayId, ToClient, ToPeer};
+use crate::stats::Refusal;
 
 /// Number and length.
 const CHANNEL_HEADER: usize = 4;
 
 impl Server {
     pub(super) fn channel_data(
-        &mut self,
-        now: Instant,
-        from: FiveTuple,
-        data: &[u8],
-    ) -> Option<ToPeer> {
-        match self.try_channel_data(now, from, data) {
-            Ok(to_peer) => Some(to_peer),
-            Err(refusal) => {
-                self.stats.refuse(refusal);
-                None
-            }
-        }
-    }
-
-    fn try_channel_data(
         &mut self,
         now: Instant,
         from: FiveTuple,
@@ -55,22 +41,6 @@ impl Server {
     }
 
     pub(super) fn send_indication(
-        &mut self,
-        now: Instant,
-        from: FiveTuple,
-        data: &[u8],
-        message: &Message<'_>,
-    ) -> Option<ToPeer> {
-        match self.try_send_indication(now, from, data, message) {
-            Ok(to_peer) => Some(to_peer),
-            Err(refusal) => {
-                self.stats.refuse(refusal);
-                None
-            }
-        }
-    }
-
-    fn try_send_indication(
         &mut self,
         now: Instant,
         from: FiveTuple,
@@ -145,13 +115,8 @@ impl Server {
         peer: SocketAddr,
         data: &[u8],
     ) -> Option<ToClient> {
-        match self.pass_to_client(now, relay, peer, data.len()) {
-            Ok(to_client) => Some(to_client),
-            Err(refusal) => {
-                self.stats.refuse(refusal);
-                None
-            }
-        }
+        let done = self.pass_to_client(now, relay, peer, data.len());
+        self.counted(done)
     }
 
     fn pass_to_client(
