@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use icey_engine::EngineError;
-use icey_turn_server::{ProbeConfig, TlsConfig, TurnConfig, TurnTransport};
+use icey_turn_server::{ProbeConfig, ProtocolConfig, TlsConfig, TurnConfig, TurnTransport};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -63,19 +62,21 @@ impl TurnServer {
                 certificate,
                 key,
             }),
-            realm: realm.to_owned(),
-            secret: secret.to_vec(),
             external_ip: external_ip.to_owned(),
-            allow_local_relay,
-            refused_ports,
-            max_allocations,
-            user_quota,
-            max_bitrate,
             relay_ports,
+            protocol: ProtocolConfig {
+                realm: realm.to_owned(),
+                secret: secret.to_vec(),
+                allow_local_relay,
+                refused_ports,
+                max_allocations,
+                user_quota,
+                max_bitrate,
+                ..ProtocolConfig::default()
+            },
         };
         detached(py, || {
             icey_turn_server::TurnServer::new(engine.0.short_cut(), &config)
-                .map_err(EngineError::from)
         })
         .map(Self)
     }

@@ -61,8 +61,8 @@ fn main() -> Result<()> {
 /// The child process: an engine and its TURN server, until standard input ends.
 fn serve() -> Result<()> {
     let world = World::with(|config| {
-        config.max_allocations = 1000;
-        config.user_quota = 1000;
+        config.protocol.max_allocations = 1000;
+        config.protocol.user_quota = 1000;
     });
     println!("{}", world.server.port());
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -20,7 +20,7 @@ use crate::relay::Relay;
 use crate::relay_ports::RelayPorts;
 use crate::stats::TurnStats;
 use crate::udp_port::UdpPort;
-use crate::watch::{SocketId, Watcher};
+use crate::watch::{READ, READ_AND_WRITE, SocketId, Watcher};
 
 /// The time, as the server wants it.
 #[derive(Debug, Clone, Copy)]
@@ -260,7 +260,7 @@ impl Exchange {
         let socket = self.ports.open(id, client, family, port, &self.addresses)?;
         let number = self.next_number;
         self.next_number += 1;
-        let watched = self.watcher.add(&socket, SocketId::Relay(number));
+        let watched = self.watcher.add(&socket, SocketId::Relay(number), READ);
         if watched.is_err() {
             self.ports.release(id);
             return Err(RelayError::NoPort);
@@ -302,8 +302,8 @@ impl Exchange {
         now: Instant,
     ) {
         let (number, watcher) = (self.next_number, &self.watcher);
-        let watch =
-            |connection: &Connection| watcher.add_stream(connection, SocketId::Connection(number));
+        let id = SocketId::Connection(number);
+        let watch = |connection: &Connection| watcher.add(connection, id, READ_AND_WRITE);
         let connections = &mut self.connections;
         if connections.open(number, stream, remote, tls, now, watch) {
             self.next_number += 1;

@@ -27,7 +27,7 @@ mod udp_port;
 mod watch;
 
 pub use config::{TlsConfig, TurnConfig};
-pub use icey_turn::Transport as TurnTransport;
+pub use icey_turn::{Config as ProtocolConfig, Transport as TurnTransport};
 pub use probe::{Probe, ProbeConfig, ProbeError, ProbeStep, probe as probe_turn};
 pub use server::TurnServer;
 pub use stats::TurnStats;

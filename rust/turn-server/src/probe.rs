@@ -157,21 +157,13 @@ fn pass(
             }
         }
         if Instant::now() >= deadline {
-            return Err(ProbeError {
-                step: ProbeStep::Relay,
-                said: "the datagram did not come back".into(),
-                code: None,
-            });
+            return Err(failed(ProbeStep::Relay, "the datagram did not come back"));
         }
     }
 }
 
 fn resolve(config: &ProbeConfig, deadline: Instant) -> Result<SocketAddr, ProbeError> {
-    let refuse = |said: String| ProbeError {
-        step: ProbeStep::Connect,
-        said,
-        code: None,
-    };
+    let refuse = |said: String| failed(ProbeStep::Connect, said);
     let found = (config.host.as_str(), config.port)
         .to_socket_addrs()
         .map_err(|error| refuse(format!("{}: {error}", config.host)))?
@@ -197,7 +189,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<Self, ProbeError> {
         let link = Link::open(config, server, deadline)
-            .map_err(|error| failed(ProbeStep::Connect, &error))?;
+            .map_err(|error| failed(ProbeStep::Connect, error))?;
         Ok(Self {
             client: Client::new(config.transport, &config.username, &config.credential),
             link,
@@ -263,7 +255,7 @@ impl Session {
         while let Some(message) = self.client.poll_transmit() {
             self.link
                 .send(&message)
-                .map_err(|error| failed(step, &error))?;
+                .map_err(|error| failed(step, error))?;
         }
         Ok(())
     }
@@ -294,26 +286,22 @@ impl Session {
             let client = &mut self.client;
             self.link
                 .receive(wake, |data| client.receive(Instant::now(), data))
-                .map_err(|error| failed(step, &error))?;
+                .map_err(|error| failed(step, error))?;
             self.client.handle_timeout(Instant::now());
         }
     }
 }
 
-fn failed(step: ProbeStep, error: &io::Error) -> ProbeError {
+fn failed(step: ProbeStep, said: impl ToString) -> ProbeError {
     ProbeError {
         step,
-        said: error.to_string(),
+        said: said.to_string(),
         code: None,
     }
 }
 
 fn silent(step: ProbeStep) -> ProbeError {
-    ProbeError {
-        step,
-        said: String::new(),
-        code: None,
-    }
+    failed(step, "")
 }
 
 fn refused(step: ProbeStep, failure: Failure) -> ProbeError {
@@ -324,11 +312,10 @@ fn refused(step: ProbeStep, failure: Failure) -> ProbeError {
             code: Some(code),
         },
         Failure::Timeout => silent(step),
-        Failure::BadAnswer => ProbeError {
+        Failure::BadAnswer => failed(
             step,
-            said: "an answer that cannot be read, or that this server did not make".into(),
-            code: None,
-        },
+            "an answer that cannot be read, or that this server did not make",
+        ),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The server's handle: binds the ports, starts the thread, and ends it.
 
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use icey_udp::{
-    IoThread, MediaAddresses, OpenError, ShortCut, Socket, TurnEnd, all_addresses, parse_ip,
+    IoThread, MediaAddresses, OpenError, ReceiveBuffers, ShortCut, Socket, TurnEnd, all_addresses,
+    parse_ip,
 };
 use mio::Poll;
 
@@ -16,7 +19,7 @@ use crate::relay_ports::RelayPorts;
 use crate::stats::TurnStats;
 use crate::thread::{TurnControl, TurnWorker};
 use crate::tls;
-use crate::watch::{SocketId, Watcher};
+use crate::watch::{READ, SocketId, Watcher};
 
 /// How often a free port is looked for that UDP and TCP both have.
 const MAX_TRIES: usize = 16;
@@ -48,10 +51,9 @@ impl TurnServer {
         };
         let listener = tls.as_ref().map(|(listener, _)| listener);
         let (port, tls_port) = (udp.port(), listener.map(Listener::port));
-        let mut refused_ports = config.refused_ports.clone();
-        refused_ports.push(port);
-        refused_ports.extend(tls_port);
-        let protocol = protocol(config, external, &short_cut.media, refused_ports)?;
+        let mut protocol = protocol(&config.protocol, external, &short_cut.media)?;
+        protocol.refused_ports.push(port);
+        protocol.refused_ports.extend(tls_port);
         let has_external = [
             protocol.external_v4.is_some(),
             protocol.external_v6.is_some(),
@@ -62,15 +64,29 @@ impl TurnServer {
             .ok_or_else(|| OpenError::System("this engine has a TURN server already".into()))?;
         let poll = Poll::new().map_err(no_poll)?;
         let watcher = Watcher(poll.registry().try_clone().map_err(no_poll)?);
-        watcher
-            .add(engine.wake(), SocketId::Wake)
-            .and_then(|()| watcher.add(&udp, SocketId::Udp))
-            .and_then(|()| watcher.add(&tcp, SocketId::Tcp))
-            .and_then(|()| listener.map_or(Ok(()), |tls| watcher.add(tls, SocketId::Tls)))
-            .map_err(no_poll)?;
+        let watch = |socket: &dyn AsRawFd, id| watcher.add(socket, id, READ).map_err(no_poll);
+        watch(engine.wake(), SocketId::Wake)?;
+        watch(&udp, SocketId::Udp)?;
+        watch(&tcp, SocketId::Tcp)?;
+        if let Some(listener) = listener {
+            watch(listener, SocketId::Tls)?;
+        }
         let (udp, control) = (Arc::new(udp), Arc::<TurnControl>::default());
         let exchange = Exchange::new(protocol, watcher, udp.clone(), ports, engine);
-        let worker = TurnWorker::new(control.clone(), poll, udp, tcp, tls, exchange, external);
+        let worker = TurnWorker {
+            control: control.clone(),
+            poll,
+            unfinished: Vec::new(),
+            udp,
+            tcp,
+            tls,
+            // Room for whatever a datagram can be.
+            buffers: ReceiveBuffers::new(icey_turn::MAX_DATAGRAM + 1),
+            exchange,
+            external,
+            sweep: Instant::now(),
+            look: Instant::now(),
+        };
         Ok(Self {
             control,
             thread: IoThread::start("icey-turn", move || worker.run())?,
@@ -122,34 +138,26 @@ fn bind(host: IpAddr, port: u16) -> Result<(Socket, Listener), OpenError> {
     }
 }
 
-/// What the protocol is told.
+/// What the protocol is told, but for the server's own ports.
 fn protocol(
-    config: &TurnConfig,
+    wanted: &icey_turn::Config,
     external: Option<IpAddr>,
     media: &MediaAddresses,
-    refused_ports: Vec<u16>,
 ) -> Result<icey_turn::Config, OpenError> {
     let mut own_addresses =
         all_addresses().map_err(|error| OpenError::system("no list of addresses", &error))?;
     own_addresses.extend(external);
-    let (external_v4, external_v6) = match external {
-        Some(IpAddr::V4(v4)) => (Some(v4), None),
-        Some(IpAddr::V6(v6)) => (None, Some(v6)),
-        None => (None, None),
-    };
-    Ok(icey_turn::Config {
-        realm: config.realm.clone(),
-        secret: config.secret.clone(),
+    let mut config = icey_turn::Config {
         software: concat!("icey ", env!("CARGO_PKG_VERSION")).into(),
         nonce_key: tls::random_key()?,
-        external_v4,
-        external_v6,
-        allow_local_relay: config.allow_local_relay,
         own_addresses,
         own_media: media.all(),
-        refused_ports,
-        max_allocations: config.max_allocations,
-        user_quota: config.user_quota,
-        max_bitrate: config.max_bitrate,
-    })
+        ..wanted.clone()
+    };
+    match external {
+        Some(IpAddr::V4(v4)) => config.external_v4 = Some(v4),
+        Some(IpAddr::V6(v6)) => config.external_v6 = Some(v6),
+        None => {}
+    }
+    Ok(config)
 }

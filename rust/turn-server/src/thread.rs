@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use icey_turn::framing::Framer;
-use icey_turn::{FiveTuple, MAX_DATAGRAM, Transport};
+use icey_turn::{FiveTuple, Transport};
 use icey_udp::{ReceiveBuffers, Socket, all_addresses};
 use mio::{Events, Poll};
 use rustls::ServerConfig;
@@ -56,48 +56,23 @@ impl TurnControl {
 
 /// The thread's state.
 pub struct TurnWorker {
-    control: Arc<TurnControl>,
-    poll: Poll,
+    pub control: Arc<TurnControl>,
+    /// Has the sockets.
+    pub poll: Poll,
     /// Sockets that were left for others, though there may be more to read.
-    unfinished: Vec<Ready>,
-    udp: Arc<Socket>,
-    tcp: Listener,
-    tls: Option<(Listener, Arc<ServerConfig>)>,
-    buffers: ReceiveBuffers,
-    exchange: Exchange,
-    /// Addresses that are ours although no interface has them.
-    external: Vec<IpAddr>,
-    sweep: Instant,
-    look: Instant,
+    pub unfinished: Vec<Ready>,
+    pub udp: Arc<Socket>,
+    pub tcp: Listener,
+    pub tls: Option<(Listener, Arc<ServerConfig>)>,
+    pub buffers: ReceiveBuffers,
+    pub exchange: Exchange,
+    /// An address that is ours although no interface has it.
+    pub external: Option<IpAddr>,
+    pub sweep: Instant,
+    pub look: Instant,
 }
 
 impl TurnWorker {
-    /// The sockets are in the poll already.
-    pub fn new(
-        control: Arc<TurnControl>,
-        poll: Poll,
-        udp: Arc<Socket>,
-        tcp: Listener,
-        tls: Option<(Listener, Arc<ServerConfig>)>,
-        exchange: Exchange,
-        external: Option<IpAddr>,
-    ) -> Self {
-        Self {
-            control,
-            poll,
-            unfinished: Vec::new(),
-            udp,
-            tcp,
-            tls,
-            // Room for whatever a datagram can be.
-            buffers: ReceiveBuffers::new(MAX_DATAGRAM + 1),
-            exchange,
-            external: external.into_iter().collect(),
-            sweep: Instant::now(),
-            look: Instant::now(),
-        }
-    }
-
     /// Runs until the owner closes it.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(MAX_EVENTS);
@@ -283,7 +258,7 @@ impl TurnWorker {
     fn look_around(&mut self) {
         // Without a list the old one stays.
         if let Ok(mut addresses) = all_addresses() {
-            addresses.extend(&self.external);
+            addresses.extend(self.external);
             self.exchange.set_addresses(addresses);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use icey_udp::{SendLimits, SendQueue, Socket};
 
-use crate::watch::{SocketId, Watcher};
+use crate::watch::{READ, READ_AND_WRITE, SocketId, Watcher};
 
 /// What waits while the kernel takes none: then the newest are dropped.
 const LIMITS: SendLimits = SendLimits {
@@ -58,7 +58,8 @@ impl UdpPort {
         let blocked = self.queue.is_blocked();
         if blocked != self.watched {
             self.watched = blocked;
-            watcher.set_writable(&*self.socket, self.id, blocked);
+            let interest = if blocked { READ_AND_WRITE } else { READ };
+            watcher.change(&*self.socket, self.id, interest);
         }
     }
 

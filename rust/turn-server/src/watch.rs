@@ -81,33 +81,24 @@ impl From<&Event> for Ready {
     }
 }
 
+/// What a socket is watched for. UDP tells of room to write after each datagram, so it is asked only
+/// where there is none; TCP tells of it only after it was full.
+pub const READ: Interest = Interest::READABLE;
+pub const READ_AND_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
 /// The sockets that are waited for. A closed one leaves by itself.
 #[derive(Debug)]
 pub struct Watcher(pub Registry);
 
 impl Watcher {
-    /// Watches a socket for reading.
-    pub fn add(&self, socket: &impl AsRawFd, id: SocketId) -> io::Result<()> {
+    pub fn add(&self, socket: &dyn AsRawFd, id: SocketId, interest: Interest) -> io::Result<()> {
         let fd = socket.as_raw_fd();
-        let mut source = SourceFd(&fd);
-        self.0.register(&mut source, id.into(), Interest::READABLE)
+        self.0.register(&mut SourceFd(&fd), id.into(), interest)
     }
 
-    /// Watches a stream for both. (A UDP socket would tell of room after each datagram.)
-    pub fn add_stream(&self, socket: &impl AsRawFd, id: SocketId) -> io::Result<()> {
+    /// Says what a socket that was added is watched for.
+    pub fn change(&self, socket: &dyn AsRawFd, id: SocketId, interest: Interest) {
         let fd = socket.as_raw_fd();
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.0.register(&mut SourceFd(&fd), id.into(), both)
-    }
-
-    /// Says whether a socket that was added is to tell of room to write.
-    pub fn set_writable(&self, socket: &impl AsRawFd, id: SocketId, writable: bool) {
-        let fd = socket.as_raw_fd();
-        let interest = if writable {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
         // It fails for a descriptor that is not in the set, which was put there when it was made.
         let _ = self.0.reregister(&mut SourceFd(&fd), id.into(), interest);
     }
@@ -148,14 +139,14 @@ mod tests {
             poll.poll(&mut events, no_wait).expect("no signal");
             events.iter().map(Ready::from).collect()
         };
-        watcher.add(&wake, SocketId::Relay(7)).expect("added");
+        watcher.add(&wake, SocketId::Relay(7), READ).expect("added");
         assert_eq!(told(), []);
         for _ in 0..2 {
             wake.raise();
             assert_eq!(told(), [Ready::to_read(SocketId::Relay(7))]);
             assert_eq!(told(), []);
         }
-        watcher.set_writable(&wake, SocketId::Relay(7), true);
+        watcher.change(&wake, SocketId::Relay(7), READ_AND_WRITE);
         assert!(told()[0].writable);
     }
 }

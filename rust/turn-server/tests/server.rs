@@ -209,7 +209,7 @@ fn the_end_frees_the_ports_whichever_of_engine_and_server_ends_first() {
 
 #[test]
 fn what_is_sent_to_the_engine_takes_the_short_cut() {
-    let world = World::with(|config| config.allow_local_relay = false);
+    let world = World::with(|config| config.protocol.allow_local_relay = false);
     let mut visitor = world.client(TurnTransport::Udp);
     visitor.allocate(AllocateOptions::default());
     let media = SocketAddr::from((HERE, world.engine.port()));
@@ -228,7 +228,7 @@ fn what_is_sent_to_the_engine_takes_the_short_cut() {
 
 #[test]
 fn the_probe_passes_a_datagram_and_says_what_failed() {
-    let world = World::with(|config| config.allow_local_relay = false);
+    let world = World::with(|config| config.protocol.allow_local_relay = false);
     for transport in [TurnTransport::Udp, TurnTransport::Tcp] {
         let seen = probe_turn(&ProbeConfig {
             transport,

@@ -63,6 +63,12 @@ impl Table {
         self.by_client.get(&client).copied()
     }
 
+    /// The allocation of a client.
+    pub fn allocation_of(&self, client: FiveTuple) -> Option<(RelayId, &Allocation)> {
+        let relay = self.of_client(client)?;
+        Some((relay, self.get(relay)?))
+    }
+
     pub fn at(&self, relayed: SocketAddr) -> Option<RelayId> {
         self.by_relayed.get(&relayed).copied()
     }

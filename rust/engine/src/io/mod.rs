@@ -335,21 +335,3 @@ impl Drop for Track {
         self.close();
     }
 }
-
-impl From<OpenError> for EngineError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::AddressInUse {
-                protocol,
-                host,
-                port,
-            } => Self::AddressInUse {
-                protocol,
-                host,
-                port,
-            },
-            OpenError::Address(text) => Self::Address(text),
-            OpenError::System(text) => Self::System(text),
-        }
-    }
-}

@@ -8,7 +8,9 @@ use icey_engine::{Engine, EngineConfig};
 use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::credentials;
 use icey_turn::framing::Framer;
-use icey_turn_server::{ProbeConfig, TurnConfig, TurnServer, TurnStats, TurnTransport};
+use icey_turn_server::{
+    ProbeConfig, ProtocolConfig, TurnConfig, TurnServer, TurnStats, TurnTransport,
+};
 
 pub const SECRET: &[u8] = b"only this server knows it";
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -92,15 +94,15 @@ pub fn config() -> TurnConfig {
         host: HERE.to_string(),
         port: 0,
         tls: None,
-        realm: "icey".into(),
-        secret: SECRET.to_vec(),
         external_ip: String::new(),
-        allow_local_relay: true,
-        refused_ports: vec![],
-        max_allocations: 100,
-        user_quota: 100,
-        max_bitrate: 0,
         relay_ports: (40_000, 48_000),
+        protocol: ProtocolConfig {
+            secret: SECRET.to_vec(),
+            allow_local_relay: true,
+            max_allocations: 100,
+            user_quota: 100,
+            ..ProtocolConfig::default()
+        },
     }
 }
 

@@ -126,11 +126,8 @@ impl Client {
 
     /// Binds the next free channel; then [`send`](Self::send) to this peer uses ChannelData.
     pub fn bind_channel(&mut self, now: Instant, peer: SocketAddr) {
-        let known = self.channels.iter().find(|(_, bound)| *bound == peer);
-        let channel = match known {
-            Some((channel, _)) => *channel,
-            None => 0x4000 + self.channels.len() as u16,
-        };
+        let next = 0x4000 + self.channels.len() as u16;
+        let channel = self.channel_of(peer).unwrap_or(next);
         let number = [&channel.to_be_bytes()[..], &[0, 0]].concat();
         let attributes = vec![(attribute::CHANNEL_NUMBER, number)];
         self.start(
@@ -154,9 +151,8 @@ impl Client {
         if payload.len() > MAX_DATAGRAM - MAX_HEAD {
             return;
         }
-        let known = self.channels.iter().find(|(_, bound)| *bound == peer);
-        let bytes = match known {
-            Some((channel, _)) => {
+        let bytes = match self.channel_of(peer) {
+            Some(channel) => {
                 let length = (payload.len() as u16).to_be_bytes();
                 let mut bytes = [&channel.to_be_bytes(), &length, payload].concat();
                 if self.transport.is_stream() {
@@ -170,6 +166,11 @@ impl Client {
                 .finish(),
         };
         self.transmits.push_back(bytes);
+    }
+
+    fn channel_of(&self, peer: SocketAddr) -> Option<u16> {
+        let known = self.channels.iter().find(|(_, bound)| *bound == peer);
+        known.map(|(channel, _)| *channel)
     }
 
     fn start(

@@ -33,7 +33,7 @@ impl Server {
     /// Gives an answer, or nothing: that comes when the relay is open.
     pub(super) fn allocate(&mut self, request: &Request<'_>) -> Result<Option<Builder>, Rejection> {
         let (from, message) = (request.from, request.message);
-        if let Some(allocation) = self.allocation_of(from) {
+        if let Some((_, allocation)) = self.table.allocation_of(from) {
             if allocation.transaction != message.transaction() {
                 return Err(Rejection::MISMATCH);
             }
@@ -250,10 +250,6 @@ impl Server {
         self.table
             .extend(relay, request.now + Duration::from_secs(lifetime.into()));
         Ok(answer(lifetime))
-    }
-
-    fn allocation_of(&self, client: FiveTuple) -> Option<&Allocation> {
-        self.table.get(self.table.of_client(client)?)
     }
 
     fn close(&mut self, relay: RelayId) {

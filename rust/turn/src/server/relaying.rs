@@ -27,8 +27,8 @@ impl Server {
         if !(length..=length + 3).contains(&rest.len()) {
             return Err(Refusal::Malformed);
         }
-        let relay = self.table.of_client(from).ok_or(Refusal::NoChannel)?;
-        let allocation = self.table.get(relay).ok_or(Refusal::NoChannel)?;
+        let allocation = self.table.allocation_of(from);
+        let (relay, allocation) = allocation.ok_or(Refusal::NoChannel)?;
         let number = u16::from_be_bytes([high, low]);
         let peer = allocation.peer_of(now, number).ok_or(Refusal::NoChannel)?;
         self.pass_to_peer(
@@ -54,11 +54,8 @@ impl Server {
             .address(attribute::XOR_PEER_ADDRESS)
             .ok_or(Refusal::BadRequest)?;
         let payload = message.get(attribute::DATA).ok_or(Refusal::BadRequest)?;
-        let relay = self
-            .table
-            .of_client(from)
-            .ok_or(Refusal::AllocationMismatch)?;
-        let allocation = self.table.get(relay).ok_or(Refusal::AllocationMismatch)?;
+        let allocation = self.table.allocation_of(from);
+        let (relay, allocation) = allocation.ok_or(Refusal::AllocationMismatch)?;
         if !allocation.permits(now, peer.ip()) {
             return Err(Refusal::NoPermission);
         }
