@@ -127,16 +127,12 @@ impl ConnectionCount {
     /// Counts one less, which was counted before.
     fn leave(&mut self, remote: SocketAddr) {
         let key = network(remote.ip());
-        match self.of.get_mut(&key) {
-            Some(1) => {
+        if let Some(count) = self.of.get_mut(&key) {
+            *count -= 1;
+            self.total -= 1;
+            if *count == 0 {
                 self.of.remove(&key);
-                self.total -= 1;
             }
-            Some(count) => {
-                *count -= 1;
-                self.total -= 1;
-            }
-            None => {}
         }
     }
 }
