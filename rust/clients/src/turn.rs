@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use icey_turn::Transport;
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::framing::Framer;
 use serde_json::json;
 
@@ -173,12 +173,12 @@ impl Pair {
         peer.set_nonblocking(true)?;
         client.allocate(Instant::now(), AllocateOptions::default());
         let relayed = match wait(&mut client, &mut link)? {
-            Event::Allocated { relayed, .. } => relayed,
+            ClientEvent::Allocated { relayed, .. } => relayed,
             other => return Err(format!("{other:?} in place of an allocation").into()),
         };
         client.bind_channel(Instant::now(), peer.local_addr()?);
         match wait(&mut client, &mut link)? {
-            Event::ChannelBound { .. } => {}
+            ClientEvent::ChannelBound { .. } => {}
             other => return Err(format!("{other:?} in place of a channel").into()),
         }
         Ok(Self {
@@ -213,7 +213,7 @@ impl Pair {
 }
 
 /// Goes on with what the client was asked for until it is done.
-fn wait(client: &mut Client, link: &mut Link) -> Result<Event> {
+fn wait(client: &mut Client, link: &mut Link) -> Result<ClientEvent> {
     let end = Instant::now() + DEADLINE;
     loop {
         while let Some(message) = client.poll_transmit() {

@@ -2,17 +2,13 @@
 
 use std::fmt;
 
+use icey_udp::OpenError;
+
 /// A refused call. The text is for a person; the fields are the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineError {
-    /// The port is taken.
-    AddressInUse {
-        protocol: &'static str,
-        host: String,
-        port: u16,
-    },
-    /// An address that is not one, or not one of this machine.
-    Address(String),
+    /// The socket or the thread could not be opened.
+    Open(OpenError),
     /// An SDP offer that cannot be answered; `reason` is fit for the remote user.
     Offer { message: String, reason: String },
     /// A text that is not an ICE candidate.
@@ -39,15 +35,8 @@ impl EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AddressInUse {
-                protocol,
-                host,
-                port,
-            } => write!(
-                f,
-                "{protocol} port {port} on {host} is in use; stop the other program or choose another port"
-            ),
-            Self::Address(text) | Self::Frame(text) | Self::System(text) => f.write_str(text),
+            Self::Open(error) => error.fmt(f),
+            Self::Frame(text) | Self::System(text) => f.write_str(text),
             Self::Offer { message, .. } | Self::Candidate { message, .. } => f.write_str(message),
             Self::Closed(what) => write!(f, "the {what} is closed"),
         }
@@ -55,3 +44,9 @@ impl fmt::Display for EngineError {
 }
 
 impl std::error::Error for EngineError {}
+
+impl From<OpenError> for EngineError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}

@@ -26,10 +26,5 @@ pub use crate::core::track::MediaKind;
 pub use crate::core::{PeerId, TrackId};
 pub use error::EngineError;
 pub use event::Event;
-pub use icey_turn::Transport as TurnTransport;
-pub use io::turn::probe as probe_turn;
-pub use io::turn::{
-    Probe, ProbeConfig, ProbeError, ProbeStep, TlsConfig, TurnConfig, TurnServer, TurnStats,
-};
 pub use io::{Engine, EngineConfig, MonotonicClock, Peer, Track};
 pub use stats::{PeerStats, Stats};

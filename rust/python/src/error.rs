@@ -1,7 +1,9 @@
 //! Engine errors as the exceptions of `icey.errors`.
 
-use icey_engine::{EngineError, ProbeError};
+use icey_engine::EngineError;
 use icey_srt::SrtError;
+use icey_turn_server::ProbeError;
+use icey_udp::OpenError;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -18,7 +20,7 @@ pub fn to_python(py: Python<'_>, error: &EngineError) -> PyErr {
 fn build(py: Python<'_>, error: &EngineError) -> PyResult<PyErr> {
     let evidence = PyDict::new(py);
     let class = match error {
-        EngineError::AddressInUse { host, port, .. } => {
+        EngineError::Open(OpenError::AddressInUse { host, port, .. }) => {
             evidence.set_item("host", host)?;
             evidence.set_item("port", port)?;
             "AddressInUseError"
@@ -32,7 +34,7 @@ fn build(py: Python<'_>, error: &EngineError) -> PyResult<PyErr> {
             "CandidateError"
         }
         EngineError::Closed(_) => "ClosedError",
-        EngineError::Address(_) | EngineError::System(_) | EngineError::Frame(_) => "EngineError",
+        EngineError::Open(_) | EngineError::System(_) | EngineError::Frame(_) => "EngineError",
     };
     let exception = py
         .import("icey.errors")?
@@ -67,9 +69,9 @@ pub fn probe_to_python(py: Python<'_>, error: &ProbeError) -> PyErr {
 }
 
 /// Runs something of the engine without the GIL.
-pub fn detached<T: Send>(
+pub fn detached<T: Send, E: Into<EngineError> + Send>(
     py: Python<'_>,
-    f: impl FnOnce() -> Result<T, EngineError> + Send,
+    f: impl FnOnce() -> Result<T, E> + Send,
 ) -> PyResult<T> {
-    py.detach(f).map_err(|error| to_python(py, &error))
+    py.detach(f).map_err(|error| to_python(py, &error.into()))
 }

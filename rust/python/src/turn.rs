@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use icey_engine::{ProbeConfig, TlsConfig, TurnConfig, TurnTransport};
+use icey_turn_server::{ProbeConfig, ProtocolConfig, TlsConfig, TurnConfig, TurnTransport};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::{self, detached};
 
 #[pyclass(frozen, module = "icey._core")]
-pub struct TurnServer(icey_engine::TurnServer);
+pub struct TurnServer(icey_turn_server::TurnServer);
 
 #[pymethods]
 impl TurnServer {
@@ -62,17 +62,23 @@ impl TurnServer {
                 certificate,
                 key,
             }),
-            realm: realm.to_owned(),
-            secret: secret.to_vec(),
             external_ip: external_ip.to_owned(),
-            allow_local_relay,
-            refused_ports,
-            max_allocations,
-            user_quota,
-            max_bitrate,
             relay_ports,
+            protocol: ProtocolConfig {
+                realm: realm.to_owned(),
+                secret: secret.to_vec(),
+                allow_local_relay,
+                refused_ports,
+                max_allocations,
+                user_quota,
+                max_bitrate,
+                ..ProtocolConfig::default()
+            },
         };
-        detached(py, || icey_engine::TurnServer::new(&engine.0, &config)).map(Self)
+        detached(py, || {
+            icey_turn_server::TurnServer::new(engine.0.short_cut(), &config)
+        })
+        .map(Self)
     }
 
     #[getter]
@@ -85,8 +91,8 @@ impl TurnServer {
         self.0.tls_port()
     }
 
-    fn stats(&self, py: Python<'_>) -> PyResult<TurnStats> {
-        TurnStats::new(py, py.detach(|| self.0.stats()))
+    fn stats(&self, py: Python<'_>) -> TurnStats {
+        TurnStats(py.detach(|| self.0.stats()))
     }
 
     fn close(&self, py: Python<'_>) {
@@ -94,47 +100,45 @@ impl TurnServer {
     }
 }
 
-#[pyclass(frozen, get_all, module = "icey._core")]
-pub struct TurnStats {
-    allocations: u64,
-    connections: u64,
-    allocations_total: u64,
-    connections_total: u64,
-    packets_to_peers: u64,
-    bytes_to_peers: u64,
-    packets_from_peers: u64,
-    bytes_from_peers: u64,
-    packets_short_cut: u64,
-    packets_dropped: u64,
-    connections_refused: u64,
-    connections_dropped: u64,
-    panics: u64,
-    refusals: Py<PyDict>,
+#[pyclass(frozen, module = "icey._core")]
+pub struct TurnStats(icey_turn_server::TurnStats);
+
+/// The counters under the names that they have in Python.
+macro_rules! counters {
+    ($($name:ident: $type:ty = $($field:ident).+;)*) => {
+        #[pymethods]
+        impl TurnStats {
+            $(#[getter]
+            fn $name(&self) -> $type {
+                self.0.$($field).+
+            })*
+
+            #[getter]
+            fn refusals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+                let counts = PyDict::new(py);
+                for (reason, count) in self.0.protocol.by_refusal() {
+                    counts.set_item(reason.name(), count)?;
+                }
+                Ok(counts)
+            }
+        }
+    };
 }
 
-impl TurnStats {
-    fn new(py: Python<'_>, stats: icey_engine::TurnStats) -> PyResult<Self> {
-        let refusals = PyDict::new(py);
-        for (reason, count) in stats.refusals {
-            refusals.set_item(reason, count)?;
-        }
-        Ok(Self {
-            allocations: stats.allocations,
-            connections: stats.connections,
-            allocations_total: stats.allocations_total,
-            connections_total: stats.connections_total,
-            packets_to_peers: stats.packets_to_peers,
-            bytes_to_peers: stats.bytes_to_peers,
-            packets_from_peers: stats.packets_from_peers,
-            bytes_from_peers: stats.bytes_from_peers,
-            packets_short_cut: stats.packets_short_cut,
-            packets_dropped: stats.packets_dropped,
-            connections_refused: stats.connections_refused,
-            connections_dropped: stats.connections_dropped,
-            panics: stats.panics,
-            refusals: refusals.unbind(),
-        })
-    }
+counters! {
+    allocations: usize = protocol.allocations;
+    allocations_total: u64 = protocol.allocations_total;
+    packets_to_peers: u64 = protocol.to_peers.packets;
+    bytes_to_peers: u64 = protocol.to_peers.bytes;
+    packets_from_peers: u64 = protocol.to_clients.packets;
+    bytes_from_peers: u64 = protocol.to_clients.bytes;
+    packets_short_cut: u64 = packets_short_cut;
+    packets_dropped: u64 = packets_dropped;
+    connections: u64 = connections;
+    connections_total: u64 = connections_total;
+    connections_refused: u64 = connections_refused;
+    connections_dropped: u64 = connections_dropped;
+    panics: u64 = panics;
 }
 
 #[pyclass(frozen, get_all, module = "icey._core")]
@@ -210,7 +214,7 @@ pub fn probe_turn(
         timeout: Duration::from_secs_f64(timeout),
     };
     let seen = py
-        .detach(|| icey_engine::probe_turn(&config))
+        .detach(|| icey_turn_server::probe_turn(&config))
         .map_err(|failure| error::probe_to_python(py, &failure))?;
     Ok(TurnProbe {
         relayed_address: seen.relayed.to_string(),

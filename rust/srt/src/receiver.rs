@@ -13,7 +13,8 @@ use srt_tokio::{SrtSocket, SrtSocketBuilder};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::{Options, Role, SrtError};
+use crate::error::SrtError;
+use crate::options::{Options, Role};
 
 /// What the pipe is to hold, bytes; the most that Linux gives to anyone. 4 s at 2 Mbit/s.
 const PIPE_BYTES: libc::c_int = 1 << 20;
@@ -24,12 +25,12 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// A connected stream. Dropping it closes it, and the pipe with it.
 pub struct Receiver {
     pipe: PipeReader,
-    shared: Arc<Shared>,
+    shared: Arc<StreamState>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct StreamState {
     stop: Notify,
     error: Mutex<Option<String>>,
     dropped: AtomicU64,
@@ -41,7 +42,7 @@ impl Receiver {
         let socket = options.socket()?;
         let (pipe, writer) = io::pipe()?;
         prepare(&writer)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(StreamState::default());
         let theirs = Arc::clone(&shared);
         let (report, outcome) = mpsc::sync_channel(1);
         let thread = thread::Builder::new()
@@ -103,7 +104,7 @@ fn prepare(writer: &PipeWriter) -> io::Result<()> {
         if flags < 0 || libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) < 0 {
             return Err(io::Error::last_os_error());
         }
-        // A smaller pipe than wished for, or one of another system, does as well.
+        // A smaller pipe than asked for, or one of another system, does as well.
         #[cfg(target_os = "linux")]
         libc::fcntl(fd, libc::F_SETPIPE_SZ, PIPE_BYTES);
     }
@@ -114,7 +115,7 @@ fn run(
     options: &Options,
     socket: srt_tokio::options::SocketOptions,
     writer: PipeWriter,
-    shared: &Shared,
+    shared: &StreamState,
     report: &mpsc::SyncSender<Result<(), SrtError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -205,7 +206,12 @@ async fn open_one(
     }
 }
 
-async fn pump(mut socket: SrtSocket, mut writer: PipeWriter, silence: Duration, shared: &Shared) {
+async fn pump(
+    mut socket: SrtSocket,
+    mut writer: PipeWriter,
+    silence: Duration,
+    shared: &StreamState,
+) {
     let mut why = loop {
         let next = tokio::select! {
             () = shared.stop.notified() => break None,

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::FiveTuple;
 use crate::bucket::Bucket;
+use crate::five_tuple::FiveTuple;
 use crate::integrity::{Integrity, Key};
 use crate::message::TransactionId;
 use crate::output::{Family, PortRequest};
@@ -72,7 +72,7 @@ struct Channel {
 
 /// What an allocation begins as.
 #[derive(Debug)]
-pub(crate) struct Request {
+pub(crate) struct NewAllocation {
     pub client: FiveTuple,
     pub username: Box<str>,
     pub family: Family,
@@ -86,23 +86,23 @@ pub(crate) struct Request {
 }
 
 impl Allocation {
-    pub fn new(request: Request, now: Instant) -> Self {
+    pub fn new(new: NewAllocation, now: Instant) -> Self {
         Self {
-            client: request.client,
-            username: request.username,
-            family: request.family,
-            port: request.port,
+            client: new.client,
+            username: new.username,
+            family: new.family,
+            port: new.port,
             relayed: Relayed::Opening {
-                key: request.key,
-                integrity: request.integrity,
+                key: new.key,
+                integrity: new.integrity,
             },
-            transaction: request.transaction,
-            second_family_refused: request.second_family_refused,
-            lifetime: request.lifetime,
+            transaction: new.transaction,
+            second_family_refused: new.second_family_refused,
+            lifetime: new.lifetime,
             reservation: None,
-            expires: now + Duration::from_secs(request.lifetime.into()),
-            to_peers: Bucket::new(request.max_bitrate, now),
-            to_client: Bucket::new(request.max_bitrate, now),
+            expires: now + Duration::from_secs(new.lifetime.into()),
+            to_peers: Bucket::new(new.max_bitrate, now),
+            to_client: Bucket::new(new.max_bitrate, now),
             permissions: HashMap::new(),
             channels: Vec::new(),
             channel_of: HashMap::new(),

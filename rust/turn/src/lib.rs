@@ -47,9 +47,8 @@ mod table;
 
 pub use config::Config;
 pub use five_tuple::{FiveTuple, Transport};
-pub use output::{Family, Output, PortRequest, RelayError, RelayId, Route, ToClient, ToPeer};
+pub use output::{
+    Family, MAX_DATAGRAM, Output, PeerRoute, PortRequest, RelayError, RelayId, ToClient, ToPeer,
+};
 pub use server::Server;
-pub use stats::{Refusal, Stats, Traffic};
-
-/// The largest datagram, and so the largest payload there can be: 65,535 less the smallest IPv4 and UDP headers.
-pub const MAX_DATAGRAM: usize = 65_507;
+pub use stats::{ProtocolStats, Refusal, Traffic};

@@ -3,7 +3,7 @@
 //! Reading checks the whole message once, and never more than that: header, length, every attribute's
 //! bounds, FINGERPRINT. Integrity is checked by who knows a key, with [`Message::verify`].
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::integrity::{Integrity, Key};
 
@@ -14,6 +14,11 @@ pub const HEADER: usize = 20;
 
 /// What an answer has in common with its request.
 pub type TransactionId = [u8; 12];
+
+/// An IPv4 client of a socket for both families, as it knows itself.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
 
 /// Request, indication, success or error (RFC 8489 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,24 +236,22 @@ impl<'a> Message<'a> {
 
     /// Which integrity protects the message: the stronger one, where there are two (§9.2.4).
     pub fn integrity(&self) -> Option<Integrity> {
-        match (self.integrity_sha256, self.integrity) {
-            (Some(_), _) => Some(Integrity::Sha256),
-            (None, Some(_)) => Some(Integrity::Sha1),
-            (None, None) => None,
-        }
+        self.protection().map(|(_, integrity)| integrity)
+    }
+
+    /// The same, and where it begins.
+    fn protection(&self) -> Option<(usize, Integrity)> {
+        let sha256 = self.integrity_sha256.map(|at| (at, Integrity::Sha256));
+        sha256.or(self.integrity.map(|at| (at, Integrity::Sha1)))
     }
 
     /// Whether [`integrity`](Self::integrity) holds under a key.
     pub fn verify(&self, key: &Key) -> bool {
-        let (offset, integrity) = match (self.integrity_sha256, self.integrity) {
-            (Some(offset), _) => (offset, Integrity::Sha256),
-            (None, Some(offset)) => (offset, Integrity::Sha1),
-            (None, None) => return false,
-        };
-        let Some((_, value, next)) = attribute_at(self.bytes, offset) else {
-            return false;
-        };
-        key.verify(integrity, &self.bytes[..offset], next - HEADER, value)
+        self.protection().is_some_and(|(offset, integrity)| {
+            attribute_at(self.bytes, offset).is_some_and(|(_, value, next)| {
+                key.verify(integrity, &self.bytes[..offset], next - HEADER, value)
+            })
+        })
     }
 
     pub fn has_fingerprint(&self) -> bool {
@@ -307,34 +310,24 @@ fn mask(transaction: &TransactionId) -> [u8; 16] {
 }
 
 fn unmask_address(value: &[u8], transaction: &TransactionId) -> Option<SocketAddr> {
-    let (&[_, family, high, low], address) = value.split_first_chunk::<4>()?;
     let mask = mask(transaction);
-    let port = u16::from_be_bytes([high ^ mask[0], low ^ mask[1]]);
-    let ip: IpAddr = match family {
-        1 => {
-            let mut octets: [u8; 4] = address.try_into().ok()?;
-            octets
-                .iter_mut()
-                .zip(mask)
-                .for_each(|(octet, mask)| *octet ^= mask);
-            Ipv4Addr::from(octets).into()
-        }
-        2 => {
-            let mut octets: [u8; 16] = address.try_into().ok()?;
-            octets
-                .iter_mut()
-                .zip(mask)
-                .for_each(|(octet, mask)| *octet ^= mask);
-            Ipv6Addr::from(octets).into()
-        }
+    let (&[_, family, high, low], address) = value.split_first_chunk::<4>()?;
+    let mut octets = [0; 16];
+    for (octet, (masked, mask)) in octets.iter_mut().zip(address.iter().zip(mask)) {
+        *octet = masked ^ mask;
+    }
+    let [a, b, c, d, ..] = octets;
+    let ip: IpAddr = match (family, address.len()) {
+        (1, 4) => [a, b, c, d].into(),
+        (2, 16) => octets.into(),
         _ => return None,
     };
+    let port = u16::from_be_bytes([high ^ mask[0], low ^ mask[1]]);
     Some(SocketAddr::new(ip, port))
 }
 
 /// An address under the mask of §14.2, and how many bytes of the array it is.
 fn mask_address(address: SocketAddr, transaction: &TransactionId) -> ([u8; 20], usize) {
-    let mask = mask(transaction);
     let mut value = [0; 20];
     let length = match address.ip() {
         IpAddr::V4(ip) => {
@@ -348,13 +341,12 @@ fn mask_address(address: SocketAddr, transaction: &TransactionId) -> ([u8; 20], 
             20
         }
     };
-    value[2..4].copy_from_slice(&address.port().to_be_bytes());
-    value[2] ^= mask[0];
-    value[3] ^= mask[1];
-    value[4..length]
-        .iter_mut()
-        .zip(mask)
-        .for_each(|(octet, mask)| *octet ^= mask);
+    let mask = mask(transaction);
+    let [high, low] = address.port().to_be_bytes();
+    value[2..4].copy_from_slice(&[high ^ mask[0], low ^ mask[1]]);
+    for (octet, mask) in value[4..length].iter_mut().zip(mask) {
+        *octet ^= mask;
+    }
     (value, length)
 }
 

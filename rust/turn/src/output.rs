@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use crate::FiveTuple;
+use crate::five_tuple::FiveTuple;
 
 /// One relayed address, and the allocation it belongs to. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,7 +103,7 @@ pub enum Output {
 
 /// What is behind a peer's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
+pub enum PeerRoute {
     /// The network.
     Network,
     /// This server's own media (`own_media` of [`Config`](crate::Config)): no socket is needed.
@@ -122,12 +122,15 @@ pub struct ToPeer {
     /// The relayed address: what the peer sees as sender.
     pub from: SocketAddr,
     pub peer: SocketAddr,
-    pub route: Route,
+    pub route: PeerRoute,
     /// Where the payload is in the bytes that were received.
     pub payload: Range<usize>,
     /// To be sent with the DF bit (DONT-FRAGMENT, RFC 8656 §18.7).
     pub dont_fragment: bool,
 }
+
+/// The largest datagram, and so the largest payload there can be: 65,535 less the smallest IPv4 and UDP headers.
+pub const MAX_DATAGRAM: usize = 65_507;
 
 /// The longest head of a [`ToClient`]: a Data indication with an IPv6 peer.
 pub const MAX_HEAD: usize = 20 + 24 + 4;

@@ -18,8 +18,8 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::Config;
-use crate::output::{RelayId, Route};
+use crate::config::Config;
+use crate::output::{PeerRoute, RelayId};
 
 /// What kind of address it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Policy {
         peer: SocketAddr,
         client: IpAddr,
         relay_at: impl FnOnce(SocketAddr) -> Option<RelayId>,
-    ) -> Option<Route> {
+    ) -> Option<PeerRoute> {
         if peer.port() == 0 {
             return None;
         }
@@ -70,13 +70,13 @@ impl Policy {
         let own = self.own.contains(&peer.ip()) || scope == Scope::Loopback;
         // The common case, a stranger on the internet, costs no more look-ups.
         if !own && scope == Scope::Public {
-            return Some(Route::Network);
+            return Some(PeerRoute::Network);
         }
         if self.media.contains(&peer) {
-            return Some(Route::OwnMedia);
+            return Some(PeerRoute::OwnMedia);
         }
         if let Some(relay) = relay_at(peer) {
-            return Some(Route::OwnRelay(relay));
+            return Some(PeerRoute::OwnRelay(relay));
         }
         let refused = own && self.refused_ports.contains(&peer.port());
         let open = match scope {
@@ -84,7 +84,7 @@ impl Policy {
             Scope::Loopback => client.to_canonical().is_loopback(),
             Scope::Closed => false,
         };
-        (self.allow_local && open && !refused).then_some(Route::Network)
+        (self.allow_local && open && !refused).then_some(PeerRoute::Network)
     }
 
     /// Whether a permission for an address, whatever the port, can be of any use.

@@ -19,7 +19,7 @@ fn policy(allow_local_relay: bool) -> Policy {
     })
 }
 
-fn route(allow_local_relay: bool, peer: &str, client: &str) -> Option<Route> {
+fn route(allow_local_relay: bool, peer: &str, client: &str) -> Option<PeerRoute> {
     let relay = RelayId::new(1, 1);
     policy(allow_local_relay).route(address(peer), ip(client), |address_| {
         (address_ == address("7.7.7.7:50000")).then_some(relay)
@@ -40,7 +40,11 @@ fn public_addresses_are_peers() {
         "[2a00:1450::1]:9",
     ] {
         for allow in [false, true] {
-            assert_eq!(route(allow, peer, OUTSIDE), Some(Route::Network), "{peer}");
+            assert_eq!(
+                route(allow, peer, OUTSIDE),
+                Some(PeerRoute::Network),
+                "{peer}"
+            );
         }
     }
 }
@@ -64,7 +68,11 @@ fn private_addresses_have_a_switch() {
         "[3fff::1]:9",
     ] {
         assert_eq!(route(false, peer, OUTSIDE), None, "{peer}");
-        assert_eq!(route(true, peer, OUTSIDE), Some(Route::Network), "{peer}");
+        assert_eq!(
+            route(true, peer, OUTSIDE),
+            Some(PeerRoute::Network),
+            "{peer}"
+        );
     }
 }
 
@@ -111,7 +119,11 @@ fn the_loopback_is_for_those_on_it() {
         assert_eq!(route(false, peer, "127.0.0.1"), None, "{peer}");
         assert_eq!(route(true, peer, OUTSIDE), None, "{peer}");
         for client in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(route(true, peer, client), Some(Route::Network), "{peer}");
+            assert_eq!(
+                route(true, peer, client),
+                Some(PeerRoute::Network),
+                "{peer}"
+            );
         }
     }
 }
@@ -122,13 +134,13 @@ fn own_ports_are_chosen() {
     for allow in [false, true] {
         assert_eq!(
             route(allow, "10.0.0.5:4501", OUTSIDE),
-            Some(Route::OwnMedia)
+            Some(PeerRoute::OwnMedia)
         );
         assert_eq!(
             route(allow, "127.0.0.1:4501", OUTSIDE),
-            Some(Route::OwnMedia)
+            Some(PeerRoute::OwnMedia)
         );
-        let relay = Some(Route::OwnRelay(RelayId::new(1, 1)));
+        let relay = Some(PeerRoute::OwnRelay(RelayId::new(1, 1)));
         assert_eq!(route(allow, "7.7.7.7:50000", OUTSIDE), relay);
         for peer in [
             "10.0.0.5:4500",
@@ -144,7 +156,10 @@ fn own_ports_are_chosen() {
             assert_eq!(route(allow, peer, OUTSIDE).is_some(), allow, "{peer}");
         }
     }
-    assert_eq!(route(true, "10.0.0.6:4500", OUTSIDE), Some(Route::Network));
+    assert_eq!(
+        route(true, "10.0.0.6:4500", OUTSIDE),
+        Some(PeerRoute::Network)
+    );
 }
 
 /// A permission for an address alone is given where some port of it is a peer.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::allocation::{Allocation, Relayed};
-use crate::output::RelayId;
-use crate::{Family, FiveTuple};
+use crate::five_tuple::FiveTuple;
+use crate::output::{Family, RelayId};
 
 /// How long a port is kept for RESERVATION-TOKEN (RFC 8656 §7.2: at least 30 s).
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
@@ -61,6 +61,12 @@ impl Table {
 
     pub fn of_client(&self, client: FiveTuple) -> Option<RelayId> {
         self.by_client.get(&client).copied()
+    }
+
+    /// The allocation of a client.
+    pub fn allocation_of(&self, client: FiveTuple) -> Option<(RelayId, &Allocation)> {
+        let relay = self.of_client(client)?;
+        Some((relay, self.get(relay)?))
     }
 
     pub fn at(&self, relayed: SocketAddr) -> Option<RelayId> {

@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::message::{Class, Message, attribute, method};
 use icey_turn::{Config, Family, FiveTuple, Refusal, RelayError, Transport};
 use world::{
@@ -36,7 +36,7 @@ fn allocate() {
                 ..Default::default()
             },
         );
-        let allocated = Event::Allocated {
+        let allocated = ClientEvent::Allocated {
             relayed: address("7.7.7.7:50001"),
             mapped: address(HERE),
             lifetime: Duration::from_secs(granted),
@@ -157,7 +157,7 @@ fn families() {
     client.create_permission(world.now, peer);
     assert_eq!(
         world.talk(udp(HERE), &mut client),
-        [Event::PermissionCreated { peer }]
+        [ClientEvent::PermissionCreated { peer }]
     );
     let refresh: (u16, &[u8]) = (attribute::REQUESTED_ADDRESS_FAMILY, &[1, 0, 0, 0]);
     assert_eq!(
@@ -217,7 +217,7 @@ fn even_ports() {
     first.allocate(world.now, even_port(true));
     let token = match world.talk(udp("5.5.5.5:2"), &mut first)[..] {
         [
-            Event::Allocated {
+            ClientEvent::Allocated {
                 relayed,
                 reservation: Some(token),
                 ..
@@ -266,7 +266,7 @@ fn lifetimes() {
     let (mut client, _) = world.allocated(udp(HERE));
     world.wait(Duration::from_secs(599));
     client.refresh(world.now, Duration::from_secs(700));
-    let refreshed = Event::Refreshed {
+    let refreshed = ClientEvent::Refreshed {
         lifetime: Duration::from_secs(700),
     };
     assert_eq!(world.talk(udp(HERE), &mut client), [refreshed]);
@@ -325,7 +325,7 @@ fn quotas() {
         let from = udp(&format!("5.5.5.5:{port}"));
         let events = world.talk(from, &mut client);
         match events[..] {
-            [Event::Allocated { .. }] => {
+            [ClientEvent::Allocated { .. }] => {
                 clients.push((from, client));
                 None
             }

@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::message::{Builder, Class, Message, attribute, method};
 use icey_turn::{Config, FiveTuple, Refusal, Transport, credentials};
 use world::{EPOCH, HERE, SECRET, World, client, code, config, minted, nonce, plain, refused, udp};
@@ -39,7 +39,7 @@ fn replayed_nonces() {
     assert_eq!(world.refused(Refusal::StaleNonce), 4);
     // The client takes the new one and goes on.
     turn.refresh(world.now, Duration::from_secs(600));
-    let refreshed = Event::Refreshed {
+    let refreshed = ClientEvent::Refreshed {
         lifetime: Duration::from_secs(600),
     };
     assert_eq!(world.talk(udp(HERE), &mut turn), [refreshed]);
@@ -149,7 +149,7 @@ fn expired_credentials() {
     client.refresh(world.now, Duration::ZERO);
     assert_eq!(
         world.talk(udp(HERE), &mut client),
-        [Event::Refreshed {
+        [ClientEvent::Refreshed {
             lifetime: Duration::ZERO
         }]
     );

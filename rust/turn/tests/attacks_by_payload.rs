@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::message::{Builder, Class, attribute, method};
 use icey_turn::{Config, Refusal, Transport};
 use world::{HERE, PEER, World, address, client, config, minted, plain, refused, udp};
@@ -224,7 +224,7 @@ fn peers_are_bounded() {
     world.talk(from, &mut turn);
     world.wait(Duration::from_secs(600));
     turn.bind_channel(world.now, peer(128));
-    let bound = Event::ChannelBound {
+    let bound = ClientEvent::ChannelBound {
         channel: 0x4080,
         peer: peer(128),
     };

@@ -4,8 +4,8 @@ mod world;
 
 use std::time::Duration;
 
-use icey_turn::client::{AllocateOptions, Client, Event};
-use icey_turn::{Refusal, Route, Transport};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
+use icey_turn::{PeerRoute, Refusal, Transport};
 use world::{HERE, World, address, config, minted, refused, udp};
 
 /// Peers inside are refused with 403 for permission and channel, and a payload for them goes nowhere.
@@ -69,12 +69,15 @@ fn own_media_and_nothing_beside_it() {
         client.create_permission(world.now, peer);
         assert_eq!(
             world.talk(from, &mut client),
-            [Event::PermissionCreated { peer }]
+            [ClientEvent::PermissionCreated { peer }]
         );
         client.send(peer, b"x");
         let sent = client.poll_transmit().expect("a payload");
         let to_peer = world.receive(from, &sent).expect("it passes");
-        assert_eq!((to_peer.route, to_peer.from), (Route::OwnMedia, relayed));
+        assert_eq!(
+            (to_peer.route, to_peer.from),
+            (PeerRoute::OwnMedia, relayed)
+        );
         for port in [22, 80, 3478, 4500, 4502] {
             let beside = std::net::SocketAddr::new(peer.ip(), port);
             client.send(beside, b"x");
@@ -99,7 +102,7 @@ fn own_relays() {
     one.send(other_relayed, b"hello");
     let sent = one.poll_transmit().expect("a payload");
     let to_peer = world.receive(here, &sent).expect("it passes");
-    let Route::OwnRelay(relay) = to_peer.route else {
+    let PeerRoute::OwnRelay(relay) = to_peer.route else {
         panic!("{:?}", to_peer.route);
     };
     let payload = &sent[to_peer.payload];
@@ -112,7 +115,7 @@ fn own_relays() {
         world.now,
         &[to_client.head(), payload, to_client.padding()].concat(),
     );
-    let received = Event::Received {
+    let received = ClientEvent::Received {
         peer: one_relayed,
         payload: b"hello".to_vec(),
     };

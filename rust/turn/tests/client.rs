@@ -5,7 +5,7 @@ mod world;
 use std::time::Duration;
 
 use icey_turn::Transport;
-use icey_turn::client::{Client, Event, Failure, Step};
+use icey_turn::client::{Client, ClientEvent, Failure, RequestKind};
 use icey_turn::message::{Builder, Class, Message, attribute, method};
 use world::{EPOCH, HERE, World, config, udp};
 
@@ -26,8 +26,8 @@ fn the_client_gives_up() {
     }
     assert_eq!(times, [0, 500, 1500, 3500, 7500, 15_500, 31_500]);
     assert_eq!((world.now - start).as_millis(), 39_500);
-    let failed = Event::Failed {
-        step: Step::Binding,
+    let failed = ClientEvent::Failed {
+        step: RequestKind::Binding,
         failure: Failure::Timeout,
     };
     assert_eq!(client.poll_event(), Some(failed));
@@ -53,6 +53,9 @@ fn the_client_is_not_fooled() {
     let answers = world.take(udp(HERE));
     client.receive(world.now, &answers[0]);
     let lifetime = Duration::from_secs(600);
-    assert_eq!(client.poll_event(), Some(Event::Refreshed { lifetime }));
+    assert_eq!(
+        client.poll_event(),
+        Some(ClientEvent::Refreshed { lifetime })
+    );
     assert!(world.unix() >= EPOCH);
 }

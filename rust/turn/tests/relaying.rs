@@ -4,8 +4,8 @@ mod world;
 
 use std::time::Duration;
 
-use icey_turn::client::Event;
-use icey_turn::{Route, Transport};
+use icey_turn::client::ClientEvent;
+use icey_turn::{PeerRoute, Transport};
 use world::{PEER, World, address, client, config};
 
 /// A client sends to a peer and is answered, first by indications, then on a channel.
@@ -20,12 +20,12 @@ fn a_payload_and_its_answer() {
         turn.create_permission(world.now, peer);
         assert_eq!(
             world.talk(from, &mut turn),
-            [Event::PermissionCreated { peer }]
+            [ClientEvent::PermissionCreated { peer }]
         );
         for channel in [false, true] {
             if channel {
                 turn.bind_channel(world.now, peer);
-                let bound = Event::ChannelBound {
+                let bound = ClientEvent::ChannelBound {
                     channel: 0x4000,
                     peer,
                 };
@@ -37,7 +37,7 @@ fn a_payload_and_its_answer() {
                 let to_peer = world.receive(from, &sent).expect("it passes");
                 assert_eq!(&sent[to_peer.payload.clone()], payload);
                 assert_eq!((to_peer.peer, to_peer.from), (peer, relayed));
-                assert_eq!(to_peer.route, Route::Network);
+                assert_eq!(to_peer.route, PeerRoute::Network);
                 let relay = to_peer.relay;
                 let to_client = world
                     .server
@@ -48,7 +48,10 @@ fn a_payload_and_its_answer() {
                 assert_eq!(answer[0] == 0x40, channel);
                 turn.receive(world.now, &answer);
                 let payload = payload.to_vec();
-                assert_eq!(turn.poll_event(), Some(Event::Received { peer, payload }));
+                assert_eq!(
+                    turn.poll_event(),
+                    Some(ClientEvent::Received { peer, payload })
+                );
             }
         }
         turn.refresh(world.now, Duration::ZERO);

@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::integrity::Integrity;
 use icey_turn::message::{Class, Message, attribute, method};
 use icey_turn::{Refusal, Transport};
@@ -29,7 +29,7 @@ fn binding() {
     assert!(message.has_fingerprint());
     let mut client = Client::new(Transport::Udp, "", "");
     client.binding(world.now);
-    let bound = Event::Bound {
+    let bound = ClientEvent::Bound {
         mapped: address(HERE),
     };
     assert_eq!(world.talk(from, &mut client), [bound]);

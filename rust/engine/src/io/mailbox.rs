@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use icey_udp::{MediaAddresses, ShortCut, Wake};
 use str0m::Candidate;
 use str0m::media::Rid;
 
-use super::turn::short_cut::ShortCut;
-use super::wake::Wake;
 use crate::core::peer::PeerOptions;
 use crate::core::receive::inbox::{Inbox, Writer};
 use crate::core::receive::options::ReceiverOptions;
@@ -111,7 +110,7 @@ pub struct Shared {
     events: Mutex<EventQueue>,
     closed: AtomicBool,
     /// Wakes the thread.
-    pub wake: Wake,
+    pub wake: Arc<Wake>,
     /// Readable while events wait.
     pub event_flag: Wake,
     pub counters: Arc<Counters>,
@@ -122,16 +121,18 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new() -> std::io::Result<Self> {
+    /// `media` are the addresses that peers reach the engine at.
+    pub fn new(media: MediaAddresses) -> std::io::Result<Self> {
+        let wake = Arc::new(Wake::new()?);
         Ok(Self {
             commands: Mutex::default(),
             frames: Mutex::default(),
             events: Mutex::default(),
             closed: AtomicBool::new(false),
-            wake: Wake::new()?,
             event_flag: Wake::new()?,
             counters: Arc::default(),
-            short_cut: Arc::new(ShortCut::new()?),
+            short_cut: Arc::new(ShortCut::new(wake.clone(), media)?),
+            wake,
             peers: 0.into(),
             tracks: 0.into(),
         })
@@ -212,6 +213,7 @@ impl Shared {
     pub fn close(&self) {
         let mut commands = lock(&self.commands);
         self.closed.store(true, Ordering::Release);
+        self.short_cut.close_engine();
         commands.clear();
         lock(&self.frames).clear();
     }
@@ -247,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_the_frame_and_marks_the_gap() {
-        let shared = Shared::new().expect("eventfds");
+        let shared = Shared::new(MediaAddresses::default()).expect("eventfds");
         let (full, other) = (
             TrackState::new(1, MediaKind::Video),
             TrackState::new(2, MediaKind::Video),
@@ -267,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_closed_engine_refuses_everything() {
-        let shared = Shared::new().expect("eventfds");
+        let shared = Shared::new(MediaAddresses::default()).expect("eventfds");
         shared.close();
         let track = TrackState::new(1, MediaKind::Video);
         assert_eq!(

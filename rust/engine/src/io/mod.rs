@@ -4,37 +4,30 @@
 //! [`Peer::accept_offer`] and [`Peer::stats`] wait for the reply, which takes one round of the
 //! thread. Dropping a handle closes what it stands for.
 
-mod address;
 mod clock;
-mod interfaces;
 mod mailbox;
 mod peer;
-mod receive;
 mod send;
-mod socket;
 mod thread;
-pub mod turn;
-mod wake;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
+use icey_udp::{
+    EngineEnd, IoThread, MediaAddresses, OpenError, PEER_BYTES, ReceiveBuffers, RelayedBatch,
+    ShortCut, Socket, local_addresses, parse_ip,
+};
 use str0m::crypto::from_feature_flags;
 
 pub use self::clock::MonotonicClock;
 use self::mailbox::{Command, PeerState, Shared};
 pub use self::peer::Peer;
-use self::receive::{PEER_BYTES, Receiver};
-use self::send::Sender;
-use self::socket::Socket;
+use self::send::DatagramSender;
 use self::thread::Worker;
-use self::turn::media::Media;
-use self::turn::short_cut::{Batch, EngineEnd};
 use crate::core::Core;
 use crate::core::peer::{Local, PeerOptions};
 use crate::core::receive::inbox::Writer;
@@ -58,10 +51,8 @@ pub struct EngineConfig {
 /// The UDP port, its thread, and every peer behind it.
 pub struct Engine {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: IoThread,
     addresses: Vec<IpAddr>,
-    /// How many of them the core knows as its own; the others are only advertised.
-    own_addresses: usize,
     port: u16,
     next_id: AtomicU64,
 }
@@ -70,7 +61,7 @@ impl Engine {
     /// Binds the port and starts the thread.
     pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
         let host = parse_ip(&config.host)?;
-        let additional: Vec<IpAddr> = config
+        let mut advertised: Vec<IpAddr> = config
             .additional_hosts
             .iter()
             .map(|text| parse_ip(text))
@@ -78,53 +69,49 @@ impl Engine {
         let socket = Arc::new(Socket::bind(host, config.port)?);
         let port = socket.port();
         let local = if host.is_unspecified() {
-            interfaces::local_addresses(socket.is_dual())
-                .map_err(|error| system("no list of addresses", &error))?
+            local_addresses(socket.is_dual())
+                .map_err(|error| OpenError::system("no list of addresses", &error))?
         } else {
             vec![host]
         };
+        advertised.retain(|ip| !local.contains(ip));
         let with_port = |list: &[IpAddr]| -> Vec<SocketAddr> {
             list.iter().map(|ip| (*ip, port).into()).collect()
         };
-        let additional: Vec<IpAddr> = additional
-            .into_iter()
-            .filter(|ip| !local.contains(ip))
-            .collect();
+        let media = MediaAddresses {
+            local: with_port(&local),
+            additional: with_port(&advertised),
+        };
         let certificate = from_feature_flags()
             .dtls_provider
             .generate_certificate()
             .ok_or_else(|| EngineError::System("no DTLS certificate could be made".into()))?;
-        let shared = Arc::new(Shared::new().map_err(|error| system("no eventfd", &error))?);
+        let shared =
+            Shared::new(media.clone()).map_err(|error| OpenError::system("no eventfd", &error))?;
+        let shared = Arc::new(shared);
         let counters = shared.counters.clone();
+        let local_side = Local {
+            certificate,
+            addresses: media.local,
+            additional: media.additional,
+        };
         let worker = Worker {
-            core: Core::new(
-                Local {
-                    certificate,
-                    addresses: with_port(&local),
-                    additional: with_port(&additional),
-                },
-                counters.clone(),
-            ),
-            sender: Sender::new(
+            core: Core::new(local_side, counters.clone()),
+            sender: DatagramSender::new(
                 socket.clone(),
                 counters,
                 EngineEnd::new(shared.short_cut.clone()),
             ),
             socket,
             shared: shared.clone(),
-            receiver: Receiver::new(PEER_BYTES),
+            buffers: ReceiveBuffers::new(PEER_BYTES),
             states: HashMap::new(),
-            relayed: Batch::default(),
+            relayed: RelayedBatch::default(),
         };
-        let thread = std::thread::Builder::new()
-            .name("icey-engine".into())
-            .spawn(move || worker.run())
-            .map_err(|error| system("no thread", &error))?;
         Ok(Self {
             shared,
-            thread: Mutex::new(Some(thread)),
-            own_addresses: local.len(),
-            addresses: local.into_iter().chain(additional).collect(),
+            thread: IoThread::start("icey-engine", move || worker.run())?,
+            addresses: local.into_iter().chain(advertised).collect(),
             port,
             next_id: AtomicU64::new(1),
         })
@@ -140,19 +127,14 @@ impl Engine {
         &self.addresses
     }
 
-    /// The addresses that peers reach it at, for the TURN server.
-    fn media(&self) -> Media {
-        let with_port = |list: &[IpAddr]| list.iter().map(|ip| (*ip, self.port).into()).collect();
-        let (local, additional) = self.addresses.split_at(self.own_addresses);
-        Media {
-            local: with_port(local),
-            additional: with_port(additional),
-        }
+    /// The way to this engine past the network, for a TURN server of the same process.
+    pub fn short_cut(&self) -> &Arc<ShortCut> {
+        &self.shared.short_cut
     }
 
     /// An eventfd, readable while events wait.
     pub fn event_fd(&self) -> RawFd {
-        self.shared.event_flag.fd()
+        self.shared.event_flag.as_raw_fd()
     }
 
     /// Takes every waiting event, oldest first.
@@ -258,16 +240,7 @@ impl Engine {
     /// Says goodbye to every peer, ends the thread and frees the port. Closing twice is harmless.
     pub fn close(&self) {
         self.shared.close();
-        self.shared.wake.raise();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
-            // A panic of the thread outside a peer was printed by its hook; the port is free.
-            let _ = thread.join();
-        }
+        self.thread.end(|| self.shared.wake.raise());
     }
 
     fn next_id(&self) -> u64 {
@@ -361,13 +334,4 @@ impl Drop for Track {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn parse_ip(text: &str) -> Result<IpAddr, EngineError> {
-    text.parse()
-        .map_err(|_| EngineError::Address(format!("{text:?} is not an IP address")))
-}
-
-fn system(what: &str, error: &std::io::Error) -> EngineError {
-    EngineError::System(format!("{what}: {error}"))
 }

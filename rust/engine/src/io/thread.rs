@@ -1,16 +1,14 @@
 //! The engine's thread: waits for the socket, the handles and the clock, and moves the core.
 
 use std::collections::HashMap;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use icey_udp::{ReceiveBuffers, RelayedBatch, Socket, wait};
+
 use super::mailbox::{Command, PeerState, Shared};
-use super::receive::Receiver;
-use super::send::Sender;
-use super::socket::Socket;
-use super::turn::short_cut::Batch;
+use super::send::DatagramSender;
 use crate::core::{Core, PeerId};
 use crate::event::Event;
 use crate::stats::Counters;
@@ -26,28 +24,24 @@ pub struct Worker {
     pub core: Core,
     pub socket: Arc<Socket>,
     pub shared: Arc<Shared>,
-    pub sender: Sender,
-    pub receiver: Receiver,
+    pub sender: DatagramSender,
+    pub buffers: ReceiveBuffers,
     pub states: HashMap<PeerId, Arc<PeerState>>,
     /// What came from allocations of the TURN server of this process.
-    pub relayed: Batch,
+    pub relayed: RelayedBatch,
 }
 
 impl Worker {
     /// Runs until the engine is closed, then says goodbye to every peer.
     pub fn run(mut self) {
         while !self.shared.is_closed() {
-            let wait = self.core.next_deadline().map_or(MAX_WAIT, |deadline| {
+            let timeout = self.core.next_deadline().map_or(MAX_WAIT, |deadline| {
                 deadline
                     .saturating_duration_since(Instant::now())
                     .min(MAX_WAIT)
             });
-            let ready = wait_for(
-                self.socket.fd(),
-                self.sender.is_blocked(),
-                self.shared.wake.fd(),
-                wait,
-            );
+            let want_write = self.sender.is_blocked();
+            let ready = wait(&self.socket, want_write, &self.shared.wake, timeout);
             if ready.writable {
                 self.sender.flush();
             }
@@ -126,27 +120,15 @@ impl Worker {
     }
 
     fn read(&mut self) {
-        let Self {
-            core,
-            socket,
-            shared,
-            sender,
-            receiver,
-            ..
-        } = self;
-        for _ in 0..MAX_READS {
-            let now = Instant::now();
-            let received = receiver.receive(socket, |datagram| {
-                Counters::add(&shared.counters.packets_received, 1);
-                Counters::add(&shared.counters.bytes_received, datagram.data.len() as u64);
+        let (core, sender, counters) = (&mut self.core, &mut self.sender, &self.shared.counters);
+        // What is left then is told again.
+        let _ = self
+            .buffers
+            .drain(&self.socket, MAX_READS, |now, datagram| {
+                Counters::add(&counters.packets_received, 1);
+                Counters::add(&counters.bytes_received, datagram.data.len() as u64);
                 core.receive(now, datagram.local, datagram.remote, datagram.data, sender);
             });
-            // EAGAIN ends it. Any other error is about a datagram that was sent before (an ICMP
-            // message), and reading it has cleared it.
-            if !matches!(received, Ok(count) if count > 0) {
-                return;
-            }
-        }
     }
 
     /// Takes what TURN clients sent to the engine's own addresses.
@@ -195,44 +177,5 @@ impl Drop for Worker {
     /// Also after a panic outside a peer: nobody may wait for a reply that never comes.
     fn drop(&mut self) {
         self.shared.close();
-    }
-}
-
-struct Ready {
-    readable: bool,
-    writable: bool,
-    woken: bool,
-}
-
-fn wait_for(socket: RawFd, want_write: bool, wake: RawFd, wait: Duration) -> Ready {
-    let events = if want_write {
-        libc::POLLIN | libc::POLLOUT
-    } else {
-        libc::POLLIN
-    };
-    let mut fds = [
-        libc::pollfd {
-            fd: socket,
-            events,
-            revents: 0,
-        },
-        libc::pollfd {
-            fd: wake,
-            events: libc::POLLIN,
-            revents: 0,
-        },
-    ];
-    let timeout = libc::timespec {
-        tv_sec: wait.as_secs() as _,
-        tv_nsec: wait.subsec_nanos() as _,
-    };
-    // SAFETY: `fds` and `timeout` outlive the call. On failure (EINTR) no bit is set, which is a
-    // round without work.
-    unsafe { libc::ppoll(fds.as_mut_ptr(), 2, &timeout, std::ptr::null()) };
-    Ready {
-        // An error on the socket is picked up by reading.
-        readable: fds[0].revents & (libc::POLLIN | libc::POLLERR) != 0,
-        writable: fds[0].revents & libc::POLLOUT != 0,
-        woken: fds[1].revents & libc::POLLIN != 0,
     }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::Family;
 use crate::message::method;
+use crate::output::Family;
 
 /// What a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum RequestKind {
     Binding,
     Allocate,
     CreatePermission,
@@ -17,7 +17,7 @@ pub enum Step {
     Refresh,
 }
 
-impl Step {
+impl RequestKind {
     pub(super) fn method(self) -> u16 {
         match self {
             Self::Binding => method::BINDING,
@@ -30,7 +30,7 @@ impl Step {
 }
 
 /// Its name, as in RFC 8656.
-impl fmt::Display for Step {
+impl fmt::Display for RequestKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Failure {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum ClientEvent {
     /// The server sees this client at `mapped` (answer to Binding).
     Bound {
         mapped: SocketAddr,
@@ -87,7 +87,7 @@ pub enum Event {
         payload: Vec<u8>,
     },
     Failed {
-        step: Step,
+        step: RequestKind,
         failure: Failure,
     },
 }

@@ -11,11 +11,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::five_tuple::Transport;
 use crate::integrity::{Integrity, Key, PasswordAlgorithm};
 use crate::message::{Builder, Class, Message, TransactionId, attribute, method};
-use crate::{Family, Transport};
+use crate::output::{Family, MAX_DATAGRAM, MAX_HEAD};
 
-pub use event::{AllocateOptions, Event, Failure, Step};
+pub use event::{AllocateOptions, ClientEvent, Failure, RequestKind};
 
 /// The first time to wait for an answer on UDP, doubled each time (RFC 8489 §6.2.1).
 const RTO: Duration = Duration::from_millis(500);
@@ -38,7 +39,7 @@ struct Challenge {
 /// The request that is under way.
 #[derive(Debug)]
 struct Pending {
-    step: Step,
+    step: RequestKind,
     transaction: TransactionId,
     /// Its attributes, but for the credentials.
     attributes: Vec<(u16, Vec<u8>)>,
@@ -63,7 +64,7 @@ pub struct Client {
     pending: Option<Pending>,
     channels: Vec<(u16, SocketAddr)>,
     transmits: VecDeque<Vec<u8>>,
-    events: VecDeque<Event>,
+    events: VecDeque<ClientEvent>,
 }
 
 impl Client {
@@ -89,7 +90,7 @@ impl Client {
 
     /// Asks for its own address.
     pub fn binding(&mut self, now: Instant) {
-        self.start(now, Step::Binding, Vec::new(), None, 0);
+        self.start(now, RequestKind::Binding, Vec::new(), None, 0);
     }
 
     pub fn allocate(&mut self, now: Instant, options: AllocateOptions) {
@@ -110,40 +111,48 @@ impl Client {
         if let Some(token) = options.reservation {
             attributes.push((attribute::RESERVATION_TOKEN, token.to_vec()));
         }
-        self.start(now, Step::Allocate, attributes, None, 0);
+        self.start(now, RequestKind::Allocate, attributes, None, 0);
     }
 
     pub fn create_permission(&mut self, now: Instant, peer: SocketAddr) {
-        self.start(now, Step::CreatePermission, Vec::new(), Some(peer), 0);
+        self.start(
+            now,
+            RequestKind::CreatePermission,
+            Vec::new(),
+            Some(peer),
+            0,
+        );
     }
 
     /// Binds the next free channel; then [`send`](Self::send) to this peer uses ChannelData.
     pub fn bind_channel(&mut self, now: Instant, peer: SocketAddr) {
-        let known = self.channels.iter().find(|(_, bound)| *bound == peer);
-        let channel = match known {
-            Some((channel, _)) => *channel,
-            None => 0x4000 + self.channels.len() as u16,
-        };
+        let next = 0x4000 + self.channels.len() as u16;
+        let channel = self.channel_of(peer).unwrap_or(next);
         let number = [&channel.to_be_bytes()[..], &[0, 0]].concat();
         let attributes = vec![(attribute::CHANNEL_NUMBER, number)];
-        self.start(now, Step::ChannelBind, attributes, Some(peer), channel);
+        self.start(
+            now,
+            RequestKind::ChannelBind,
+            attributes,
+            Some(peer),
+            channel,
+        );
     }
 
     /// Keeps the allocation for another while, or frees it with a `lifetime` of 0.
     pub fn refresh(&mut self, now: Instant, lifetime: Duration) {
         let attributes = vec![(attribute::LIFETIME, seconds(lifetime))];
-        self.start(now, Step::Refresh, attributes, None, 0);
+        self.start(now, RequestKind::Refresh, attributes, None, 0);
     }
 
     /// Sends a payload: ChannelData where a channel is bound, else a Send indication. One that does not fit a message
     /// is not sent, as a datagram of that size would not be.
     pub fn send(&mut self, peer: SocketAddr, payload: &[u8]) {
-        if payload.len() > crate::MAX_DATAGRAM - crate::output::MAX_HEAD {
+        if payload.len() > MAX_DATAGRAM - MAX_HEAD {
             return;
         }
-        let known = self.channels.iter().find(|(_, bound)| *bound == peer);
-        let bytes = match known {
-            Some((channel, _)) => {
+        let bytes = match self.channel_of(peer) {
+            Some(channel) => {
                 let length = (payload.len() as u16).to_be_bytes();
                 let mut bytes = [&channel.to_be_bytes(), &length, payload].concat();
                 if self.transport.is_stream() {
@@ -159,10 +168,15 @@ impl Client {
         self.transmits.push_back(bytes);
     }
 
+    fn channel_of(&self, peer: SocketAddr) -> Option<u16> {
+        let known = self.channels.iter().find(|(_, bound)| *bound == peer);
+        known.map(|(channel, _)| *channel)
+    }
+
     fn start(
         &mut self,
         now: Instant,
-        step: Step,
+        step: RequestKind,
         attributes: Vec<(u16, Vec<u8>)>,
         peer: Option<SocketAddr>,
         channel: u16,
@@ -196,9 +210,11 @@ impl Client {
         if let Some(peer) = pending.peer {
             request = request.address(attribute::XOR_PEER_ADDRESS, peer);
         }
-        if let (Some(challenge), Some((key, integrity)), true) =
-            (&self.challenge, &self.key, pending.step != Step::Binding)
-        {
+        if let (Some(challenge), Some((key, integrity)), true) = (
+            &self.challenge,
+            &self.key,
+            pending.step != RequestKind::Binding,
+        ) {
             request = request
                 .attribute(attribute::USERNAME, self.username.as_bytes())
                 .attribute(attribute::REALM, &challenge.realm)
@@ -236,7 +252,8 @@ impl Client {
                 let peer = message.address(attribute::XOR_PEER_ADDRESS);
                 if let (Some(peer), Some(payload)) = (peer, message.get(attribute::DATA)) {
                     let payload = payload.to_vec();
-                    self.events.push_back(Event::Received { peer, payload });
+                    self.events
+                        .push_back(ClientEvent::Received { peer, payload });
                 }
             }
             Class::Success | Class::Error => self.answer(now, &message),
@@ -253,7 +270,8 @@ impl Client {
         let known = self.channels.iter().find(|(channel, _)| *channel == number);
         if let (Some((_, peer)), Some(payload)) = (known, rest.get(..length)) {
             let (peer, payload) = (*peer, payload.to_vec());
-            self.events.push_back(Event::Received { peer, payload });
+            self.events
+                .push_back(ClientEvent::Received { peer, payload });
         }
     }
 
@@ -273,7 +291,7 @@ impl Client {
         };
         let error = message.error();
         let challenged = matches!(error, Some((400 | 401 | 438, _)));
-        if self.key.is_some() && pending.step != Step::Binding && !signed && !challenged {
+        if self.key.is_some() && pending.step != RequestKind::Binding && !signed && !challenged {
             return;
         }
         let step = pending.step;
@@ -332,7 +350,7 @@ impl Client {
         true
     }
 
-    fn success(&mut self, message: &Message<'_>) -> Option<Event> {
+    fn success(&mut self, message: &Message<'_>) -> Option<ClientEvent> {
         let pending = self.pending.as_ref()?;
         let lifetime = || {
             let seconds = message.number(attribute::LIFETIME)?;
@@ -340,8 +358,8 @@ impl Client {
         };
         let mapped = || message.address(attribute::XOR_MAPPED_ADDRESS);
         Some(match pending.step {
-            Step::Binding => Event::Bound { mapped: mapped()? },
-            Step::Allocate => Event::Allocated {
+            RequestKind::Binding => ClientEvent::Bound { mapped: mapped()? },
+            RequestKind::Allocate => ClientEvent::Allocated {
                 relayed: message.address(attribute::XOR_RELAYED_ADDRESS)?,
                 mapped: mapped()?,
                 lifetime: lifetime()?,
@@ -350,29 +368,29 @@ impl Client {
                     None => None,
                 },
             },
-            Step::CreatePermission => Event::PermissionCreated {
+            RequestKind::CreatePermission => ClientEvent::PermissionCreated {
                 peer: pending.peer?,
             },
-            Step::ChannelBind => {
+            RequestKind::ChannelBind => {
                 let (channel, peer) = (pending.channel, pending.peer?);
                 if !self.channels.contains(&(channel, peer)) {
                     self.channels.push((channel, peer));
                 }
-                Event::ChannelBound { channel, peer }
+                ClientEvent::ChannelBound { channel, peer }
             }
-            Step::Refresh => Event::Refreshed {
+            RequestKind::Refresh => ClientEvent::Refreshed {
                 lifetime: lifetime()?,
             },
         })
     }
 
-    fn finish(&mut self, event: Event) {
+    fn finish(&mut self, event: ClientEvent) {
         self.pending = None;
         self.events.push_back(event);
     }
 
-    fn fail(&mut self, step: Step, failure: Failure) {
-        self.finish(Event::Failed { step, failure });
+    fn fail(&mut self, step: RequestKind, failure: Failure) {
+        self.finish(ClientEvent::Failed { step, failure });
     }
 
     /// The next message for the server, whole.
@@ -380,7 +398,7 @@ impl Client {
         self.transmits.pop_front()
     }
 
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
         self.events.pop_front()
     }
 

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 
-use super::authentication::Sender;
-use super::{FREED, Rejection, Server, canonical};
-use crate::allocation::{Allocation, Relayed, Request};
-use crate::message::{Builder, Class, Message, attribute, method};
-use crate::output::{Output, PortRequest, RelayError, RelayId};
+use super::rejection::Rejection;
+use super::request::Request;
+use super::state::{FREED, Server};
+use crate::allocation::{Allocation, NewAllocation, Relayed};
+use crate::five_tuple::FiveTuple;
+use crate::message::{Builder, Class, Message, attribute, canonical, method};
+use crate::output::{Family, Output, PortRequest, RelayError, RelayId};
 use crate::table::{RESERVATION_LIFETIME, Reservation};
-use crate::{Family, FiveTuple};
 
 /// What an allocation lasts if nobody says otherwise, and at least, in seconds (§3.2).
 pub const DEFAULT_LIFETIME: u32 = 600;
@@ -21,7 +22,7 @@ pub const MAX_LIFETIME: u32 = 3600;
 const UDP: u8 = 17;
 
 /// What kind of relayed address a request asks for.
-struct Wish {
+struct WantedRelay {
     port: PortRequest,
     family: Family,
     /// ADDITIONAL-ADDRESS-FAMILY: there is one address an allocation here.
@@ -30,14 +31,9 @@ struct Wish {
 
 impl Server {
     /// Gives an answer, or nothing: that comes when the relay is open.
-    pub(super) fn allocate(
-        &mut self,
-        now: Instant,
-        from: FiveTuple,
-        message: &Message<'_>,
-        sender: &Sender<'_>,
-    ) -> Result<Option<Builder>, Rejection> {
-        if let Some(allocation) = self.allocation_of(from) {
+    pub(super) fn allocate(&mut self, request: &Request<'_>) -> Result<Option<Builder>, Rejection> {
+        let (from, message) = (request.from, request.message);
+        if let Some((_, allocation)) = self.table.allocation_of(from) {
             if allocation.transaction != message.transaction() {
                 return Err(Rejection::MISMATCH);
             }
@@ -51,47 +47,43 @@ impl Server {
             _ => return Err(Rejection::BAD_REQUEST),
         }
         let lifetime = lifetime(message)?.max(DEFAULT_LIFETIME);
-        let wish = self.wish(now, message, sender)?;
-        let reserves = wish.port == PortRequest::EvenAndReserve;
-        if !matches!(wish.port, PortRequest::Reserved(_)) {
+        let wanted = self.wanted(request)?;
+        let reserves = wanted.port == PortRequest::EvenAndReserve;
+        if !matches!(wanted.port, PortRequest::Reserved(_)) {
             let places = 1 + usize::from(reserves);
             let quota = self.config.user_quota;
-            if quota != 0 && self.table.of_user(sender.username) + places > quota {
+            if quota != 0 && self.table.of_user(request.username) + places > quota {
                 return Err(Rejection::QUOTA);
             }
             if self.table.len() + self.table.reservations() + places > self.config.max_allocations {
                 return Err(Rejection::CAPACITY);
             }
         }
-        let request = Request {
+        let allocation = NewAllocation {
             client: from,
-            username: sender.username.into(),
-            family: wish.family,
-            port: wish.port,
-            key: sender.key.clone(),
-            integrity: sender.integrity,
+            username: request.username.into(),
+            family: wanted.family,
+            port: wanted.port,
+            key: request.key.clone(),
+            integrity: request.integrity,
             transaction: message.transaction(),
-            second_family_refused: wish.second_family,
+            second_family_refused: wanted.second_family,
             lifetime,
             max_bitrate: self.config.max_bitrate,
         };
-        let relay = self.table.insert(Allocation::new(request, now));
+        let relay = self.table.insert(Allocation::new(allocation, request.now));
         self.stats.allocations = self.table.len();
         self.outputs.push_back(Output::OpenRelay {
             relay,
             client: from,
-            family: wish.family,
-            port: wish.port,
+            family: wanted.family,
+            port: wanted.port,
         });
         Ok(None)
     }
 
-    fn wish(
-        &mut self,
-        now: Instant,
-        message: &Message<'_>,
-        sender: &Sender<'_>,
-    ) -> Result<Wish, Rejection> {
+    fn wanted(&mut self, request: &Request<'_>) -> Result<WantedRelay, Rejection> {
+        let message = request.message;
         let token = message.get(attribute::RESERVATION_TOKEN);
         let even = message.get(attribute::EVEN_PORT);
         let family = message.get(attribute::REQUESTED_ADDRESS_FAMILY);
@@ -114,10 +106,10 @@ impl Server {
             }
             let reservation = self
                 .table
-                .claim(token, sender.username, now)
+                .claim(token, request.username, request.now)
                 .ok_or(Rejection::CAPACITY)?;
             self.stats.reservations = self.table.reservations();
-            return Ok(Wish {
+            return Ok(WantedRelay {
                 port: PortRequest::Reserved(reservation.relay),
                 family: reservation.family,
                 second_family: false,
@@ -133,7 +125,7 @@ impl Server {
             Some(_) if reserve => PortRequest::EvenAndReserve,
             Some(_) => PortRequest::Even,
         };
-        Ok(Wish {
+        Ok(WantedRelay {
             port,
             family,
             second_family,
@@ -166,11 +158,8 @@ impl Server {
                 .ok_or(RelayError::FamilyNotSupported)
         });
         let opened = address.and_then(|address| {
-            if self.table.open(relay, address) {
-                Ok(())
-            } else {
-                Err(RelayError::NoPort)
-            }
+            let is_open = self.table.open(relay, address);
+            is_open.then_some(()).ok_or(RelayError::NoPort)
         });
         let answer = match opened {
             Ok(()) => {
@@ -190,18 +179,11 @@ impl Server {
                 if reserves {
                     self.outputs.push_back(Output::ReleaseReserved { relay });
                 }
-                let code = rejection.code;
-                Some(Builder::error(
-                    method::ALLOCATE,
-                    transaction,
-                    code,
-                    rejection.reason,
-                ))
+                Some(rejection.answer(method::ALLOCATE, transaction))
             }
         };
         if let Some(answer) = answer {
-            let answer = self.with_software(answer).integrity(integrity, &key);
-            self.send(client, answer.finish_with_fingerprint());
+            self.send_signed(client, answer, integrity, &key);
         }
     }
 
@@ -241,23 +223,15 @@ impl Server {
         self.stats.reservations = self.table.reservations();
     }
 
-    pub(super) fn refresh(
-        &mut self,
-        now: Instant,
-        from: FiveTuple,
-        message: &Message<'_>,
-        sender: &Sender<'_>,
-    ) -> Result<Option<Builder>, Rejection> {
+    pub(super) fn refresh(&mut self, request: &Request<'_>) -> Result<Builder, Rejection> {
+        let message = request.message;
         let lifetime = lifetime(message)?;
-        let answer = |lifetime| {
-            Builder::new(Class::Success, method::REFRESH, message.transaction())
-                .number(attribute::LIFETIME, lifetime)
-        };
-        let again = (from, message.transaction());
+        let answer = |lifetime| request.success().number(attribute::LIFETIME, lifetime);
+        let again = (request.from, message.transaction());
         if lifetime == 0 && self.freed.contains(&again) {
-            return Ok(Some(answer(0)));
+            return Ok(answer(0));
         }
-        let (relay, allocation) = self.owned(from, sender)?;
+        let (relay, allocation) = self.owned(request)?;
         match message.get(attribute::REQUESTED_ADDRESS_FAMILY) {
             None => {}
             Some(&[number, _, _, _]) if Family::from_number(number) == Some(allocation.family) => {}
@@ -270,33 +244,12 @@ impl Server {
                 self.freed.pop_front();
             }
             self.freed.push_back(again);
-            return Ok(Some(answer(0)));
+            return Ok(answer(0));
         }
         let lifetime = lifetime.max(DEFAULT_LIFETIME);
         self.table
-            .extend(relay, now + Duration::from_secs(lifetime.into()));
-        Ok(Some(answer(lifetime)))
-    }
-
-    /// The open allocation of a client, if it is the sender's (RFC 8656 §5).
-    pub(super) fn owned(
-        &mut self,
-        from: FiveTuple,
-        sender: &Sender<'_>,
-    ) -> Result<(RelayId, &mut Allocation), Rejection> {
-        let relay = self.table.of_client(from).ok_or(Rejection::MISMATCH)?;
-        let allocation = self.table.get_mut(relay).ok_or(Rejection::MISMATCH)?;
-        if allocation.relayed_address().is_none() {
-            return Err(Rejection::MISMATCH);
-        }
-        if &*allocation.username != sender.username {
-            return Err(Rejection::WRONG_CREDENTIALS);
-        }
-        Ok((relay, allocation))
-    }
-
-    fn allocation_of(&self, client: FiveTuple) -> Option<&Allocation> {
-        self.table.get(self.table.of_client(client)?)
+            .extend(relay, request.now + Duration::from_secs(lifetime.into()));
+        Ok(answer(lifetime))
     }
 
     fn close(&mut self, relay: RelayId) {

@@ -4,38 +4,31 @@
 
 use std::time::Instant;
 
-use super::{Rejection, Server};
+use super::rejection::Rejection;
+use super::request::Request;
+use super::state::Server;
 use crate::credentials;
-use crate::integrity::{Integrity, Key, PasswordAlgorithm};
-use crate::message::{Builder, Message, attribute, method};
-use crate::{FiveTuple, Refusal};
+use crate::five_tuple::FiveTuple;
+use crate::integrity::{Key, PasswordAlgorithm};
+use crate::message::{Message, attribute, method};
+use crate::stats::Refusal;
 
 /// PASSWORD-ALGORITHMS: what a key can be made with, the better one first.
 const ALGORITHMS: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];
 /// USERNAME is shorter than this (RFC 8489 §14.3).
 const MAX_USERNAME: usize = 509;
 
-/// Somebody whose credentials hold.
-#[derive(Debug)]
-pub(super) struct Sender<'a> {
-    pub username: &'a str,
-    /// The time of the credentials is over: nothing more is granted.
-    pub expired: bool,
-    pub key: Key,
-    pub integrity: Integrity,
-}
-
 impl Server {
-    /// Knows the sender, or answers him why not.
+    /// Finds out who sent a request, or answers why it is refused.
     pub(super) fn authenticate<'a>(
         &mut self,
         now: Instant,
         unix_seconds: u64,
         from: FiveTuple,
-        message: &Message<'a>,
-    ) -> Option<Sender<'a>> {
-        let sender = match self.identify(now, unix_seconds, from, message) {
-            Ok(sender) => sender,
+        message: &'a Message<'a>,
+    ) -> Option<Request<'a>> {
+        let (request, ends) = match self.identify(now, from, message) {
+            Ok(identified) => identified,
             Err(rejection) => {
                 self.turn_away(now, from, message, rejection);
                 return None;
@@ -45,21 +38,21 @@ impl Server {
         let frees =
             message.method() == method::REFRESH && message.number(attribute::LIFETIME) == Some(0);
         let grants = matches!(message.method(), method::ALLOCATE | method::REFRESH) && !frees;
-        if sender.expired && grants {
+        if ends <= unix_seconds && grants {
             let rejection = Rejection::new(Refusal::Expired, 401, "Credentials Expired");
             self.turn_away(now, from, message, rejection);
             return None;
         }
-        Some(sender)
+        Some(request)
     }
 
+    /// The request with its sender, and when his credentials end: then nothing more is granted.
     fn identify<'a>(
         &mut self,
         now: Instant,
-        unix_seconds: u64,
         from: FiveTuple,
-        message: &Message<'a>,
-    ) -> Result<Sender<'a>, Rejection> {
+        message: &'a Message<'a>,
+    ) -> Result<(Request<'a>, u64), Rejection> {
         const FORGED: Rejection = Rejection::new(Refusal::Forged, 401, "Unauthorized");
         let Some(integrity) = message.integrity() else {
             return Err(Rejection::new(Refusal::Challenged, 401, "Unauthorized"));
@@ -84,7 +77,7 @@ impl Server {
             .ok()
             .filter(|username| username.len() < MAX_USERNAME)
             .ok_or(FORGED)?;
-        let expiry = credentials::expiry(username).ok_or(FORGED)?;
+        let ends = credentials::expiry(username).ok_or(FORGED)?;
         let password = credentials::password(&self.config.secret, username);
         let key = Key::long_term(
             algorithm,
@@ -95,12 +88,15 @@ impl Server {
         if self.config.secret.is_empty() || !message.verify(&key) {
             return Err(FORGED);
         }
-        Ok(Sender {
+        let request = Request {
+            now,
+            from,
+            message,
             username,
-            expired: expiry <= unix_seconds,
             key,
             integrity,
-        })
+        };
+        Ok((request, ends))
     }
 
     /// An answer without integrity, for there is no key in common. A challenge has no SOFTWARE: it is what anybody can
@@ -113,12 +109,7 @@ impl Server {
         rejection: Rejection,
     ) {
         self.stats.refuse(rejection.refusal);
-        let mut answer = Builder::error(
-            message.method(),
-            message.transaction(),
-            rejection.code,
-            rejection.reason,
-        );
+        let mut answer = rejection.answer(message.method(), message.transaction());
         if matches!(rejection.code, 401 | 438) {
             let nonce = self.nonces.make(now, from);
             answer = answer

@@ -2,7 +2,9 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `state` | all that a server knows |
 //! | `authentication` | who sent a request: challenges, nonces, credentials |
+//! | `request`, `rejection` | a request with its sender; why one is refused |
 //! | `allocating` | Allocate and Refresh, relays opened and ended |
 //! | `peers` | CreatePermission and ChannelBind |
 //! | `relaying` | payloads, both ways |
@@ -10,92 +12,20 @@
 mod allocating;
 mod authentication;
 mod peers;
+mod rejection;
 mod relaying;
+mod request;
+mod state;
 
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use aws_lc_rs::hmac;
-
-use crate::message::{Builder, Class, Message, ParseError, TransactionId, attribute, method};
-use crate::nonce::Nonces;
-use crate::output::{Output, RelayId, ToPeer};
-use crate::policy::Policy;
-use crate::table::Table;
-use crate::{Config, FiveTuple, Refusal, Stats};
-
-/// Freed allocations that are remembered, so that the last request of a client is answered alike when it comes again.
-const FREED: usize = 64;
-
-/// All allocations of a server. See the crate's documentation for how it is driven.
-#[derive(Debug)]
-pub struct Server {
-    config: Config,
-    policy: Policy,
-    nonces: Nonces,
-    /// Signs reservation tokens.
-    token_key: hmac::Key,
-    table: Table,
-    freed: VecDeque<(FiveTuple, TransactionId)>,
-    /// Numbers the Data indications, which need no secret transaction (RFC 8656 §11.4).
-    indications: u64,
-    outputs: VecDeque<Output>,
-    stats: Stats,
-}
-
-/// Why a request was not done: what is counted, and what the client is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rejection {
-    refusal: Refusal,
-    code: u16,
-    reason: &'static str,
-}
-
-impl Rejection {
-    const BAD_REQUEST: Self = Self::new(Refusal::BadRequest, 400, "Bad Request");
-    const FORBIDDEN: Self = Self::new(Refusal::PeerForbidden, 403, "Forbidden");
-    const MISMATCH: Self = Self::new(Refusal::AllocationMismatch, 437, "Allocation Mismatch");
-    const NO_FAMILY: Self = Self::new(
-        Refusal::FamilyNotSupported,
-        440,
-        "Address Family not Supported",
-    );
-    const WRONG_CREDENTIALS: Self = Self::new(Refusal::WrongCredentials, 441, "Wrong Credentials");
-    const NO_TRANSPORT: Self = Self::new(
-        Refusal::TransportNotSupported,
-        442,
-        "Unsupported Transport Protocol",
-    );
-    const PEER_FAMILY: Self =
-        Self::new(Refusal::FamilyMismatch, 443, "Peer Address Family Mismatch");
-    const QUOTA: Self = Self::new(Refusal::UserQuota, 486, "Allocation Quota Reached");
-    const CAPACITY: Self = Self::new(Refusal::Capacity, 508, "Insufficient Capacity");
-
-    const fn new(refusal: Refusal, code: u16, reason: &'static str) -> Self {
-        Self {
-            refusal,
-            code,
-            reason,
-        }
-    }
-}
+pub use self::state::Server;
+use crate::five_tuple::FiveTuple;
+use crate::message::{Builder, Class, Message, ParseError, attribute, canonical, method};
+use crate::output::ToPeer;
+use crate::stats::Refusal;
 
 impl Server {
-    pub fn new(config: Config) -> Self {
-        Self {
-            policy: Policy::new(&config),
-            nonces: Nonces::new(&config.nonce_key),
-            token_key: hmac::Key::new(hmac::HMAC_SHA256, &config.nonce_key),
-            table: Table::default(),
-            freed: VecDeque::with_capacity(FREED),
-            indications: 0,
-            outputs: VecDeque::new(),
-            stats: Stats::default(),
-            config,
-        }
-    }
-
     /// Takes what a client sent: one UDP datagram, or one frame cut from a stream by [`framing`](crate::framing).
     ///
     /// `unix_seconds` is the wall clock, which credentials end by. Gives the payload that is to be passed on, if there
@@ -109,12 +39,12 @@ impl Server {
     ) -> Option<ToPeer> {
         // RFC 7983 §7, RFC 8656 §12.5: the first byte tells ChannelData and STUN apart.
         match data.first() {
-            Some(0x40..=0x4F) => self.channel_data(now, from, data),
-            Some(0..=3) => self.stun(now, unix_seconds, from, data),
-            _ => {
-                self.stats.refuse(Refusal::Malformed);
-                None
+            Some(0x40..=0x4F) => {
+                let done = self.channel_data(now, from, data);
+                self.counted(done)
             }
+            Some(0..=3) => self.stun(now, unix_seconds, from, data),
+            _ => self.counted(Err(Refusal::Malformed)),
         }
     }
 
@@ -127,18 +57,13 @@ impl Server {
     ) -> Option<ToPeer> {
         let message = match Message::parse(data) {
             Ok(message) => message,
-            Err(ParseError::Malformed) => {
-                self.stats.refuse(Refusal::Malformed);
-                return None;
-            }
-            Err(ParseError::Fingerprint) => {
-                self.stats.refuse(Refusal::Fingerprint);
-                return None;
-            }
+            Err(ParseError::Malformed) => return self.counted(Err(Refusal::Malformed)),
+            Err(ParseError::Fingerprint) => return self.counted(Err(Refusal::Fingerprint)),
         };
         match (message.class(), message.method()) {
             (Class::Indication, method::SEND) => {
-                return self.send_indication(now, from, data, &message);
+                let done = self.send_indication(now, from, data, &message);
+                return self.counted(done);
             }
             // Keeps a NAT open, and asks for nothing (RFC 8489 §2).
             (Class::Indication, method::BINDING) => {}
@@ -172,78 +97,27 @@ impl Server {
 
     /// A request that needs a credential.
     fn request(&mut self, now: Instant, unix_seconds: u64, from: FiveTuple, message: &Message<'_>) {
-        let Some(sender) = self.authenticate(now, unix_seconds, from, message) else {
+        let Some(request) = self.authenticate(now, unix_seconds, from, message) else {
             return;
         };
         let unknown: Vec<u16> = message.not_understood().collect();
-        if !unknown.is_empty() {
-            self.stats.refuse(Refusal::UnknownAttribute);
-            let answer = self.with_software(unknown_attributes(message, &unknown));
-            let answer = answer.integrity(sender.integrity, &sender.key);
-            self.send(from, answer.finish_with_fingerprint());
-            return;
-        }
         let done = match message.method() {
-            method::ALLOCATE => self.allocate(now, from, message, &sender),
-            method::REFRESH => self.refresh(now, from, message, &sender),
-            method::CREATE_PERMISSION => self.create_permission(now, from, message, &sender),
-            _ => self.channel_bind(now, from, message, &sender),
-        };
-        let answer = match done {
-            Ok(answer) => answer,
-            Err(rejection) => {
-                self.stats.refuse(rejection.refusal);
-                Some(Builder::error(
-                    message.method(),
-                    message.transaction(),
-                    rejection.code,
-                    rejection.reason,
-                ))
+            _ if !unknown.is_empty() => {
+                self.stats.refuse(Refusal::UnknownAttribute);
+                Ok(Some(unknown_attributes(message, &unknown)))
             }
+            method::ALLOCATE => self.allocate(&request),
+            method::REFRESH => self.refresh(&request).map(Some),
+            method::CREATE_PERMISSION => self.create_permission(&request).map(Some),
+            _ => self.channel_bind(&request).map(Some),
         };
+        let answer = done.unwrap_or_else(|rejection| {
+            self.stats.refuse(rejection.refusal);
+            Some(rejection.answer(message.method(), message.transaction()))
+        });
         if let Some(answer) = answer {
-            let answer = self
-                .with_software(answer)
-                .integrity(sender.integrity, &sender.key);
-            self.send(from, answer.finish_with_fingerprint());
+            self.send_signed(from, answer, request.integrity, &request.key);
         }
-    }
-
-    fn with_software(&self, answer: Builder) -> Builder {
-        if self.config.software.is_empty() {
-            return answer;
-        }
-        answer.attribute(attribute::SOFTWARE, self.config.software.as_bytes())
-    }
-
-    fn send(&mut self, to: FiveTuple, data: Vec<u8>) {
-        self.outputs.push_back(Output::Send { to, data });
-    }
-
-    /// The next thing to do, in order.
-    pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// The machine's addresses have changed: see [`Config::own_addresses`] and [`Config::own_media`].
-    pub fn set_own_addresses(&mut self, addresses: Vec<IpAddr>, media: Vec<SocketAddr>) {
-        self.config.own_addresses = addresses;
-        self.config.own_media = media;
-        self.policy = Policy::new(&self.config);
-    }
-
-    /// Whose relayed address this is.
-    pub fn relay_at(&self, relayed: SocketAddr) -> Option<RelayId> {
-        self.table.at(relayed)
-    }
-
-    /// The relayed address as clients and peers know it.
-    pub fn relayed_address(&self, relay: RelayId) -> Option<SocketAddr> {
-        self.table.get(relay)?.relayed_address()
-    }
-
-    pub fn stats(&self) -> &Stats {
-        &self.stats
     }
 }
 
@@ -261,9 +135,4 @@ fn unknown_attributes(message: &Message<'_>, unknown: &[u16]) -> Builder {
         "Unknown Attribute",
     )
     .attribute(attribute::UNKNOWN_ATTRIBUTES, &named)
-}
-
-/// An IPv4 client of a socket for both families, as it knows itself.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -3,31 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Server;
+use super::state::Server;
+use crate::five_tuple::FiveTuple;
 use crate::message::{Message, TransactionId, attribute, data_indication_head};
-use crate::output::{MAX_HEAD, RelayId, ToClient, ToPeer};
-use crate::{FiveTuple, MAX_DATAGRAM, Refusal};
+use crate::output::{MAX_DATAGRAM, MAX_HEAD, RelayId, ToClient, ToPeer};
+use crate::stats::Refusal;
 
 /// Number and length.
 const CHANNEL_HEADER: usize = 4;
 
 impl Server {
     pub(super) fn channel_data(
-        &mut self,
-        now: Instant,
-        from: FiveTuple,
-        data: &[u8],
-    ) -> Option<ToPeer> {
-        match self.try_channel_data(now, from, data) {
-            Ok(to_peer) => Some(to_peer),
-            Err(refusal) => {
-                self.stats.refuse(refusal);
-                None
-            }
-        }
-    }
-
-    fn try_channel_data(
         &mut self,
         now: Instant,
         from: FiveTuple,
@@ -41,8 +27,8 @@ impl Server {
         if !(length..=length + 3).contains(&rest.len()) {
             return Err(Refusal::Malformed);
         }
-        let relay = self.table.of_client(from).ok_or(Refusal::NoChannel)?;
-        let allocation = self.table.get(relay).ok_or(Refusal::NoChannel)?;
+        let allocation = self.table.allocation_of(from);
+        let (relay, allocation) = allocation.ok_or(Refusal::NoChannel)?;
         let number = u16::from_be_bytes([high, low]);
         let peer = allocation.peer_of(now, number).ok_or(Refusal::NoChannel)?;
         self.pass_to_peer(
@@ -60,22 +46,6 @@ impl Server {
         from: FiveTuple,
         data: &[u8],
         message: &Message<'_>,
-    ) -> Option<ToPeer> {
-        match self.try_send_indication(now, from, data, message) {
-            Ok(to_peer) => Some(to_peer),
-            Err(refusal) => {
-                self.stats.refuse(refusal);
-                None
-            }
-        }
-    }
-
-    fn try_send_indication(
-        &mut self,
-        now: Instant,
-        from: FiveTuple,
-        data: &[u8],
-        message: &Message<'_>,
     ) -> Result<ToPeer, Refusal> {
         if message.not_understood().next().is_some() {
             return Err(Refusal::UnknownAttribute);
@@ -84,11 +54,8 @@ impl Server {
             .address(attribute::XOR_PEER_ADDRESS)
             .ok_or(Refusal::BadRequest)?;
         let payload = message.get(attribute::DATA).ok_or(Refusal::BadRequest)?;
-        let relay = self
-            .table
-            .of_client(from)
-            .ok_or(Refusal::AllocationMismatch)?;
-        let allocation = self.table.get(relay).ok_or(Refusal::AllocationMismatch)?;
+        let allocation = self.table.allocation_of(from);
+        let (relay, allocation) = allocation.ok_or(Refusal::AllocationMismatch)?;
         if !allocation.permits(now, peer.ip()) {
             return Err(Refusal::NoPermission);
         }
@@ -145,13 +112,8 @@ impl Server {
         peer: SocketAddr,
         data: &[u8],
     ) -> Option<ToClient> {
-        match self.pass_to_client(now, relay, peer, data.len()) {
-            Ok(to_client) => Some(to_client),
-            Err(refusal) => {
-                self.stats.refuse(refusal);
-                None
-            }
-        }
+        let done = self.pass_to_client(now, relay, peer, data.len());
+        self.counted(done)
     }
 
     fn pass_to_client(

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::integrity::{Integrity, Key, PasswordAlgorithm};
 use icey_turn::message::{Builder, Class, Message, TransactionId, attribute, method};
 use icey_turn::{
@@ -172,7 +172,7 @@ impl World {
     }
 
     /// Passes messages between a client and the server until both are silent, and gives what happened.
-    pub fn talk(&mut self, from: FiveTuple, client: &mut Client) -> Vec<Event> {
+    pub fn talk(&mut self, from: FiveTuple, client: &mut Client) -> Vec<ClientEvent> {
         loop {
             let mut silent = true;
             while let Some(data) = client.poll_transmit() {
@@ -206,7 +206,7 @@ impl World {
     ) -> SocketAddr {
         client.allocate(self.now, options);
         match self.talk(from, client)[..] {
-            [Event::Allocated { relayed, .. }] => relayed,
+            [ClientEvent::Allocated { relayed, .. }] => relayed,
             ref other => panic!("{other:?}"),
         }
     }
@@ -217,10 +217,10 @@ impl World {
 }
 
 /// The code of the only event, which must be a refusal.
-pub fn refused(events: &[Event]) -> u16 {
+pub fn refused(events: &[ClientEvent]) -> u16 {
     match events {
         [
-            Event::Failed {
+            ClientEvent::Failed {
                 failure: icey_turn::client::Failure::Refused { code, .. },
                 ..
             },

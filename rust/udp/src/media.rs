@@ -1,17 +1,17 @@
-//! By which addresses the engine is known.
+//! The addresses that peers reach the engine at.
 
 use std::net::SocketAddr;
 
-/// The engine's addresses, for the short cut.
-#[derive(Debug, Clone)]
-pub struct Media {
+/// The engine's addresses.
+#[derive(Debug, Clone, Default)]
+pub struct MediaAddresses {
     /// Those that the engine knows as its own.
     pub local: Vec<SocketAddr>,
     /// Those that are only advertised: a NAT's.
     pub additional: Vec<SocketAddr>,
 }
 
-impl Media {
+impl MediaAddresses {
     /// All of them.
     pub fn all(&self) -> Vec<SocketAddr> {
         self.local.iter().chain(&self.additional).copied().collect()
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn a_nats_address_is_given_to_one_of_the_engines_own_of_that_family() {
         let of = |text: &str| -> SocketAddr { text.parse().expect("an address") };
-        let media = Media {
+        let media = MediaAddresses {
             local: vec![of("10.0.0.5:4501"), of("127.0.0.1:4501")],
             additional: vec![of("203.0.113.7:4501"), of("[2001:db8::7]:4501")],
         };

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use icey_udp::OpenError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -11,10 +12,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
 };
 
-use crate::error::EngineError;
-
 /// What a server shows: the chain of one PEM file, the key of another.
-pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, EngineError> {
+pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, OpenError> {
     let chain = chain(certificate)?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| refuse(key, &error))?;
     let config = ServerConfig::builder_with_provider(provider())
@@ -27,7 +26,7 @@ pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Engin
 }
 
 /// A client that accepts the first certificate of this PEM file and no other.
-pub fn client(certificate: &Path) -> Result<Arc<ClientConfig>, EngineError> {
+pub fn client(certificate: &Path) -> Result<Arc<ClientConfig>, OpenError> {
     let provider = provider();
     let pinned = chain(certificate)?.into_iter().next();
     let verifier = Pinned {
@@ -44,12 +43,12 @@ pub fn client(certificate: &Path) -> Result<Arc<ClientConfig>, EngineError> {
 }
 
 /// Bytes that nobody can guess.
-pub fn random_key() -> Result<[u8; 32], EngineError> {
+pub fn random_key() -> Result<[u8; 32], OpenError> {
     let mut key = [0; 32];
     provider()
         .secure_random
         .fill(&mut key)
-        .map_err(|_| EngineError::System("the system gives no random bytes".into()))?;
+        .map_err(|_| OpenError::System("the system gives no random bytes".into()))?;
     Ok(key)
 }
 
@@ -57,7 +56,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, EngineError> {
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenError> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|error| refuse(path, &error))?;
@@ -67,8 +66,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, EngineError> {
     Ok(chain)
 }
 
-fn refuse(path: &Path, why: &dyn std::fmt::Display) -> EngineError {
-    EngineError::System(format!("{} cannot be used for TLS: {why}", path.display()))
+fn refuse(path: &Path, why: &dyn std::fmt::Display) -> OpenError {
+    OpenError::System(format!("{} cannot be used for TLS: {why}", path.display()))
 }
 
 /// The server that is probed is our own: what counts is that it shows the certificate it was

@@ -1,5 +1,5 @@
-//! One client's TCP connection, with TLS or without: a bounded queue out, deadlines, and nothing
-//! that waits.
+//! One client's TCP connection, with TLS or without: a bounded queue out, and deadlines. No call
+//! blocks.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use icey_turn::FiveTuple;
 use icey_turn::framing::Framer;
+use icey_udp::set_option;
 use rustls::ServerConnection;
 
 /// Bytes that wait for the client, payloads of peers among them: half a second at 4 Mb/s. Then the
@@ -32,7 +33,7 @@ const MAX_CONGESTION: Duration = Duration::from_secs(30);
 
 /// What a client without an allocation may send before a message is whole, in bytes. Requests are
 /// far below; a whole frame of 64 KiB would be remembered for somebody unknown.
-const MAX_STRANGER: usize = 4096;
+const MAX_PARTIAL: usize = 4096;
 
 /// One connection.
 pub struct Connection {
@@ -43,8 +44,6 @@ pub struct Connection {
     pub framer: Framer,
     /// Allocations on it: 0 or 1.
     pub relays: usize,
-    /// Watched for becoming writable.
-    pub watched: bool,
     queue: Vec<u8>,
     written: usize,
     opened: Instant,
@@ -68,14 +67,19 @@ impl Connection {
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
-        limit_unsent(&socket)?;
+        // The kernel says "full" with so much unsent (tcp(7)).
+        set_option(
+            &socket,
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            UNSENT_BYTES,
+        )?;
         Ok(Self {
             socket,
             tls: tls.map(Box::new),
             tuple,
             framer: Framer::new(),
             relays: 0,
-            watched: false,
             queue: Vec::new(),
             written: 0,
             opened: now,
@@ -85,10 +89,6 @@ impl Connection {
             partial: 0,
             is_broken: false,
         })
-    }
-
-    pub fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
     }
 
     /// Reads what is there, up to `into`; 0 at the end of the stream. `budget` is how often the
@@ -174,7 +174,7 @@ impl Connection {
         }
         if self.written == self.queue.len() {
             self.queue.clear();
-            self.queue.shrink_to(MAX_STRANGER);
+            self.queue.shrink_to(MAX_PARTIAL);
             self.written = 0;
         } else if self.written > MAX_QUEUE {
             self.queue.drain(..self.written);
@@ -198,15 +198,15 @@ impl Connection {
         self.idle = now;
     }
 
-    /// Whether the client has used up our patience.
+    /// Whether one of the client's deadlines or bounds is passed.
     pub fn is_over(&self, now: Instant) -> bool {
         let older = |since: Instant, limit: Duration| now.saturating_duration_since(since) >= limit;
         let is_late = |since: Option<Instant>, limit| since.is_some_and(|at| older(at, limit));
-        let is_shy = self.tls.as_ref().is_some_and(|tls| tls.is_handshaking());
+        let is_handshaking = self.tls.as_ref().is_some_and(|tls| tls.is_handshaking());
         self.is_broken
-            || is_shy && older(self.opened, HANDSHAKE)
+            || is_handshaking && older(self.opened, HANDSHAKE)
             || self.relays == 0 && older(self.idle, WITHOUT_ALLOCATION)
-            || self.relays == 0 && self.partial > MAX_STRANGER
+            || self.relays == 0 && self.partial > MAX_PARTIAL
             || is_late(self.stalled, MAX_STALL)
             || is_late(self.congested, MAX_CONGESTION)
     }
@@ -218,6 +218,12 @@ impl Connection {
             // Nobody has to hear it: the end of the stream follows.
             let _ = tls.write_tls(&mut self.socket);
         }
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 
@@ -250,25 +256,6 @@ fn write_tls(
         while tls.wants_write() {
             tls.write_tls(socket)?;
         }
-    }
-}
-
-/// The kernel says "full" with so much unsent (tcp(7), TCP_NOTSENT_LOWAT).
-fn limit_unsent(socket: &TcpStream) -> io::Result<()> {
-    // SAFETY: the value is valid for its size.
-    let done = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_NOTSENT_LOWAT,
-            std::ptr::from_ref(&UNSENT_BYTES).cast(),
-            std::mem::size_of_val(&UNSENT_BYTES) as libc::socklen_t,
-        )
-    };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
     }
 }
 
@@ -352,10 +339,10 @@ mod tests {
         let (mut connection, mut client) = pair(start);
         assert!(!connection.is_over(start + WITHOUT_ALLOCATION / 2));
         assert!(connection.is_over(start + WITHOUT_ALLOCATION));
-        client.write_all(&[0; MAX_STRANGER + 1]).expect("sent");
+        client.write_all(&[0; MAX_PARTIAL + 1]).expect("sent");
         let mut buffer = [0; 1024];
         let mut read = 0;
-        while read <= MAX_STRANGER {
+        while read <= MAX_PARTIAL {
             let mut budget = 1;
             match connection.read(&mut buffer, &mut budget) {
                 Ok(count) => read += count,

@@ -4,12 +4,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use icey_engine::{
-    Engine, EngineConfig, ProbeConfig, TurnConfig, TurnServer, TurnStats, TurnTransport,
-};
-use icey_turn::client::{AllocateOptions, Client, Event};
+use icey_engine::{Engine, EngineConfig};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::credentials;
 use icey_turn::framing::Framer;
+use icey_turn_server::{
+    ProbeConfig, ProtocolConfig, TurnConfig, TurnServer, TurnStats, TurnTransport,
+};
 
 pub const SECRET: &[u8] = b"only this server knows it";
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -38,7 +39,7 @@ impl World {
         .expect("an engine");
         let mut config = config();
         change(&mut config);
-        let server = TurnServer::new(&engine, &config).expect("a server");
+        let server = TurnServer::new(engine.short_cut(), &config).expect("a server");
         let (user, password) = credential();
         Self {
             engine,
@@ -93,15 +94,15 @@ pub fn config() -> TurnConfig {
         host: HERE.to_string(),
         port: 0,
         tls: None,
-        realm: "icey".into(),
-        secret: SECRET.to_vec(),
         external_ip: String::new(),
-        allow_local_relay: true,
-        refused_ports: vec![],
-        max_allocations: 100,
-        user_quota: 100,
-        max_bitrate: 0,
         relay_ports: (40_000, 48_000),
+        protocol: ProtocolConfig {
+            secret: SECRET.to_vec(),
+            allow_local_relay: true,
+            max_allocations: 100,
+            user_quota: 100,
+            ..ProtocolConfig::default()
+        },
     }
 }
 
@@ -147,7 +148,7 @@ impl Visitor {
     }
 
     /// Goes on until something has happened.
-    pub fn wait(&mut self) -> Event {
+    pub fn wait(&mut self) -> ClientEvent {
         let end = Instant::now() + DEADLINE;
         loop {
             self.flush();
@@ -187,7 +188,7 @@ impl Visitor {
     pub fn allocate(&mut self, options: AllocateOptions) -> (SocketAddr, Option<[u8; 8]>) {
         self.client.allocate(Instant::now(), options);
         match self.wait() {
-            Event::Allocated {
+            ClientEvent::Allocated {
                 relayed,
                 reservation,
                 ..
@@ -199,21 +200,24 @@ impl Visitor {
     pub fn bind_channel(&mut self, peer: SocketAddr) {
         self.client.bind_channel(Instant::now(), peer);
         let event = self.wait();
-        assert!(matches!(event, Event::ChannelBound { .. }), "{event:?}");
+        assert!(
+            matches!(event, ClientEvent::ChannelBound { .. }),
+            "{event:?}"
+        );
     }
 
     pub fn permit(&mut self, peer: SocketAddr) {
         self.client.create_permission(Instant::now(), peer);
         let event = self.wait();
         assert!(
-            matches!(event, Event::PermissionCreated { .. }),
+            matches!(event, ClientEvent::PermissionCreated { .. }),
             "{event:?}"
         );
     }
 
     pub fn payload(&mut self) -> Vec<u8> {
         match self.wait() {
-            Event::Received { payload, .. } => payload,
+            ClientEvent::Received { payload, .. } => payload,
             other => panic!("{other:?}"),
         }
     }

@@ -7,11 +7,10 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use icey_engine::{
-    Engine, EngineConfig, EngineError, ProbeConfig, ProbeStep, TurnServer, TurnTransport,
-    probe_turn,
-};
+use icey_engine::{Engine, EngineConfig};
 use icey_turn::client::AllocateOptions;
+use icey_turn_server::{ProbeConfig, ProbeStep, TurnServer, TurnTransport, probe_turn};
+use icey_udp::OpenError;
 
 use turn_world::{DEADLINE, HERE, World, config, peer};
 
@@ -56,12 +55,15 @@ fn payloads_pass_both_ways_whole_and_in_order_over_udp_and_tcp() {
     }
     let count = 4 * payloads().len() as u64;
     let bytes = 4 * payloads().iter().map(|p| p.len() as u64).sum::<u64>();
-    let stats = world.counted(|stats| stats.packets_from_peers == count);
+    let stats = world.counted(|stats| stats.protocol.to_clients.packets == count);
     assert_eq!(
-        (stats.packets_to_peers, stats.bytes_to_peers),
+        (
+            stats.protocol.to_peers.packets,
+            stats.protocol.to_peers.bytes
+        ),
         (count, bytes)
     );
-    assert_eq!(stats.bytes_from_peers, bytes);
+    assert_eq!(stats.protocol.to_clients.bytes, bytes);
     assert_eq!((stats.packets_dropped, stats.packets_short_cut), (0, 0));
 }
 
@@ -71,9 +73,9 @@ fn a_closed_connection_frees_its_allocation_and_port() {
     let mut visitor = world.client(TurnTransport::Tcp);
     let (relayed, _) = visitor.allocate(AllocateOptions::default());
     assert!(UdpSocket::bind(relayed).is_err(), "it is the server's");
-    world.counted(|stats| (stats.allocations, stats.connections) == (1, 1));
+    world.counted(|stats| (stats.protocol.allocations, stats.connections) == (1, 1));
     drop(visitor);
-    let stats = world.counted(|stats| (stats.allocations, stats.connections) == (0, 0));
+    let stats = world.counted(|stats| (stats.protocol.allocations, stats.connections) == (0, 0));
     assert_eq!(stats.connections_dropped, 0, "the client went by itself");
     UdpSocket::bind(relayed).expect("it is free");
 }
@@ -163,19 +165,19 @@ fn a_port_that_is_taken_for_tcp_or_udp_is_refused_by_name() {
     for (protocol, port) in ports {
         let mut taken = config();
         taken.port = port;
-        let refused = TurnServer::new(&other, &taken).err();
-        let expected = EngineError::AddressInUse {
+        let refused = TurnServer::new(other.short_cut(), &taken).err();
+        let expected = OpenError::AddressInUse {
             protocol,
             host: HERE.to_string(),
             port,
         };
         assert_eq!(refused, Some(expected));
     }
-    let second = TurnServer::new(&world.engine, &config()).err();
+    let second = TurnServer::new(world.engine.short_cut(), &config()).err();
     let text = second.expect("one an engine").to_string();
     assert_eq!(text, "this engine has a TURN server already");
     // A refused one leaves nothing behind.
-    TurnServer::new(&other, &config())
+    TurnServer::new(other.short_cut(), &config())
         .expect("free again")
         .close();
 }
@@ -207,7 +209,7 @@ fn the_end_frees_the_ports_whichever_of_engine_and_server_ends_first() {
 
 #[test]
 fn what_is_sent_to_the_engine_takes_the_short_cut() {
-    let world = World::with(|config| config.allow_local_relay = false);
+    let world = World::with(|config| config.protocol.allow_local_relay = false);
     let mut visitor = world.client(TurnTransport::Udp);
     visitor.allocate(AllocateOptions::default());
     let media = SocketAddr::from((HERE, world.engine.port()));
@@ -215,7 +217,7 @@ fn what_is_sent_to_the_engine_takes_the_short_cut() {
     visitor.client.send(media, b"no WebRTC, but a datagram");
     visitor.flush();
     let stats = world.counted(|stats| stats.packets_short_cut == 1);
-    assert_eq!(stats.packets_to_peers, 1);
+    assert_eq!(stats.protocol.to_peers.packets, 1);
     let end = Instant::now() + DEADLINE;
     while world.engine.stats().packets_unknown < 1 {
         assert!(Instant::now() < end, "the engine has not seen it");
@@ -226,7 +228,7 @@ fn what_is_sent_to_the_engine_takes_the_short_cut() {
 
 #[test]
 fn the_probe_passes_a_datagram_and_says_what_failed() {
-    let world = World::with(|config| config.allow_local_relay = false);
+    let world = World::with(|config| config.protocol.allow_local_relay = false);
     for transport in [TurnTransport::Udp, TurnTransport::Tcp] {
         let seen = probe_turn(&ProbeConfig {
             transport,
@@ -237,8 +239,8 @@ fn the_probe_passes_a_datagram_and_says_what_failed() {
         assert!((40_000..=48_000).contains(&seen.relayed.port()));
         assert_eq!(seen.mapped.ip(), HERE);
     }
-    let stats = world.counted(|stats| (stats.allocations, stats.connections) == (0, 0));
-    assert_eq!(stats.allocations_total, 4);
+    let stats = world.counted(|stats| (stats.protocol.allocations, stats.connections) == (0, 0));
+    assert_eq!(stats.protocol.allocations_total, 4);
 
     let forged = probe_turn(&ProbeConfig {
         credential: "guessed".into(),
@@ -300,5 +302,5 @@ fn relayed_ports_differ_and_stay_in_their_range() {
         assert!(ports.insert(relayed.port()));
         visitors.push(visitor);
     }
-    world.counted(|stats| stats.allocations == 20);
+    world.counted(|stats| stats.protocol.allocations == 20);
 }

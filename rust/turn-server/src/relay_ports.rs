@@ -1,14 +1,10 @@
-//! The sockets of relayed addresses, and their ports.
+//! The ports of relayed addresses: which are free, and which are kept.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use icey_turn::{Family, FiveTuple, PortRequest, RelayError, RelayId};
-
-use super::outgoing::Outgoing;
-use crate::error::EngineError;
-use crate::io::socket::Socket;
+use icey_udp::{OpenError, Socket};
 
 /// Kernel buffers of a relayed address in bytes: a fifth of a second at 10 Mb/s.
 const BUFFER_BYTES: libc::c_int = 256 << 10;
@@ -16,82 +12,9 @@ const BUFFER_BYTES: libc::c_int = 256 << 10;
 /// Ports tried for one relayed address that turned out to be taken by other programs.
 const MAX_TRIES: usize = 64;
 
-/// One relayed address.
-#[derive(Debug)]
-pub struct Relay {
-    pub socket: Arc<Socket>,
-    pub outgoing: Outgoing,
-    pub client: FiveTuple,
-    /// What the thread knows the socket by.
-    pub token: u64,
-    /// Watched for becoming writable.
-    pub watched: bool,
-    dont_fragment: bool,
-    /// By which of the engine's names the client knows the engine's addresses: the engine's own,
-    /// then the one the client used last. They differ for a NAT's address.
-    aliases: Vec<(SocketAddr, SocketAddr)>,
-}
-
-impl Relay {
-    /// Puts a payload in line for a peer.
-    pub fn push(&mut self, peer: SocketAddr, payload: &[u8], dont_fragment: bool) {
-        if dont_fragment != self.dont_fragment {
-            self.outgoing.flush(&self.socket);
-            self.set_dont_fragment(dont_fragment);
-        }
-        self.outgoing.push(self.socket.ip(), peer, &[payload]);
-        if self.outgoing.is_due() {
-            self.outgoing.flush(&self.socket);
-        }
-    }
-
-    /// RFC 8656 §18.7. What is set is noted in any case: a kernel that refuses does so again.
-    fn set_dont_fragment(&mut self, on: bool) {
-        self.dont_fragment = on;
-        let (level, option, mode) = match (self.socket.is_dual(), on) {
-            (false, true) => (
-                libc::IPPROTO_IP,
-                libc::IP_MTU_DISCOVER,
-                libc::IP_PMTUDISC_DO,
-            ),
-            (false, false) => (
-                libc::IPPROTO_IP,
-                libc::IP_MTU_DISCOVER,
-                libc::IP_PMTUDISC_DONT,
-            ),
-            (true, true) => (
-                libc::IPPROTO_IPV6,
-                libc::IPV6_MTU_DISCOVER,
-                libc::IP_PMTUDISC_DO,
-            ),
-            (true, false) => (
-                libc::IPPROTO_IPV6,
-                libc::IPV6_MTU_DISCOVER,
-                libc::IP_PMTUDISC_DONT,
-            ),
-        };
-        // Where it is refused datagrams go out as the system would send them.
-        let _ = self.socket.set(level, option, mode);
-    }
-
-    /// The client sent to `used`, which the engine knows as `engine`.
-    pub fn note_alias(&mut self, engine: SocketAddr, used: SocketAddr) {
-        match self.aliases.iter_mut().find(|alias| alias.0 == engine) {
-            Some(alias) => alias.1 = used,
-            None => self.aliases.push((engine, used)),
-        }
-    }
-
-    /// The name by which the client knows an address of the engine.
-    pub fn alias(&self, engine: SocketAddr) -> SocketAddr {
-        let alias = self.aliases.iter().find(|alias| alias.0 == engine);
-        alias.map_or(engine, |alias| alias.1)
-    }
-}
-
 /// Where relayed addresses come from.
 #[derive(Debug)]
-pub struct Ports {
+pub struct RelayPorts {
     host: IpAddr,
     first: u16,
     last: u16,
@@ -101,7 +24,7 @@ pub struct Ports {
     kept: HashMap<RelayId, Socket>,
 }
 
-impl Ports {
+impl RelayPorts {
     /// `has_external`: of IPv4, of IPv6.
     pub fn new(host: IpAddr, (first, last): (u16, u16), has_external: [bool; 2]) -> Self {
         Self {
@@ -121,9 +44,9 @@ impl Ports {
         family: Family,
         port: PortRequest,
         local: &[IpAddr],
-    ) -> Result<Relay, RelayError> {
-        let socket = match port {
-            PortRequest::Reserved(of) => self.kept.remove(&of).ok_or(RelayError::NoPort)?,
+    ) -> Result<Socket, RelayError> {
+        match port {
+            PortRequest::Reserved(of) => self.kept.remove(&of).ok_or(RelayError::NoPort),
             PortRequest::Any | PortRequest::Even | PortRequest::EvenAndReserve => {
                 let ip = self
                     .bind_address(client, family, local)
@@ -132,21 +55,9 @@ impl Ports {
                 if let Some(next) = next {
                     self.kept.insert(relay, next);
                 }
-                socket
+                Ok(socket)
             }
-        };
-        let mut relay = Relay {
-            socket: Arc::new(socket),
-            outgoing: Outgoing::default(),
-            client,
-            token: 0,
-            watched: false,
-            dont_fragment: true,
-            aliases: Vec::new(),
-        };
-        // A TURN server fragments unless it is told not to (RFC 8656 §15).
-        relay.set_dont_fragment(false);
-        Ok(relay)
+        }
     }
 
     /// Gives up the port that was kept next to a relay's.
@@ -229,8 +140,8 @@ fn bind(ip: IpAddr, port: u32) -> Result<Option<Socket>, RelayError> {
     let port = u16::try_from(port).map_err(|_| RelayError::NoPort)?;
     match Socket::bind_with(ip, port, BUFFER_BYTES) {
         Ok(socket) => Ok(Some(socket)),
-        Err(EngineError::AddressInUse { .. }) => Ok(None),
-        Err(EngineError::Address(_)) => Err(RelayError::FamilyNotSupported),
+        Err(OpenError::AddressInUse { .. }) => Ok(None),
+        Err(OpenError::Address(_)) => Err(RelayError::FamilyNotSupported),
         Err(_) => Err(RelayError::NoPort),
     }
 }
@@ -262,7 +173,7 @@ mod tests {
         panic!("no free ports");
     }
 
-    fn open(ports: &mut Ports, id: u64, port: PortRequest) -> Result<Relay, RelayError> {
+    fn open(ports: &mut RelayPorts, id: u64, port: PortRequest) -> Result<Socket, RelayError> {
         ports.open(
             RelayId::from_u64(id),
             client(HERE),
@@ -275,12 +186,12 @@ mod tests {
     #[test]
     fn ports_stay_in_their_range_and_run_out() {
         let range = free_range();
-        let mut ports = Ports::new(HERE, range, [false; 2]);
-        let mut relays = Vec::new();
+        let mut ports = RelayPorts::new(HERE, range, [false; 2]);
+        let mut sockets = Vec::new();
         for id in 0..6 {
-            relays.push(open(&mut ports, id, PortRequest::Any).expect("a free port"));
+            sockets.push(open(&mut ports, id, PortRequest::Any).expect("a free port"));
         }
-        let mut taken: Vec<u16> = relays.iter().map(|relay| relay.socket.port()).collect();
+        let mut taken: Vec<u16> = sockets.iter().map(Socket::port).collect();
         taken.sort_unstable();
         assert_eq!(taken, (range.0..=range.1).collect::<Vec<_>>());
         assert_eq!(
@@ -291,14 +202,14 @@ mod tests {
 
     #[test]
     fn an_even_port_keeps_the_next_one_until_it_is_asked_for_or_given_up() {
-        let mut ports = Ports::new(HERE, free_range(), [false; 2]);
+        let mut ports = RelayPorts::new(HERE, free_range(), [false; 2]);
         let first = open(&mut ports, 1, PortRequest::EvenAndReserve).expect("a pair");
-        assert_eq!(first.socket.port() % 2, 0);
-        let next = u32::from(first.socket.port()) + 1;
+        assert_eq!(first.port() % 2, 0);
+        let next = u32::from(first.port()) + 1;
         assert!(matches!(bind(HERE, next), Ok(None)), "it is kept");
         let id = RelayId::from_u64(1);
         let second = open(&mut ports, 2, PortRequest::Reserved(id)).expect("the kept one");
-        assert_eq!(u32::from(second.socket.port()), next);
+        assert_eq!(u32::from(second.port()), next);
         assert_eq!(
             open(&mut ports, 3, PortRequest::Reserved(id)).err(),
             Some(RelayError::NoPort)
@@ -307,7 +218,7 @@ mod tests {
         let first = open(&mut ports, 4, PortRequest::EvenAndReserve).expect("a pair");
         ports.release(RelayId::from_u64(4));
         assert!(matches!(
-            bind(HERE, u32::from(first.socket.port()) + 1),
+            bind(HERE, u32::from(first.port()) + 1),
             Ok(Some(_))
         ));
     }
@@ -316,34 +227,16 @@ mod tests {
     fn the_relayed_address_is_where_the_client_reached_us() {
         let other = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let ports = Ports::new(any, (1024, 2048), [false; 2]);
-        let of = |ports: &Ports, family| ports.bind_address(client(HERE), family, &[other]);
+        let ports = RelayPorts::new(any, (1024, 2048), [false; 2]);
+        let of = |ports: &RelayPorts, family| ports.bind_address(client(HERE), family, &[other]);
         assert_eq!(of(&ports, Family::V4), Some(HERE));
         assert_eq!(of(&ports, Family::V6), None);
-        let ports = Ports::new(any, (1024, 2048), [true, false]);
+        let ports = RelayPorts::new(any, (1024, 2048), [true, false]);
         assert_eq!(of(&ports, Family::V4), Some(any));
-        let ports = Ports::new(other, (1024, 2048), [true, false]);
+        let ports = RelayPorts::new(other, (1024, 2048), [true, false]);
         assert_eq!(of(&ports, Family::V4), Some(other));
-        let ports = Ports::new(Ipv6Addr::UNSPECIFIED.into(), (1024, 2048), [false; 2]);
+        let ports = RelayPorts::new(Ipv6Addr::UNSPECIFIED.into(), (1024, 2048), [false; 2]);
         let six = client(Ipv6Addr::LOCALHOST.into());
         assert_eq!(ports.bind_address(six, Family::V4, &[other]), Some(other));
-    }
-
-    #[test]
-    fn the_client_hears_of_the_engine_by_the_name_it_used() {
-        let range = free_range();
-        let mut relay = open(
-            &mut Ports::new(HERE, range, [false; 2]),
-            1,
-            PortRequest::Any,
-        )
-        .expect("a port");
-        let [engine, public]: [SocketAddr; 2] =
-            [([10, 0, 0, 1], 4501).into(), ([192, 0, 2, 9], 4501).into()];
-        assert_eq!(relay.alias(engine), engine);
-        relay.note_alias(engine, public);
-        assert_eq!(relay.alias(engine), public);
-        relay.note_alias(engine, engine);
-        assert_eq!(relay.alias(engine), engine);
     }
 }

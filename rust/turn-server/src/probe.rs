@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use icey_turn::client::{AllocateOptions, Client, Event, Failure};
+use icey_turn::client::{AllocateOptions, Client, ClientEvent, Failure};
 use icey_turn::framing::Framer;
 use icey_turn::{Family, Transport};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::tls;
+use crate::tls;
 
 /// How often the datagram is sent, if it does not come through: on UDP one may be lost.
 const RESEND: Duration = Duration::from_millis(300);
@@ -25,7 +25,7 @@ const PAYLOAD: &[u8; 27] = b"icey-server turn self-test ";
 /// The name in the TLS handshake: the certificate is compared as a whole, whatever its names.
 const SERVER_NAME: &str = "turn.invalid";
 
-/// Whom to ask, and how.
+/// Which server is probed, how, and as whom.
 #[derive(Clone)]
 pub struct ProbeConfig {
     pub host: String,
@@ -41,7 +41,7 @@ pub struct ProbeConfig {
     pub timeout: Duration,
 }
 
-/// What was seen.
+/// What a probe that succeeded has seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Probe {
     pub relayed: SocketAddr,
@@ -100,7 +100,7 @@ impl fmt::Display for ProbeError {
 
 impl std::error::Error for ProbeError {}
 
-/// Does it.
+/// Takes every step in turn; the first one that fails ends the probe.
 pub fn probe(config: &ProbeConfig) -> Result<Probe, ProbeError> {
     let deadline = Instant::now() + config.timeout;
     let server = resolve(config, deadline)?;
@@ -157,21 +157,13 @@ fn pass(
             }
         }
         if Instant::now() >= deadline {
-            return Err(ProbeError {
-                step: ProbeStep::Relay,
-                said: "the datagram did not come back".into(),
-                code: None,
-            });
+            return Err(failed(ProbeStep::Relay, "the datagram did not come back"));
         }
     }
 }
 
 fn resolve(config: &ProbeConfig, deadline: Instant) -> Result<SocketAddr, ProbeError> {
-    let refuse = |said: String| ProbeError {
-        step: ProbeStep::Connect,
-        said,
-        code: None,
-    };
+    let refuse = |said: String| failed(ProbeStep::Connect, said);
     let found = (config.host.as_str(), config.port)
         .to_socket_addrs()
         .map_err(|error| refuse(format!("{}: {error}", config.host)))?
@@ -185,7 +177,7 @@ fn resolve(config: &ProbeConfig, deadline: Instant) -> Result<SocketAddr, ProbeE
 /// One client and its socket.
 struct Session {
     client: Client,
-    channel: Channel,
+    link: Link,
     family: Family,
     deadline: Instant,
 }
@@ -196,11 +188,11 @@ impl Session {
         server: SocketAddr,
         deadline: Instant,
     ) -> Result<Self, ProbeError> {
-        let channel = Channel::open(config, server, deadline)
-            .map_err(|error| failed(ProbeStep::Connect, &error))?;
+        let link = Link::open(config, server, deadline)
+            .map_err(|error| failed(ProbeStep::Connect, error))?;
         Ok(Self {
             client: Client::new(config.transport, &config.username, &config.credential),
-            channel,
+            link,
             family: if server.is_ipv4() {
                 Family::V4
             } else {
@@ -219,7 +211,7 @@ impl Session {
         };
         self.client.allocate(Instant::now(), options);
         self.wait(ProbeStep::Allocate, self.deadline, |event| match event {
-            Event::Allocated {
+            ClientEvent::Allocated {
                 relayed, mapped, ..
             } => Some((*relayed, *mapped)),
             _ => None,
@@ -230,7 +222,7 @@ impl Session {
     fn permit(&mut self, peer: SocketAddr) -> Result<(), ProbeError> {
         self.client.create_permission(Instant::now(), peer);
         self.wait(ProbeStep::Permit, self.deadline, |event| {
-            matches!(event, Event::PermissionCreated { .. }).then_some(())
+            matches!(event, ClientEvent::PermissionCreated { .. }).then_some(())
         })?
         .ok_or_else(|| silent(ProbeStep::Permit))
     }
@@ -238,7 +230,7 @@ impl Session {
     fn free(&mut self) -> Result<(), ProbeError> {
         self.client.refresh(Instant::now(), Duration::ZERO);
         self.wait(ProbeStep::Free, self.deadline, |event| {
-            matches!(event, Event::Refreshed { .. }).then_some(())
+            matches!(event, ClientEvent::Refreshed { .. }).then_some(())
         })?
         .ok_or_else(|| silent(ProbeStep::Free))
     }
@@ -251,7 +243,7 @@ impl Session {
     /// Waits for the datagram; whether it came.
     fn receive(&mut self, from: SocketAddr, until: Instant) -> Result<bool, ProbeError> {
         let seen = self.wait(ProbeStep::Relay, until, |event| match event {
-            Event::Received { peer, payload } => {
+            ClientEvent::Received { peer, payload } => {
                 (*peer == from && payload == PAYLOAD).then_some(())
             }
             _ => None,
@@ -261,9 +253,9 @@ impl Session {
 
     fn transmit(&mut self, step: ProbeStep) -> Result<(), ProbeError> {
         while let Some(message) = self.client.poll_transmit() {
-            self.channel
+            self.link
                 .send(&message)
-                .map_err(|error| failed(step, &error))?;
+                .map_err(|error| failed(step, error))?;
         }
         Ok(())
     }
@@ -273,7 +265,7 @@ impl Session {
         &mut self,
         step: ProbeStep,
         until: Instant,
-        mut wanted: impl FnMut(&Event) -> Option<T>,
+        mut wanted: impl FnMut(&ClientEvent) -> Option<T>,
     ) -> Result<Option<T>, ProbeError> {
         loop {
             self.transmit(step)?;
@@ -281,7 +273,7 @@ impl Session {
                 if let Some(found) = wanted(&event) {
                     return Ok(Some(found));
                 }
-                if let Event::Failed { failure, .. } = event {
+                if let ClientEvent::Failed { failure, .. } = event {
                     return Err(refused(step, failure));
                 }
             }
@@ -292,28 +284,24 @@ impl Session {
             let wake = self.client.next_timeout();
             let wake = wake.map_or(until, |wake| wake.min(until));
             let client = &mut self.client;
-            self.channel
+            self.link
                 .receive(wake, |data| client.receive(Instant::now(), data))
-                .map_err(|error| failed(step, &error))?;
+                .map_err(|error| failed(step, error))?;
             self.client.handle_timeout(Instant::now());
         }
     }
 }
 
-fn failed(step: ProbeStep, error: &io::Error) -> ProbeError {
+fn failed(step: ProbeStep, said: impl ToString) -> ProbeError {
     ProbeError {
         step,
-        said: error.to_string(),
+        said: said.to_string(),
         code: None,
     }
 }
 
 fn silent(step: ProbeStep) -> ProbeError {
-    ProbeError {
-        step,
-        said: String::new(),
-        code: None,
-    }
+    failed(step, "")
 }
 
 fn refused(step: ProbeStep, failure: Failure) -> ProbeError {
@@ -324,22 +312,21 @@ fn refused(step: ProbeStep, failure: Failure) -> ProbeError {
             code: Some(code),
         },
         Failure::Timeout => silent(step),
-        Failure::BadAnswer => ProbeError {
+        Failure::BadAnswer => failed(
             step,
-            said: "an answer that cannot be read, or that this server did not make".into(),
-            code: None,
-        },
+            "an answer that cannot be read, or that this server did not make",
+        ),
     }
 }
 
-/// A way to the server.
-enum Channel {
+/// The socket to the server.
+enum Link {
     Udp(UdpSocket),
     Tcp(TcpStream, Framer),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>, Framer),
 }
 
-impl Channel {
+impl Link {
     fn open(config: &ProbeConfig, server: SocketAddr, deadline: Instant) -> io::Result<Self> {
         if config.transport == Transport::Udp {
             let any: SocketAddr = match server {

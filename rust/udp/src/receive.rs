@@ -3,12 +3,16 @@
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::time::Instant;
 
-use super::address;
-use super::socket::Socket;
+use nix::sys::socket::SockaddrStorage;
+
+use crate::address::from_kernel;
+use crate::socket::Socket;
 
 /// Datagrams read in one call.
-pub const BATCH: usize = 64;
+const BATCH: usize = 64;
 
 /// Larger than any datagram of a WebRTC peer; what is larger is cut, and fails its checks.
 pub const PEER_BYTES: usize = 2048;
@@ -17,15 +21,17 @@ pub const PEER_BYTES: usize = 2048;
 const CONTROL_WORDS: usize = 16;
 
 /// The buffers of a batch.
-pub struct Receiver {
-    buffers: Vec<u8>,
+#[derive(Debug)]
+pub struct ReceiveBuffers {
+    payloads: Vec<u8>,
     datagram_bytes: usize,
-    names: Vec<libc::sockaddr_storage>,
+    names: Vec<SockaddrStorage>,
     controls: Vec<[u64; CONTROL_WORDS]>,
 }
 
-/// A datagram in a [`Receiver`]'s buffers.
-pub struct Received<'a> {
+/// A datagram in [`ReceiveBuffers`].
+#[derive(Debug)]
+pub struct ReceivedDatagram<'a> {
     pub local: SocketAddr,
     pub remote: SocketAddr,
     pub data: &'a [u8],
@@ -33,28 +39,49 @@ pub struct Received<'a> {
     pub is_cut: bool,
 }
 
-impl Receiver {
+impl ReceiveBuffers {
     /// For datagrams of this size, in bytes.
     pub fn new(datagram_bytes: usize) -> Self {
+        let nobody = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         Self {
             // Zeroed by the system where it is touched: room for large ones costs nothing.
-            buffers: vec![0; datagram_bytes * BATCH],
+            payloads: vec![0; datagram_bytes * BATCH],
             datagram_bytes,
-            // SAFETY: all-zero bytes are a valid sockaddr_storage.
-            names: vec![unsafe { mem::zeroed() }; BATCH],
+            names: vec![nobody.into(); BATCH],
             controls: vec![[0; CONTROL_WORDS]; BATCH],
         }
     }
 
-    /// Reads what waits, up to a batch, and hands it over one by one; how many there were.
-    pub fn receive(
+    /// Reads what waits, up to so many batches, and hands it over one by one, with the time at
+    /// which its batch was read. Gives `true` once nothing waits.
+    pub fn drain(
         &mut self,
         socket: &Socket,
-        mut each: impl FnMut(Received<'_>),
+        max_batches: usize,
+        mut each: impl FnMut(Instant, ReceivedDatagram<'_>),
+    ) -> bool {
+        for _ in 0..max_batches {
+            let now = Instant::now();
+            match self.receive(socket, |datagram| each(now, datagram)) {
+                Ok(BATCH) => {}
+                Ok(_) => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                // About a datagram that was sent before (an ICMP message); reading has cleared it.
+                Err(_) => {}
+            }
+        }
+        false
+    }
+
+    /// Reads one batch; how many datagrams there were.
+    fn receive(
+        &mut self,
+        socket: &Socket,
+        mut each: impl FnMut(ReceivedDatagram<'_>),
     ) -> io::Result<usize> {
         let size = self.datagram_bytes;
         let mut vectors: [libc::iovec; BATCH] = std::array::from_fn(|i| libc::iovec {
-            iov_base: self.buffers[i * size..(i + 1) * size].as_mut_ptr().cast(),
+            iov_base: self.payloads[i * size..(i + 1) * size].as_mut_ptr().cast(),
             iov_len: size,
         });
         let mut messages: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
@@ -62,7 +89,7 @@ impl Receiver {
             let mut message: libc::mmsghdr = unsafe { mem::zeroed() };
             let header = &mut message.msg_hdr;
             header.msg_name = std::ptr::from_mut(&mut self.names[i]).cast();
-            header.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_namelen = mem::size_of::<SockaddrStorage>() as libc::socklen_t;
             header.msg_iov = &mut vectors[i];
             header.msg_iovlen = 1;
             header.msg_control = self.controls[i].as_mut_ptr().cast();
@@ -70,35 +97,34 @@ impl Receiver {
             message
         });
         // SAFETY: every pointer in `messages` leads to a buffer of `self` or of this frame that
-        // outlives the call, with its true length.
+        // outlives the call, with its true length. Whatever family the kernel writes into a
+        // SockaddrStorage, it is read as what its family says.
         let count = unsafe {
             libc::recvmmsg(
-                socket.fd(),
+                socket.as_raw_fd(),
                 messages.as_mut_ptr(),
                 BATCH as libc::c_uint,
                 libc::MSG_DONTWAIT as _,
                 std::ptr::null_mut(),
             )
         };
-        if count < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        for (i, message) in messages.iter().enumerate().take(count as usize) {
-            let Some(remote) = address::read(&self.names[i]) else {
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        for (i, message) in messages.iter().enumerate().take(count) {
+            let Some(remote) = from_kernel(&self.names[i]) else {
                 continue;
             };
             // SAFETY: the kernel filled this header in the call above.
             let ip = unsafe { destination(&message.msg_hdr) };
             let local = (ip.unwrap_or(socket.ip()), socket.port()).into();
-            let data = &self.buffers[i * size..][..(message.msg_len as usize).min(size)];
-            each(Received {
+            let data = &self.payloads[i * size..][..(message.msg_len as usize).min(size)];
+            each(ReceivedDatagram {
                 local,
                 remote,
                 data,
                 is_cut: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             });
         }
-        Ok(count as usize)
+        Ok(count)
     }
 }
 
@@ -150,14 +176,33 @@ mod tests {
             let from = sender.local_addr().expect("bound");
             sender.send_to(b"hello", (to, socket.port())).expect("sent");
             let mut seen = Vec::new();
-            let mut receiver = Receiver::new(PEER_BYTES);
+            let mut buffers = ReceiveBuffers::new(PEER_BYTES);
             // Loopback delivers before sendto returns.
-            let count = receiver
-                .receive(&socket, |d| {
-                    seen.push((d.local.ip(), d.remote, d.data.to_vec()))
-                })
-                .expect("a datagram");
-            assert_eq!((count, seen), (1, vec![(to, from, b"hello".to_vec())]));
+            let is_drained = buffers.drain(&socket, 1, |_, d| {
+                seen.push((d.local.ip(), d.remote, d.data.to_vec()))
+            });
+            assert_eq!(
+                (is_drained, seen),
+                (true, vec![(to, from, b"hello".to_vec())])
+            );
         }
+    }
+
+    #[test]
+    fn a_busy_socket_is_left_after_so_many_batches() {
+        let socket = Socket::bind(Ipv4Addr::LOCALHOST.into(), 0).expect("a free port");
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        for _ in 0..2 * BATCH + 1 {
+            let to = (Ipv4Addr::LOCALHOST, socket.port());
+            sender.send_to(&[0; 8], to).expect("sent");
+        }
+        let (mut buffers, mut seen) = (ReceiveBuffers::new(4), 0);
+        let mut cut = |_, datagram: ReceivedDatagram<'_>| {
+            assert!(datagram.is_cut && datagram.data.len() == 4);
+            seen += 1;
+        };
+        assert!(!buffers.drain(&socket, 2, &mut cut));
+        assert!(buffers.drain(&socket, 2, &mut cut));
+        assert_eq!(seen, 2 * BATCH + 1);
     }
 }
