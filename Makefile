@@ -35,7 +35,7 @@ test: ## Run every test: Rust, Python, browser
 	@$(MAKE) --no-print-directory -j2 dev test-packages
 	@$(MAKE) --no-print-directory lint
 	cargo test $(CARGO_TEST)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: dev ## Check style and types
 	$(BIN)/ruff check .

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import httpx
 import psutil
 
 from e2e.waiting import until
+from ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,14 +34,6 @@ def command() -> Path:
         message = f"{path} is not there: run `make build`"
         raise FileNotFoundError(message)
     return path
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """Return a port that is free on loopback at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -145,10 +137,10 @@ def write_config(folder: Path, settings: dict[str, Any] | None = None) -> tuple[
 
     `settings` are merged on top, section by section.
     """
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     config: dict[str, Any] = {
         "http": {"host": "127.0.0.1", "port": port},
-        "webrtc": {"port": free_port(socket.SOCK_DGRAM)},
+        "webrtc": {"port": free_port()},
         "turn": {"port": 0},
     }
     for section, values in (settings or {}).items():

@@ -6,9 +6,12 @@ import asyncio
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from e2e.aiortc_viewer import aiortc_viewer
 from e2e.waiting import until
+
+pytestmark = pytest.mark.alone
 
 SYNC_S = 0.08
 

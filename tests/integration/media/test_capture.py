@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 from material import Film, make
-from rtsp import free_port
 from sinks import Player, decode_audio, decode_video, pitch, rate_of, settings, steps
 
 from icey.errors import SourceError
 from icey.media import input as media_input
 from icey.media.events import SourceLost, SourceRestored
+from ports import free_port
 
 
 def test_rtsp_plays(rtsp_server):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rtsp import SYSTEM_PYTHON, free_port
+from rtsp import SYSTEM_PYTHON
 from sinks import Player, decode_audio, decode_video, pitch, rate_of, steps
 
 from icey import _core
@@ -20,6 +20,7 @@ from icey.media import input as media_input
 from icey.media.events import SourceLost, SourceRestored
 from icey.media.probe import probe
 from icey.media.source import parse_source
+from ports import free_port
 
 SCRIPT = Path(__file__).with_name("srt_sender.py")
 PASSPHRASE = "hunter2hunter2"
