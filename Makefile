@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-ARGS   ?=
 
 # Exact versions of what is installed into .venv; pyproject.toml has the ranges that users get.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -35,7 +34,13 @@ test: ## Run every test: Rust, Python, browser
 	@$(MAKE) --no-print-directory -j2 dev test-packages
 	@$(MAKE) --no-print-directory lint
 	cargo test $(CARGO_TEST)
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+ifdef ARGS
+	$(BIN)/python -m pytest $(ARGS)
+else
+	@# What only waits runs side by side; what measures, when nothing else runs. Both tell of failures.
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not alone'; side_by_side=$$?; \
+	$(BIN)/python -m pytest -m alone && exit $$side_by_side
+endif
 
 lint: dev ## Check style and types
 	$(BIN)/ruff check .
