@@ -3,12 +3,18 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-ARGS   ?=
 
 # Exact versions of what is installed into .venv; pyproject.toml has the ranges that users get.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+
+# Everything that `make test` builds of Rust has one profile and one choice of features, so that each
+# dependency is compiled once. Cargo unites features over the packages that are selected: without
+# icey-python among them, syn and all macros on it were built again.
+CARGO_TEST := --profile test-fast --locked --workspace
+
+DEVELOP := $(BIN)/python -m pip install --quiet 'maturin>=1.9,<2' && $(BIN)/maturin develop --locked
 
 RUST   := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 INPUTS := pyproject.toml constraints.txt $(RUST)
@@ -27,9 +33,17 @@ run: build ## Start the server on the built-in test picture: http://localhost:45
 
 build: $(VENV)/.built ## Leave .venv/bin/icey-server, with the engine in release mode
 
-test: dev test-packages lint ## Run every test: Rust, Python, browser
-	cargo test --release --locked --workspace --exclude icey-python
+test: ## Run every test: Rust, Python, browser
+	@$(MAKE) --no-print-directory -j2 dev test-packages
+	@$(MAKE) --no-print-directory lint
+	cargo test $(CARGO_TEST)
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	@# What only waits runs side by side; what measures, when nothing else runs. Both tell of failures.
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not alone'; side_by_side=$$?; \
+	$(BIN)/python -m pytest -m alone && exit $$side_by_side
+endif
 
 lint: dev $(TSC) ## Check style and types
 	$(BIN)/ruff check .
@@ -37,20 +51,22 @@ lint: dev $(TSC) ## Check style and types
 	$(BIN)/mypy
 	PATH="$$PATH:$(CURDIR)/$(BIN)" node $(TSC) -p src/icey/web
 	cargo fmt --check
-	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	cargo clippy $(CARGO_TEST) --all-targets -- -D warnings
 
 format: dev ## Rewrite the sources into the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 	cargo fmt
 
-bench: dev test-packages ## Measure the budgets of the design, and print them side by side
+bench: $(BIN)/python test-packages ## Measure the budgets of the design, and print them side by side
+	$(DEVELOP) --release --extras dev
+	@rm -f $(VENV)/.dev && touch $(VENV)/.built
 	$(BIN)/python -m bench $(ARGS)
 
 clean: ## Remove everything that was built
 	rm -rf $(VENV) target src/icey/_core*.so
 
-dev: $(VENV)/.dev
+dev: $(VENV)/.dev ## Leave .venv with all that tests and style need, the engine in the tests' profile
 
 # What only the tests need from the system: Chromium, an RTSP server, a C compiler.
 test-packages:
@@ -64,15 +80,15 @@ tools:
 $(BIN)/python: | tools
 	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make a virtual environment here; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
+# Both put the engine into src/icey, so each takes the other's mark away. Once built, either is there
+# again in seconds.
 $(VENV)/.built: $(INPUTS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
-	$(BIN)/maturin develop --release --locked
-	@touch $@
+	$(DEVELOP) --release
+	@rm -f $(VENV)/.dev && touch $@
 
 $(VENV)/.dev: $(INPUTS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
-	$(BIN)/maturin develop --release --locked --extras dev
-	@touch $@ $(VENV)/.built
+	$(DEVELOP) --profile test-fast --extras dev
+	@rm -f $(VENV)/.built && touch $@
 
 # Checks the types of the page's JavaScript. Where the machine has no Node, PyPI has one.
 $(TSC): | $(BIN)/python

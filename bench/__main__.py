@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this part")
     parts = parser.parse_args().only or PARTS
+    if not (Path(sys.prefix) / ".built").exists():
+        parser.error("the engine in .venv is the tests', without LTO: run `make build` first")
     table = Table("measured", "budget", "reached", title="icey-server, 720p30 at 2 Mb/s + Opus")
     measures = (start, viewer_load, picture, recorded, relayed, detected, turned)
     for name, measure in zip(PARTS, measures, strict=True):

@@ -6,7 +6,6 @@ The tests with a browser start it from here too (``tests/e2e/server_process.py``
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+
+from bench.ports import free_port
 
 READY_WITHIN_S = 30.0
 ENGINE = "icey-engine"
@@ -32,13 +33,6 @@ def command() -> Path:
     return path
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    """Return a port of the loopback that nobody holds at the moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def write_config(folder: Path, settings: dict[str, Any] | None = None) -> tuple[Path, int]:
     """Write a configuration with free ports into a folder; return its path and the HTTP port.
 
@@ -47,8 +41,8 @@ def write_config(folder: Path, settings: dict[str, Any] | None = None) -> tuple[
         settings: merged on top, section by section.
     """
     config: dict[str, Any] = {
-        "http": {"host": "127.0.0.1", "port": free_port(socket.SOCK_STREAM)},
-        "webrtc": {"port": free_port(socket.SOCK_DGRAM)},
+        "http": {"host": "127.0.0.1", "port": free_port()},
+        "webrtc": {"port": free_port()},
         "turn": {"port": 0},
     }
     for section, values in (settings or {}).items():

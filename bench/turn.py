@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.clients import build
-from bench.server import Server, cpu_seconds, free_port
+from bench.ports import free_port
+from bench.server import Server, cpu_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def measure(pace: str, transport: str) -> list[Cost]:
     rounds: dict[str, list[Cost]] = {name: [] for name in servers}
     for _ in range(ROUNDS):
         for name, start in servers.items():
-            port = free_port(socket.SOCK_STREAM)
+            port = free_port()
             with start(port) as process:
                 rounds[name].append(_load(name, process, port, transport, pace))
     return [

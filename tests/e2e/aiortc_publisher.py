@@ -39,7 +39,11 @@ BLOCK = 960  # samples of an Opus packet of 20 ms at 48 kHz
 
 
 class DemoCamera(MediaStreamTrack):
-    """The demo's pictures in real time."""
+    """The demo's pictures in real time.
+
+    A picture has the time at which it was drawn, and one that comes too late is left out, as a
+    camera does it: else a busy machine would send pictures whose times and clocks differ.
+    """
 
     kind = "video"
 
@@ -47,17 +51,19 @@ class DemoCamera(MediaStreamTrack):
         super().__init__()
         self._start = start
         self._picture = DemoPicture(*SIZE)
+        self._due = 0
         self.sent = 0
         self.last_wall_ms = 0
 
     async def recv(self) -> av.VideoFrame:
         """Return the picture that is due next."""
-        due = self._start + self.sent / FPS
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        self.last_wall_ms = time.time_ns() // 1_000_000
-        drawn = self._picture.draw(self.sent * 1_000_000_000 // FPS, self.last_wall_ms)
+        self._due = max(self._due, int((time.monotonic() - self._start) * FPS))
+        await asyncio.sleep(max(0.0, self._start + self._due / FPS - time.monotonic()))
+        at, self.last_wall_ms = time.monotonic() - self._start, time.time_ns() // 1_000_000
+        drawn = self._picture.draw(round(at * 1_000_000_000), self.last_wall_ms)
         frame = av.VideoFrame.from_ndarray(drawn.to_ndarray(), "yuv420p")
-        frame.pts, frame.time_base = self.sent * 90_000 // FPS, fractions.Fraction(1, 90_000)
+        frame.pts, frame.time_base = round(at * 90_000), fractions.Fraction(1, 90_000)
+        self._due += 1
         self.sent += 1
         return frame
 
@@ -74,7 +80,9 @@ class DemoMicrophone(MediaStreamTrack):
         self._blocks = 0
 
     async def recv(self) -> av.AudioFrame:
-        """Return the block of sound that is due next."""
+        """Return the block of sound that is due next; the first is what is heard by then."""
+        if not self._blocks:
+            self._blocks = max(0, int((time.monotonic() - self._start) * 48_000 / BLOCK))
         due = self._start + self._blocks * BLOCK / 48_000
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         at = self._blocks * BLOCK % len(self._sound)

@@ -39,12 +39,21 @@ class Sent:
     audio_packets: int
     wall_ms: float
     drawn_ms: float
+    slack_ms: float
 
     @property
     def seconds(self) -> float:
         """From the first frame sent to the end of the last: that one is seen for a while, too."""
         between = (self.last_ms - self.first_ms) / 1000
         return between + between / max(1, self.frames - 1)
+
+    @property
+    def slack(self) -> float:
+        """By how many seconds `first_ms` and `last_ms` may be late, each.
+
+        The tab looks at its counters each 50 ms, and less often on a busy machine.
+        """
+        return self.slack_ms / 1000
 
 
 class Publisher:
@@ -135,4 +144,5 @@ def _sent(found: dict[str, Any]) -> Sent:
         audio_packets=found["audioPackets"],
         wall_ms=found["wallMs"],
         drawn_ms=found["drawnMs"],
+        slack_ms=found["slackMs"],
     )

@@ -94,7 +94,11 @@
     };
   }
 
-  const sent = { firstMs: 0, lastMs: 0, frames: 0, width: 0, height: 0, limitation: "", codec: "", audioPackets: 0 };
+  const sent = { firstMs: 0, lastMs: 0, slackMs: 0, frames: 0, width: 0, height: 0, limitation: "", codec: "", audioPackets: 0 };
+
+  /** When the counters of the picture were looked at last: what is new has come since. */
+  let lookedMs = 0;
+  let firstSlackMs = 0;
 
   async function poll() {
     const reports = (await window.icey?.peerConnection?.getStats()) ?? [];
@@ -102,14 +106,19 @@
       if (report.type !== "outbound-rtp") return;
       if (report.kind === "audio") sent.audioPackets = report.packetsSent;
       else if (report.framesSent > sent.frames) {
-        if (sent.frames === 0) sent.firstMs = report.timestamp;
+        if (sent.frames === 0) {
+          sent.firstMs = report.timestamp;
+          firstSlackMs = report.timestamp - (lookedMs || report.timestamp);
+        }
         sent.lastMs = report.timestamp;
+        sent.slackMs = Math.max(firstSlackMs, report.timestamp - lookedMs);
         sent.frames = report.framesSent;
         sent.width = report.frameWidth;
         sent.height = report.frameHeight;
         sent.limitation = report.qualityLimitationReason;
         sent.codec = reports.get(report.codecId)?.mimeType ?? "";
       }
+      if (report.kind === "video") lookedMs = report.timestamp;
     });
     return { ...sent, wallMs: Date.now(), drawnMs: studio.lastWall };
   }
@@ -135,6 +144,15 @@
     async unhold() {
       await withheld.sender.replaceTrack(withheld.track);
     },
+
+    /** A picture of the camera as grey values, and when it was taken, in ms since 1970. */
+    timedGlimpse: (width, height) =>
+      new Promise((done) => {
+        document.getElementById("preview").requestVideoFrameCallback((now, frame) => {
+          const at = performance.timeOrigin + (frame.captureTime ?? now);
+          done([window.publishing.glimpse(width, height), at]);
+        });
+      }),
 
     /** What the camera sees now, as `width` × `height` grey values. */
     glimpse(width, height) {

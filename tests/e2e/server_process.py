@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
-from bench.server import command, free_port, write_config
+from bench.server import command, write_config
 
 from e2e.waiting import until
 
@@ -23,7 +23,6 @@ __all__ = [
     "ServerProcess",
     "Usage",
     "command",
-    "free_port",
     "running_server",
     "start",
     "write_config",

@@ -7,9 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 
 from e2e.aiortc_viewer import aiortc_viewer
 from e2e.waiting import until
+
+pytestmark = pytest.mark.alone
 
 SYNC_S = 0.08
 

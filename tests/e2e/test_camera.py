@@ -76,6 +76,7 @@ async def glass_to_glass(viewer, streamed):
     )
 
 
+@pytest.mark.alone
 async def test_watch_a_webcam(tmp_path, camera, context):
     """Its picture comes at full size and rate, soon after it was taken; hung up, it is closed."""
     async with watched(camera, tmp_path) as server:

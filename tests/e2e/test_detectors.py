@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import statistics
 
 import pytest
+from bench.ports import free_port
 from playwright.async_api import expect
 
 from e2e.rtsp import RtspServer
-from e2e.server_process import free_port, running_server
+from e2e.server_process import running_server
 from e2e.viewer import Viewer
 from e2e.waiting import until
 
@@ -54,6 +54,7 @@ async def watching(context, url):
     return viewer
 
 
+@pytest.mark.alone
 async def test_bad_detectors_do_not_touch_the_picture(context, tmp_path):
     """Beside one that sleeps and one that raises, rate and latency are those without detectors."""
     (tmp_path / "plain").mkdir()
@@ -135,7 +136,7 @@ async def test_events_arrive_on_the_page(context, tmp_path):
 @pytest.mark.parametrize("passthrough", [False, True])
 async def test_a_network_camera_that_nobody_watches(tmp_path, passthrough):
     """Detectors look at a camera from the start on, also passed through, and after it was away."""
-    rtsp = RtspServer(free_port(socket.SOCK_STREAM))
+    rtsp = RtspServer(free_port())
     await rtsp.start()
     settings = {
         "media": {

@@ -121,6 +121,7 @@ async def enter(context, url):
 
 
 @pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.alone
 async def test_snapshot_and_clip_of_an_event(context, tmp_path, watched):
     """The snapshot is the event's own picture; the clip is as long as asked for, and plays."""
     detector = tmp_path / "on_trigger.py"

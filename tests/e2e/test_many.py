@@ -6,11 +6,15 @@ import os
 import signal
 from contextlib import AsyncExitStack
 
+import pytest
+
 from e2e.chromium import AUTOPLAY, open_chromium
 from e2e.clip import make_clip
 from e2e.server_process import POOL_THREADS, running_server
 from e2e.viewer import Viewer
 from e2e.waiting import until
+
+pytestmark = pytest.mark.alone
 
 
 async def browser_pid(browser):

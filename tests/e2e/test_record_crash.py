@@ -14,6 +14,8 @@ from e2e.recording_file import read_recording
 from e2e.server_process import READY_WITHIN_S, running_server, start, write_config
 from e2e.waiting import until
 
+pytestmark = pytest.mark.alone
+
 CAMERAS = 2
 WORST_LOSS_S = 1.5
 

@@ -8,6 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.async_api import expect
 
 from e2e.chromium import AUTOPLAY, open_chromium, processes_of
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from e2e.recording_file import RecordingFile
     from e2e.server_process import ServerProcess
+
+pytestmark = pytest.mark.alone
 
 SECONDS = 3
 SILENT_FOR_S = 20

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from e2e.publisher import Sent
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 8
 CAMERAS = {
     "red": DrawnCamera(640, 360, 15, "#801010"),
@@ -61,7 +63,7 @@ async def test_four_browsers_at_once(tmp_path):
         )
         assert _colour(folder / name) == colour
         assert recording.pictures[0].at == pytest.approx(0, abs=0.05)
-        assert recording.duration == pytest.approx(sent.seconds, abs=0.3)
+        assert recording.duration == pytest.approx(sent.seconds, abs=0.25 + sent.slack)
         assert len(sizes) >= 0.95 * sent.frames
         assert last_ms < 300
         assert recording.audio_seconds == pytest.approx(recording.duration, abs=0.3)

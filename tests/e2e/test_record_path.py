@@ -12,6 +12,8 @@ from e2e.recording_file import read_recording
 from e2e.server_process import running_server
 from e2e.waiting import until
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 12
 
 

@@ -32,6 +32,7 @@ def unknown_codec(clip):
     ("spoil", "words"),
     [(gone, "no such file"), (garbage, "Invalid data"), (unknown_codec, "no decoder")],
 )
+@pytest.mark.alone
 async def test_source_that_broke_after_the_start(tmp_path, context, spoil, words):
     """A source that was good at the start and is not at the click: FFmpeg's words, within 3 s."""
     clip = tmp_path / "clip.mp4"

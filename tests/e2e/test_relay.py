@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
@@ -19,6 +20,8 @@ from e2e.impaired_path import impaired_path
 from e2e.server_process import running_server
 from e2e.viewer import Viewer
 from e2e.waiting import until
+
+pytestmark = pytest.mark.alone
 
 WAITING = "Waiting for somebody to broadcast."
 PLAYING = "Playing."
@@ -31,18 +34,11 @@ LATE_S = 0.25
 TOP_WITHIN_S = 5
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def relay(tmp_path):
     """A server in relay mode."""
     async with running_server(tmp_path, "--mode", "relay") as server:
         yield server
-
-
-@pytest_asyncio.fixture
-async def studio():
-    """A browser with a camera and a microphone."""
-    async with open_chromium(AUTOPLAY, *FAKE_CAMERA) as browser:
-        yield browser
 
 
 async def open_viewers(browser, url, count):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import aclosing
 
+from bench.ports import free_port
+
 from e2e.rtsp import RtspServer
-from e2e.server_process import free_port, running_server
+from e2e.server_process import running_server
 from e2e.viewer import Viewer
 from e2e.waiting import until
 
@@ -37,7 +38,7 @@ async def changes(viewer, *, over_ms=300):
 
 async def test_camera_that_comes_back(tmp_path, context):
     """RTSP plays; while the camera is away the call stays; when it is back, it plays on."""
-    async with aclosing(camera(free_port(socket.SOCK_STREAM))) as cameras:
+    async with aclosing(camera(free_port())) as cameras:
         rtsp = await anext(cameras)
         async with running_server(tmp_path, "--source", rtsp.url) as server:
             viewer = await Viewer.open(context, server.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import av
 import numpy as np
+import pytest
 
 from e2e.clip import RATE, make_clip
 from e2e.server_process import running_server
@@ -11,6 +12,7 @@ from e2e.viewer import Viewer
 from e2e.waiting import until
 
 
+@pytest.mark.alone
 async def test_loop_has_no_seam(tmp_path, context):
     """A film of 2 s that loops plays through its end: no frozen picture, no hole in the sound."""
     clip = tmp_path / "clip.mp4"

@@ -32,7 +32,7 @@ MEMORY_NOISE = 4 * 2**20
 HERE = "127.0.0.1"
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(tmp_path):
     """A server as it comes, but for its secret."""
     settings = {"turn": {"secret": SECRET, "userQuota": 4, "maxAllocations": 8}}
@@ -203,6 +203,7 @@ async def test_quotas(server):
     assert refusals["capacity"] >= 1
 
 
+@pytest.mark.alone
 async def test_spoofed_sources(server):
     """100,000 clients that ask once cost no memory: nothing is kept of them."""
     at = await where(server)

@@ -13,9 +13,10 @@ import time
 import aioice.turn
 import pytest
 import pytest_asyncio
+from bench.ports import free_port
 
 from e2e.certificate import write_certificate
-from e2e.server_process import free_port, running_server
+from e2e.server_process import running_server
 from e2e.waiting import until
 from icey.turn.credentials import CredentialMint
 
@@ -23,13 +24,13 @@ SECRET = "north"
 MESSAGES, BYTES = 20, 300
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(tmp_path):
     """A server that relays to this machine, over UDP, TCP and TLS."""
     turn = {
         "secret": SECRET,
         "allowLocalRelay": True,
-        "tlsPort": free_port(socket.SOCK_STREAM),
+        "tlsPort": free_port(),
     }
     settings = {"turn": turn, "tls": write_certificate(tmp_path)}
     async with running_server(tmp_path, "--source", "demo:", settings=settings) as server:
@@ -58,7 +59,7 @@ def peer():
 def pair_of_free_ports():
     """An even port, free with the next, as media and their RTCP have them."""
     while True:
-        port = free_port(socket.SOCK_DGRAM) & ~1
+        port = free_port() & ~1
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,

@@ -15,6 +15,8 @@ from e2e.strict_network import obstacle, strict_network
 from e2e.viewer import Viewer
 from e2e.waiting import until
 
+pytestmark = pytest.mark.alone
+
 PUBLIC = "203.0.113.7"
 """The address of the router, which is not the server's."""
 
@@ -30,7 +32,7 @@ def network():
         yield network
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def browser(network, tmp_path):
     """A Chromium in there."""
     program = network.command(tmp_path, find_chromium())
@@ -38,7 +40,7 @@ async def browser(network, tmp_path):
         yield browser
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server(tmp_path):
     """A server on every address of this machine."""
     settings = {"http": {"host": "0.0.0.0"}}

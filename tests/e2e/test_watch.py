@@ -17,6 +17,7 @@ ROUNDS = 20
 MEMORY_NOISE = 24 * 2**20
 
 
+@pytest.mark.alone
 async def test_watch_shows_the_demo(demo, context):
     """A click on Watch gives 25 fps or more at 1280x720, the demo's colours, and its tone."""
     viewer = await Viewer.open(context, demo.url)

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from e2e.chromium import AUTOPLAY, open_chromium
 from e2e.page.fake_server import FakeServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from playwright.async_api import Browser
 
 
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FakeServer]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(chromium: Browser) -> FakeServer:
     """The scripted server, with an empty tab at `server.page`."""
-    async with open_chromium(AUTOPLAY) as browser:
-        yield FakeServer(await browser.new_page())
+    return FakeServer(await chromium.new_page())

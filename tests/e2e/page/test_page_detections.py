@@ -5,19 +5,17 @@ from __future__ import annotations
 import pytest_asyncio
 from playwright.async_api import expect
 
-from e2e.chromium import AUTOPLAY, open_chromium
 from e2e.page.fake_server import FakeServer
 
 
-@pytest_asyncio.fixture
-async def server():
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(chromium):
     """A scripted server, and a tab that watches it."""
-    async with open_chromium(AUTOPLAY) as browser:
-        server = FakeServer(await browser.new_page())
-        await server.open_page()
-        await server.page.locator("#watch").click()
-        await server.sent("call:offer")
-        yield server
+    server = FakeServer(await chromium.new_page())
+    await server.open_page()
+    await server.page.locator("#watch").click()
+    await server.sent("call:offer")
+    return server
 
 
 def motion(server, label="motion", detector="motion", **data):

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from e2e.chromium import AUTOPLAY, FAKE_CAMERA, open_chromium
 from e2e.page.fake_server import FakeServer
 from e2e.waiting import until
 
@@ -18,14 +17,12 @@ RECORDING = "Recording."
 FILE = "browser-1a2b3c4d-20261124T101057.123Z.mp4"
 
 
-@pytest_asyncio.fixture
-async def server():
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(studio):
     """A scripted server in record mode, and a tab with a camera and a microphone."""
-    async with open_chromium(AUTOPLAY, *FAKE_CAMERA) as browser:
-        context = await browser.new_context(locale="en-GB", timezone_id="Europe/Berlin")
-        server = FakeServer(await context.new_page())
-        server.record()
-        yield server
+    server = FakeServer(await studio.new_page(locale="en-GB", timezone_id="Europe/Berlin"))
+    server.record()
+    return server
 
 
 async def call(server, *, count=1):

@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
-from e2e.chromium import AUTOPLAY, FAKE_CAMERA, open_chromium
 from e2e.page.fake_server import FakeServer
 from e2e.page.test_page_call import PLAYING, frames_grow
 from e2e.waiting import until
@@ -18,13 +17,12 @@ WAITING = "Waiting for somebody to broadcast."
 ENDED = "The broadcast has ended; waiting for the next."
 
 
-@pytest_asyncio.fixture
-async def server():
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(studio):
     """A scripted server in relay mode, and a tab with a camera and a microphone."""
-    async with open_chromium(AUTOPLAY, *FAKE_CAMERA) as browser:
-        server = FakeServer(await browser.new_page())
-        server.relay()
-        yield server
+    server = FakeServer(await studio.new_page())
+    server.relay()
+    return server
 
 
 async def broadcast(server, *, count=1):

@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 import pytest
+from bench.ports import free_port
 
 from icey.errors import SourceError
 from icey.media import input as media_input
 from icey.media.events import SourceLost, SourceRestored
 from integration.media.material import Film, make
-from integration.media.rtsp import free_port
 from integration.media.sinks import (
     Player,
     decode_audio,

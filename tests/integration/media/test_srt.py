@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench.ports import free_port
 
 from icey import _core
 from icey.errors import EngineError, SourceError
@@ -18,7 +19,7 @@ from icey.media import input as media_input
 from icey.media.events import SourceLost, SourceRestored
 from icey.media.probe import probe
 from icey.media.source import parse_source
-from integration.media.rtsp import SYSTEM_PYTHON, free_port
+from integration.media.rtsp import SYSTEM_PYTHON
 from integration.media.sinks import Player, decode_audio, decode_video, pitch, rate_of, steps
 
 SCRIPT = Path(__file__).with_name("srt_sender.py")
