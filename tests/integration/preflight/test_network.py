@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bench.ports import free_port
 
 from icey.config.model import HttpSettings, Settings, TurnSettings, WebrtcSettings
 from icey.preflight.finding import render
@@ -41,15 +42,9 @@ def ports(http=0, webrtc=0, host="127.0.0.1", running=None, turn=NO_TURN):
     return finding.result, render(finding.detail, public=True)
 
 
-def free_port(kind):
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def test_free_ports():
     """Free ports pass, and are free afterwards."""
-    tcp, udp = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+    tcp, udp = free_port(), free_port()
     for _ in range(2):
         result, detail = ports(tcp, udp)
         assert result == "pass"
@@ -100,7 +95,7 @@ def test_both_ports_taken(holder):
 
 def test_port_whose_connections_linger(holder):
     """A port with connections in TIME_WAIT is free, as it is for the server."""
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
@@ -183,7 +178,7 @@ def test_turn_port_taken(holder, kind):
 
 def test_turn_ports_free():
     """TURN takes its port in UDP and TCP, and one more for TLS."""
-    settings = TurnSettings(port=0, tls_port=free_port(socket.SOCK_STREAM))
+    settings = TurnSettings(port=0, tls_port=free_port())
     result, detail = ports(turn=settings)
     assert result == "pass"
     assert "any free port (UDP, TURN) free, any free port (TCP, TURN) free" in detail

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from bench.ports import free_port
 
 from icey.config.model import Settings
 from icey.errors import AddressInUseError, EngineError
@@ -14,13 +15,6 @@ def settings(media=0, **turn):
     return Settings.model_validate(
         {"http": {"host": "127.0.0.1"}, "webrtc": {"port": media}, "turn": turn}
     )
-
-
-def free_port():
-    """A UDP port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def assert_free(port):
