@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use icey_engine::core::peer::Local;
+use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::Writer;
-use icey_engine::core::{Core, Datagram, Outbound};
+use icey_engine::core::Core;
+use icey_engine::core::context::{Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{Delivery, EngineError, Estimation, PeerOptions, ReceiverOptions};
 use libfuzzer_sys::fuzz_target;

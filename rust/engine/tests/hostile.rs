@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use icey_engine::core::candidate;
+use icey_engine::core::ice::candidate;
 use icey_engine::{EngineError, Estimation, PeerOptions};
 use network::{CLEAN, Network, VIDEO, receiving};
 

@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
-use super::offer::{self, Prepared};
-use super::peer::{Local, Peer, advance};
-use super::sender::Sender;
-use super::track::MediaKind;
-use super::{Context, answer, candidate, negotiation};
+use super::context::Context;
+use super::ice::candidate;
+use super::media::MediaKind;
+use super::options::Local;
+use super::peer::{Peer, advance};
+use super::sdp::offer::{self, Prepared, Wanted};
+use super::sdp::{answer, negotiation};
+use super::send::stream::Sender;
 use crate::error::EngineError;
 
 impl Peer {
@@ -69,10 +72,15 @@ impl Peer {
         let Some(publisher) = &mut self.publisher else {
             return Err(EngineError::Closed("peer"));
         };
-        let prepared = offer::receive::prepare(sdp, self.rtc.is_none(), publisher.wanted())?;
+        let delivery = publisher.delivery();
+        let wanted = Wanted {
+            sends: false,
+            receives: Some(delivery),
+        };
+        let prepared = offer::prepare(sdp, self.rtc.is_none(), wanted)?;
         let rtc = self
             .rtc
-            .get_or_insert_with(|| negotiation::build_receiver(publisher.wanted(), local, now));
+            .get_or_insert_with(|| negotiation::build_receiver(delivery, local, now));
         let answer = negotiation::accept(rtc, &prepared.text)?;
         publisher.handle_negotiated(now, rtc, &prepared, &mut self.stats)?;
         Ok(answer::steer(&answer, publisher.max_bitrate()))
@@ -84,7 +92,11 @@ impl Peer {
         sdp: &str,
         local: &Local,
     ) -> Result<String, EngineError> {
-        let prepared = offer::prepare(sdp)?;
+        let wanted = Wanted {
+            sends: true,
+            receives: None,
+        };
+        let prepared = offer::prepare(sdp, self.rtc.is_none(), wanted)?;
         let options = &self.options;
         if self.rtc.is_none() {
             let (rtc, keys) = negotiation::build(options, local, now);
@@ -107,7 +119,9 @@ impl Peer {
         }
         let mut answer = negotiation::accept(rtc, &prepared.text)?;
         let mut renumbered = false;
-        for (kind, mid) in prepared.wanted() {
+        let kinds = [MediaKind::Video, MediaKind::Audio];
+        for (kind, mid) in kinds.into_iter().zip(prepared.sent) {
+            let Some(mid) = mid else { continue };
             if self.senders.iter().any(|sender| sender.mid == mid) {
                 continue;
             }

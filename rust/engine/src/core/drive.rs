@@ -8,11 +8,11 @@ use str0m::net::Transmit;
 use str0m::stats::MediaEgressStats;
 use str0m::{Event as RtcEvent, Input, Output};
 
-use super::demux::{Class, classify};
-use super::nomination;
+use super::context::{Context, Datagram};
+use super::ice::demux::{Class, classify};
+use super::ice::nomination;
 use super::peer::{FAILED, Peer};
 use super::publisher::Publisher;
-use super::{Context, Datagram};
 use crate::event::Event;
 
 /// Rounds of "due at once" in a row that are followed before other peers get their turn.

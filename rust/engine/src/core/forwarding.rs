@@ -4,16 +4,17 @@ use std::time::{Duration, Instant};
 
 use str0m::rtp::Extension;
 
-use super::congestion::Sent;
-use super::egress::Egress;
-use super::egress::Terms;
-use super::egress::rtcp::Feedback;
+use super::context::{Context, Datagram};
+use super::forward::egress::Egress;
+use super::forward::egress::Terms;
 use super::forward::packet::RtpPacket;
+use super::forward::rtcp::Feedback;
+use super::media::MediaKind;
 use super::peer::Peer;
-use super::sender::Sender;
-use super::track::MediaKind;
-use super::{Context, Datagram, TrackId};
+use super::send::congestion::Sent;
+use super::send::stream::Sender;
 use crate::event::Event;
+use crate::id::TrackId;
 use crate::stats::Counters;
 
 /// The least time between two judgements of a path by what its reports say.

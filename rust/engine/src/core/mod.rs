@@ -4,29 +4,22 @@
 //! to an [`Outbound`]. After any call, [`Core::next_deadline`] says when to call
 //! [`Core::expire`] at the latest, and [`Core::take_events`] what has happened.
 
-mod answer;
 mod answering;
-mod attempts;
-pub mod candidate;
-mod congestion;
-pub mod demux;
+pub mod context;
 mod drive;
-mod egress;
-mod estimate;
-pub mod forward;
+mod forward;
 mod forwarding;
-pub mod h264;
-pub mod meter;
+pub mod ice;
+pub mod media;
+mod meter;
 pub mod nal;
-mod negotiation;
-mod nomination;
-pub mod offer;
-mod pacing;
+pub mod options;
 pub mod peer;
-pub mod publisher;
+mod publisher;
 pub mod receive;
 mod routing;
-mod sender;
+pub mod sdp;
+pub mod send;
 pub mod timers;
 pub mod track;
 mod viewing;
@@ -42,49 +35,22 @@ use std::time::{Duration, Instant};
 use str0m::Candidate;
 use str0m::ice::StunMessage;
 
-use self::demux::{Class, Routes, classify};
+use self::context::{Context, Outbound};
 use self::drive::Driven;
 use self::forward::packet::RtpPacket;
 use self::forward::router::Router;
-use self::peer::{Local, Peer, PeerOptions};
+use self::ice::demux::{Class, Routes, classify};
+use self::media::MediaKind;
+use self::options::{Local, PeerOptions};
+use self::peer::Peer;
 use self::receive::inbox::Writer;
 use self::receive::options::ReceiverOptions;
 use self::timers::Timers;
-use self::track::{Frame, MediaKind, Track, TrackState};
+use self::track::{Frame, Track, TrackState};
 use crate::error::EngineError;
 use crate::event::Event;
+use crate::id::{PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
-
-/// A peer's number, never used twice.
-pub type PeerId = u64;
-
-/// A track's number, never used twice.
-pub type TrackId = u64;
-
-/// A datagram to be sent.
-#[derive(Debug)]
-pub struct Datagram {
-    pub peer: PeerId,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub payload: Vec<u8>,
-}
-
-/// Where datagrams go.
-pub trait Outbound {
-    /// Sends a datagram, or queues it, or drops and counts it. Never blocks.
-    fn send(&mut self, datagram: Datagram);
-}
-
-/// What a peer may reach while it is being driven.
-pub struct Context<'a> {
-    pub out: &'a mut dyn Outbound,
-    pub events: &'a mut Vec<Event>,
-    pub routes: &'a mut Routes,
-    /// Packets that are to be forwarded.
-    pub arrivals: &'a mut Vec<RtpPacket>,
-    pub counters: &'a Counters,
-}
 
 /// Every peer and track.
 pub struct Core {

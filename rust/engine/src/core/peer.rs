@@ -15,29 +15,29 @@
 //! What matters of its receiving side (NACKs, their limits, what it remembers) stands in
 //! `receive/mod.rs`.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::config::DtlsCert;
 use str0m::media::{Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Input, Rtc};
 
-use super::attempts::Attempts;
-use super::congestion::Congestion;
-use super::demux::{Class, Path};
-use super::egress::Egress;
-use super::egress::keys::Keys;
-use super::egress::probe::Probes;
-use super::estimate::Estimate;
-use super::nomination::{self, Nomination};
-use super::pacing::Pacing;
+use super::context::Context;
+use super::forward::egress::Egress;
+use super::forward::keys::Keys;
+use super::forward::probe::Probes;
+use super::ice::attempts::Attempts;
+use super::ice::demux::{Class, Path};
+use super::ice::nomination::{self, Nomination};
+use super::options::{Estimation, PeerOptions};
 use super::publisher::Publisher;
 use super::receive::inbox::Writer;
 use super::receive::options::ReceiverOptions;
 use super::receive::ssrc_limit::SsrcLimit;
-use super::sender::Sender;
-use super::{Context, PeerId, TrackId};
+use super::send::congestion::Congestion;
+use super::send::estimate::Estimate;
+use super::send::pacer::Pacing;
+use super::send::stream::Sender;
+use crate::id::{PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
 
 /// A connected peer that was silent for so long is lost. Browsers answer a consent check every
@@ -52,39 +52,6 @@ pub const FAILED: &str = "connection failed";
 
 /// Remote candidates kept until the offer comes, and taken in all.
 const MAX_CANDIDATES: usize = 64;
-
-/// How the bitrate to a peer is estimated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Estimation {
-    /// By the browser, told in REMB. No pacing: the cheapest.
-    #[default]
-    Remb,
-    /// Here, from transport-wide feedback; paces, and probes up to `max_bitrate`.
-    Twcc,
-}
-
-/// What a peer is made with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerOptions {
-    pub estimation: Estimation,
-    /// What its tracks may reach together, in bit/s. Only matters for [`Estimation::Twcc`].
-    pub max_bitrate: u64,
-    /// What its path is taken to carry before anything is known of it, in bit/s: the first packets
-    /// are paced at that, and probes ask for three and six times as much. Only matters for
-    /// [`Estimation::Twcc`].
-    pub start_bitrate: u64,
-}
-
-/// What all peers share.
-#[derive(Debug, Clone)]
-pub struct Local {
-    pub certificate: DtlsCert,
-    /// The addresses that datagrams arrive at.
-    pub addresses: Vec<SocketAddr>,
-    /// Further addresses that are advertised, e.g. a NAT's. Datagrams to them arrive at one of
-    /// `addresses`, so ICE must not know them: it would send from them.
-    pub additional: Vec<SocketAddr>,
-}
 
 /// One browser.
 pub struct Peer {

@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use str0m::media::Rid;
 
+use super::Core;
+use super::context::Outbound;
 use super::forward::packet::RtpPacket;
 use super::forward::router::TrackRoute;
-use super::{Core, Outbound, PeerId, TrackId};
 use crate::event::Event;
+use crate::id::{PeerId, TrackId};
 
 impl Core {
     /// Feeds a track with what a source sends of its kind, in place of what fed it before. The

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use str0m::Rtc;
 use str0m::rtp::RtpWrite;
 
-use super::congestion::Flow;
-use super::peer::{Estimation, Peer, advance};
-use super::sender::{Place, Sender, Verdict};
-use super::track::{Frame, MediaKind};
-use super::{Context, TrackId, negotiation};
+use super::context::Context;
+use super::media::MediaKind;
+use super::options::Estimation;
+use super::peer::{Peer, advance};
+use super::sdp::negotiation;
+use super::send::congestion::Flow;
+use super::send::stream::{Place, Sender, Verdict};
+use super::track::Frame;
 use crate::event::Event;
+use crate::id::TrackId;
 use crate::stats::Counters;
 
 /// A paced packet that waited so long says that the viewer cannot keep up.

@@ -10,13 +10,14 @@ use str0m::media::Rid;
 
 use super::turn::short_cut::ShortCut;
 use super::wake::Wake;
-use crate::core::peer::PeerOptions;
+use crate::core::media::MediaKind;
+use crate::core::options::PeerOptions;
 use crate::core::receive::inbox::{Inbox, Writer};
 use crate::core::receive::options::ReceiverOptions;
-use crate::core::track::{Frame, MediaKind, TrackState};
-use crate::core::{PeerId, TrackId};
+use crate::core::track::{Frame, TrackState};
 use crate::error::EngineError;
 use crate::event::{Event, EventQueue};
+use crate::id::{PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
 
 /// Commands that may wait. More means that the thread is gone or that the caller is in a loop.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::address;
 use super::socket::Socket;
 use super::turn::short_cut::{EngineEnd, Taken};
-use crate::core::{Datagram, Outbound, PeerId};
+use crate::core::context::{Datagram, Outbound};
+use crate::id::PeerId;
 use crate::stats::Counters;
 
 /// Datagrams that are given to the kernel in one call.

@@ -11,8 +11,9 @@ use super::receive::Receiver;
 use super::send::Sender;
 use super::socket::Socket;
 use super::turn::short_cut::Batch;
-use crate::core::{Core, PeerId};
+use crate::core::Core;
 use crate::event::Event;
+use crate::id::PeerId;
 use crate::stats::Counters;
 
 /// Batches read in a row, before timers and frames get their turn.

@@ -18,10 +18,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use icey_engine::core::peer::Local;
+use icey_engine::core::Core;
+use icey_engine::core::context::{Datagram, Outbound};
+use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::{Inbox, Writer};
 use icey_engine::core::track::{Frame, TrackState};
-use icey_engine::core::{Core, Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, Event, MediaKind, PeerOptions};
 use str0m::bwe::BweKind;
@@ -458,7 +459,7 @@ impl Network {
     }
 
     pub fn add_candidate(&mut self, peer: u64, text: &str) {
-        let candidate = icey_engine::core::candidate::parse(text)
+        let candidate = icey_engine::core::ice::candidate::parse(text)
             .expect("a candidate")
             .expect("of use");
         self.core

@@ -13,20 +13,14 @@
 //! SRTP (`srtp`), reports and feedback (`rtcp`), resends (`history`), and `probe`. A stream is in
 //! str0m or here, never in both: a number must not be used twice with one key.
 
-pub mod history;
-pub mod keys;
-pub mod probe;
-pub mod rtcp;
-mod srtp;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::history::{History, Sent};
-use self::keys::Agreed;
-use self::rtcp::{Feedback, Report};
-use self::srtp::Srtp;
-use super::sender::Place;
+use crate::core::forward::keys::Agreed;
+use crate::core::forward::rtcp::{self, Feedback, Report};
+use crate::core::forward::rtx_cache::{History, Sent};
+use crate::core::forward::srtp::Srtp;
+use crate::core::send::stream::Place;
 
 /// How often a viewer is told how media time and wallclock belong together.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use str0m::ice::{StunMessage, TransId};
 
-use super::PeerId;
+use crate::id::PeerId;
 
 /// How many STUN requests of one peer may wait for an answer from a yet unknown address.
 const MAX_TRANSACTIONS: usize = 128;

@@ -7,7 +7,7 @@ use str0m::crypto::{
     Aes128CmSha1_80Cipher, from_feature_flags,
 };
 
-use super::keys::Agreed;
+use crate::core::forward::keys::Agreed;
 
 /// Of GCM; longer than that of SHA-1.
 const TAG: usize = 16;

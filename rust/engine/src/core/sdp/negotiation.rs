@@ -8,11 +8,11 @@ use str0m::media::{Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap, Ssrc};
 use str0m::{Candidate, Rtc};
 
-use super::egress::keys::{self, Keys};
-use super::offer::receive::Wanted;
-use super::peer::{Estimation, Local, PeerOptions};
-use super::sender::Sender;
-use super::track::MediaKind;
+use crate::core::forward::keys::{self, Keys};
+use crate::core::media::MediaKind;
+use crate::core::options::{Estimation, Local, PeerOptions};
+use crate::core::receive::options::Delivery;
+use crate::core::send::stream::Sender;
 use crate::error::EngineError;
 
 /// The bytes resent of all bytes sent in a second, above which resending stops.
@@ -102,12 +102,12 @@ pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> (Rtc, Keys) 
 }
 
 /// An instance for a peer that receives and has not made its offer yet.
-pub fn build_receiver(wanted: Wanted, local: &Local, now: Instant) -> Rtc {
+pub fn build_receiver(delivery: Delivery, local: &Local, now: Instant) -> Rtc {
     let mut extensions = ExtensionMap::empty();
     // Without the extension for orientation browsers turn the picture themselves.
     extensions.set(3, Extension::TransportSequenceNumber);
     extensions.set(4, Extension::RtpMid);
-    if wanted == (Wanted::Packets { simulcast: true }) {
+    if delivery == (Delivery::Packets { simulcast: true }) {
         extensions.set(10, Extension::RtpStreamId);
         extensions.set(11, Extension::RepairedRtpStreamId);
     }

@@ -9,9 +9,10 @@ use std::time::Instant;
 use str0m::media::{Mid, Pt};
 use str0m::rtp::Ssrc;
 
-use super::TrackId;
-use super::forward::packet::{Epoch, KeyframeStart, RtpPacket};
-use super::track::{Frame, MediaKind};
+use crate::core::forward::packet::{Epoch, KeyframeStart, RtpPacket};
+use crate::core::media::MediaKind;
+use crate::core::track::Frame;
+use crate::id::TrackId;
 
 /// What to do with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

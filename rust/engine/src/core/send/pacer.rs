@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use str0m::media::Direction;
 use str0m::stats::MediaEgressStats;
 
-use super::estimate::FLOOR;
-use super::peer::{Estimation, Peer};
-use super::sender::Sender;
-use super::track::MediaKind;
-use super::{Context, TrackId};
+use crate::core::context::Context;
+use crate::core::media::MediaKind;
+use crate::core::options::Estimation;
+use crate::core::peer::Peer;
+use crate::core::send::estimate::FLOOR;
+use crate::core::send::stream::Sender;
 use crate::event::Event;
+use crate::id::TrackId;
 use crate::stats::Counters;
 
 /// A paced packet that waited so long, after a path has narrowed, is not worth sending any more:
@@ -68,7 +70,7 @@ impl Peer {
     }
 
     /// The video track that is sent, and for how long its oldest packet waits for the pacer.
-    pub(super) fn backlog(&mut self, now: Instant) -> Option<(TrackId, Duration)> {
+    pub(in crate::core) fn backlog(&mut self, now: Instant) -> Option<(TrackId, Duration)> {
         if !self.is_paced() {
             return None;
         }
@@ -83,7 +85,7 @@ impl Peer {
     }
 
     /// Mends what the pacer can no longer make good; `true` if the peer must be driven again.
-    pub(super) fn mend_pacing(&mut self, now: Instant, context: &mut Context<'_>) -> bool {
+    pub(in crate::core) fn mend_pacing(&mut self, now: Instant, context: &mut Context<'_>) -> bool {
         if !self.is_paced() {
             return false;
         }
@@ -134,7 +136,7 @@ impl Peer {
     }
 
     /// Lets the estimate know what each new receiver report says of the video.
-    pub(super) fn watch_losses(&mut self, stats: &MediaEgressStats) {
+    pub(in crate::core) fn watch_losses(&mut self, stats: &MediaEgressStats) {
         let is_video = |s: &Sender| s.mid == stats.mid && s.kind == MediaKind::Video;
         let Some(remote) = stats.remote.as_ref() else {
             return;

@@ -9,7 +9,7 @@ use str0m::Rtc;
 use str0m::ice::StunMessage;
 use str0m::rtp::Ssrc;
 
-use super::demux::Path;
+use crate::core::ice::demux::Path;
 
 /// Paths on which checks were answered that are remembered.
 const MAX_PATHS: usize = 16;
