@@ -40,12 +40,12 @@ fuzz_target!(|data: &[u8]| {
     };
     let (now, counters) = (Instant::now(), Arc::<Counters>::default());
     let mut core = Core::new(local(), counters.clone());
-    core.create_receiver(2, Writer::new(Arc::default()), now);
+    core.create_peer(2, None, Some((Writer::new(Arc::default()), ReceiverOptions::default())), now);
     let forwarding = ReceiverOptions {
         delivery: Delivery::Packets { simulcast: true },
         max_bitrate: 1,
     };
-    core.create_receiver_with(3, Writer::new(Arc::default()), forwarding, now);
+    core.create_peer(3, None, Some((Writer::new(Arc::default()), forwarding)), now);
     core.create_peer(
         1,
         PeerOptions {

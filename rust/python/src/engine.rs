@@ -93,27 +93,32 @@ impl Engine {
                 )));
             }
         };
-        match direction {
-            "send" => {
-                let max_bitrate = max_bitrate.unwrap_or(DEFAULT_MAX_BITRATE);
-                let options = PeerOptions {
-                    estimation,
-                    max_bitrate,
-                    start_bitrate: start_bitrate.unwrap_or(max_bitrate),
-                };
-                detached(py, || self.0.create_peer(options)).map(Peer)
+        let (sends, receives) = match direction {
+            "send" => (true, false),
+            "receive" => (false, true),
+            "both" => (true, true),
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "direction {other:?}: send, receive or both"
+                )));
             }
-            "receive" => {
-                let options = ReceiverOptions {
-                    delivery,
-                    max_bitrate: max_bitrate.unwrap_or(0),
-                };
-                detached(py, || self.0.create_receiver_with(options)).map(Peer)
-            }
-            other => Err(PyValueError::new_err(format!(
-                "direction {other:?}: send or receive"
-            ))),
-        }
+        };
+        let sent_bitrate = max_bitrate.unwrap_or(DEFAULT_MAX_BITRATE);
+        let sending = PeerOptions {
+            estimation,
+            max_bitrate: sent_bitrate,
+            start_bitrate: start_bitrate.unwrap_or(sent_bitrate),
+        };
+        let receiving = ReceiverOptions {
+            delivery,
+            max_bitrate: max_bitrate.unwrap_or(0),
+        };
+        detached(py, || match (sends, receives) {
+            (_, false) => self.0.create_peer(sending),
+            (false, true) => self.0.create_receiver(receiving),
+            (true, true) => self.0.create_caller(sending, receiving),
+        })
+        .map(Peer)
     }
 
     fn attach(&self, py: Python<'_>, peer: &Peer, track: &Track) -> PyResult<()> {

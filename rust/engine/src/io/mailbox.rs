@@ -42,13 +42,8 @@ pub type Reply<T> = SyncSender<T>;
 pub enum Command {
     CreatePeer {
         id: PeerId,
-        options: PeerOptions,
-        state: Arc<PeerState>,
-    },
-    CreateReceiver {
-        id: PeerId,
-        inbox: Writer,
-        options: ReceiverOptions,
+        sends: Option<PeerOptions>,
+        receives: Option<(Writer, ReceiverOptions)>,
         state: Arc<PeerState>,
     },
     LimitBitrate {

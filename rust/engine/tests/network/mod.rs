@@ -24,7 +24,7 @@ use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::{Inbox, Writer};
 use icey_engine::core::track::{Frame, TrackState};
 use icey_engine::stats::Counters;
-use icey_engine::{Estimation, Event, MediaKind, PeerOptions};
+use icey_engine::{Delivery, Estimation, Event, MediaKind, PeerOptions, ReceiverOptions};
 use str0m::bwe::BweKind;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, Mid};
@@ -129,11 +129,12 @@ impl Network {
         let peer = self.browsers[index].peer;
         self.core.create_peer(
             peer,
-            PeerOptions {
+            Some(PeerOptions {
                 estimation,
                 max_bitrate: 2_500_000,
                 start_bitrate: 2_500_000,
-            },
+            }),
+            None,
             self.now,
         );
         self.core.attach(peer, VIDEO, self.now, &mut self.outbox);
@@ -146,8 +147,35 @@ impl Network {
         let index = self.add_client(link, config);
         let inbox = Arc::<Inbox>::default();
         let peer = self.browsers[index].peer;
+        let receives = (Writer::new(inbox.clone()), ReceiverOptions::default());
+        self.core.create_peer(peer, None, Some(receives), self.now);
+        self.inboxes.insert(index, inbox);
+        index
+    }
+
+    /// A browser that is sent tracks and sends, before its offer; no track is attached.
+    pub fn add_caller(
+        &mut self,
+        link: Link,
+        estimation: Estimation,
+        delivery: Delivery,
+        config: RtcConfig,
+    ) -> usize {
+        let index = self.add_client(link, config);
+        let inbox = Arc::<Inbox>::default();
+        let peer = self.browsers[index].peer;
+        let sends = PeerOptions {
+            estimation,
+            max_bitrate: 2_500_000,
+            start_bitrate: 2_500_000,
+        };
+        let received = ReceiverOptions {
+            delivery,
+            max_bitrate: 0,
+        };
+        let receives = (Writer::new(inbox.clone()), received);
         self.core
-            .create_receiver(peer, Writer::new(inbox.clone()), self.now);
+            .create_peer(peer, Some(sends), Some(receives), self.now);
         self.inboxes.insert(index, inbox);
         index
     }

@@ -22,7 +22,7 @@ impl Network {
         let writer = Writer::new(inbox.clone());
         let peer = self.browsers[index].peer;
         self.core
-            .create_receiver_with(peer, writer, options, self.now);
+            .create_peer(peer, None, Some((writer, options)), self.now);
         self.inboxes.insert(index, inbox);
         index
     }

@@ -4,3 +4,4 @@ pub mod attempts;
 pub mod candidate;
 pub mod demux;
 pub mod nomination;
+pub mod path;
