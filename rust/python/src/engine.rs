@@ -1,11 +1,12 @@
 //! The engine: port, thread, peers and tracks.
 
-use icey_engine::{Delivery, EngineConfig, Estimation, MediaKind, PeerOptions, ReceiverOptions};
+use icey_engine::{Delivery, EngineConfig, Estimation, PeerOptions, ReceiverOptions};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::error::detached;
 use crate::event;
+use crate::kind::kind_of;
 use crate::peer::Peer;
 use crate::stats::EngineStats;
 use crate::track::Track;
@@ -145,23 +146,5 @@ impl Engine {
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
-    }
-}
-
-fn kind_of(kind: &str) -> PyResult<MediaKind> {
-    match kind {
-        "video" => Ok(MediaKind::Video),
-        "audio" => Ok(MediaKind::Audio),
-        other => Err(PyValueError::new_err(format!(
-            "kind {other:?}: video or audio"
-        ))),
-    }
-}
-
-/// The word for a kind of media.
-pub fn kind_name(kind: MediaKind) -> &'static str {
-    match kind {
-        MediaKind::Video => "video",
-        MediaKind::Audio => "audio",
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use srt_tokio::options::{KeySize, Passphrase, SocketOptions, StreamId};
 
-use crate::SrtError;
+use crate::error::SrtError;
 
 /// Who calls whom. Rendezvous is not supported.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -13,7 +13,8 @@ use srt_tokio::{SrtSocket, SrtSocketBuilder};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::{Options, Role, SrtError};
+use crate::error::SrtError;
+use crate::options::{Options, Role};
 
 /// What the pipe is to hold, bytes; the most that Linux gives to anyone. 4 s at 2 Mbit/s.
 const PIPE_BYTES: libc::c_int = 1 << 20;

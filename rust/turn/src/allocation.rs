@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::FiveTuple;
 use crate::bucket::Bucket;
+use crate::five_tuple::FiveTuple;
 use crate::integrity::{Integrity, Key};
 use crate::message::TransactionId;
 use crate::output::{Family, PortRequest};

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::MAX_DATAGRAM;
+use crate::framing::MAX_DATAGRAM;
 
 /// A token bucket of bytes: half a second of the rate, and two of the largest datagrams at least, so that a keyframe
 /// gets through.

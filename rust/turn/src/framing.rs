@@ -6,6 +6,9 @@
 
 use crate::message::{HEADER, MAGIC_COOKIE};
 
+/// The largest datagram, and so the largest payload there can be: 65,535 less the smallest IPv4 and UDP headers.
+pub const MAX_DATAGRAM: usize = 65_507;
+
 /// The longest frame there is: ChannelData of 65,535 bytes with header and padding, or STUN of 65,532 with its header.
 pub const MAX_FRAME: usize = HEADER + 65_532;
 

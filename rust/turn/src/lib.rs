@@ -47,9 +47,7 @@ mod table;
 
 pub use config::Config;
 pub use five_tuple::{FiveTuple, Transport};
+pub use framing::MAX_DATAGRAM;
 pub use output::{Family, Output, PortRequest, RelayError, RelayId, Route, ToClient, ToPeer};
 pub use server::Server;
 pub use stats::{Refusal, Stats, Traffic};
-
-/// The largest datagram, and so the largest payload there can be: 65,535 less the smallest IPv4 and UDP headers.
-pub const MAX_DATAGRAM: usize = 65_507;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::{constant_time, hmac};
 use data_encoding::BASE64;
 
-use crate::{FiveTuple, Transport};
+use crate::five_tuple::{FiveTuple, Transport};
 
 /// How long a nonce is good for.
 pub const NONCE_LIFETIME: Duration = Duration::from_secs(600);

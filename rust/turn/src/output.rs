@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use crate::FiveTuple;
+use crate::five_tuple::FiveTuple;
 
 /// One relayed address, and the allocation it belongs to. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -18,7 +18,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::Config;
+use crate::config::Config;
 use crate::output::{RelayId, Route};
 
 /// What kind of address it is.

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::allocation::{Allocation, Relayed};
+use crate::five_tuple::FiveTuple;
+use crate::output::Family;
 use crate::output::RelayId;
-use crate::{Family, FiveTuple};
 
 /// How long a port is kept for RESERVATION-TOKEN (RFC 8656 §7.2: at least 30 s).
 pub const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::Family;
 use crate::message::method;
+use crate::output::Family;
 
 /// What a request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

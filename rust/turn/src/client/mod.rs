@@ -11,9 +11,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::five_tuple::Transport;
 use crate::integrity::{Integrity, Key, PasswordAlgorithm};
 use crate::message::{Builder, Class, Message, TransactionId, attribute, method};
-use crate::{Family, Transport};
+use crate::output::Family;
 
 pub use event::{AllocateOptions, Event, Failure, Step};
 
@@ -138,7 +139,7 @@ impl Client {
     /// Sends a payload: ChannelData where a channel is bound, else a Send indication. One that does not fit a message
     /// is not sent, as a datagram of that size would not be.
     pub fn send(&mut self, peer: SocketAddr, payload: &[u8]) {
-        if payload.len() > crate::MAX_DATAGRAM - crate::output::MAX_HEAD {
+        if payload.len() > crate::framing::MAX_DATAGRAM - crate::output::MAX_HEAD {
             return;
         }
         let known = self.channels.iter().find(|(_, bound)| *bound == peer);

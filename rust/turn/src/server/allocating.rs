@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 
 use super::authentication::Sender;
-use super::{FREED, Rejection, Server, canonical};
+use super::state::{FREED, Rejection, Server, canonical};
 use crate::allocation::{Allocation, Relayed, Request};
+use crate::five_tuple::FiveTuple;
 use crate::message::{Builder, Class, Message, attribute, method};
+use crate::output::Family;
 use crate::output::{Output, PortRequest, RelayError, RelayId};
 use crate::table::{RESERVATION_LIFETIME, Reservation};
-use crate::{Family, FiveTuple};
 
 /// What an allocation lasts if nobody says otherwise, and at least, in seconds (§3.2).
 pub const DEFAULT_LIFETIME: u32 = 600;

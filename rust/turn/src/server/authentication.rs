@@ -4,11 +4,12 @@
 
 use std::time::Instant;
 
-use super::{Rejection, Server};
+use super::state::{Rejection, Server};
 use crate::credentials;
+use crate::five_tuple::FiveTuple;
 use crate::integrity::{Integrity, Key, PasswordAlgorithm};
 use crate::message::{Builder, Message, attribute, method};
-use crate::{FiveTuple, Refusal};
+use crate::stats::Refusal;
 
 /// PASSWORD-ALGORITHMS: what a key can be made with, the better one first.
 const ALGORITHMS: [u8; 8] = [0, 2, 0, 0, 0, 1, 0, 0];

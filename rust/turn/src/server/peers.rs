@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::authentication::Sender;
-use super::{Rejection, Server};
+use super::state::{Rejection, Server};
 use crate::allocation::{ChannelError, Full};
+use crate::five_tuple::FiveTuple;
 use crate::message::{Builder, Class, Message, attribute, method};
+use crate::output::Family;
 use crate::output::Route;
-use crate::{Family, FiveTuple};
 
 /// The numbers a channel can have (§12).
 const CHANNELS: std::ops::RangeInclusive<u16> = 0x4000..=0x4FFF;

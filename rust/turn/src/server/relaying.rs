@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Server;
+use super::state::Server;
+use crate::five_tuple::FiveTuple;
+use crate::framing::MAX_DATAGRAM;
 use crate::message::{Message, TransactionId, attribute, data_indication_head};
 use crate::output::{MAX_HEAD, RelayId, ToClient, ToPeer};
-use crate::{FiveTuple, MAX_DATAGRAM, Refusal};
+use crate::stats::Refusal;
 
 /// Number and length.
 const CHANNEL_HEADER: usize = 4;
