@@ -105,8 +105,8 @@ async def test_what_a_client_sends_comes_back_to_it(engine: _core.Engine, estima
     async with asyncio.timeout(DEADLINE_S):
         while len(caller.pictures) < 60 or len(caller.sounds) < 100:
             await asyncio.sleep(0.05)
-    await caller.close()
     stats = peer.stats()
+    await caller.close()
     peer.close()
     assert (caller.pictures[-1].width, caller.pictures[-1].height) == (320, 180)
     lights = [float(p.to_ndarray(format="gray").mean()) for p in caller.pictures[-30:]]

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)] // each test binary uses its part of this
 
 mod browser;
+mod caller;
 pub mod camera;
 mod media;
 pub mod relay;
@@ -24,7 +25,7 @@ use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::{Inbox, Writer};
 use icey_engine::core::track::{Frame, TrackState};
 use icey_engine::stats::Counters;
-use icey_engine::{Delivery, Estimation, Event, MediaKind, PeerOptions, ReceiverOptions};
+use icey_engine::{Estimation, Event, MediaKind, PeerOptions, ReceiverOptions};
 use str0m::bwe::BweKind;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, Mid};
@@ -149,33 +150,6 @@ impl Network {
         let peer = self.browsers[index].peer;
         let receives = (Writer::new(inbox.clone()), ReceiverOptions::default());
         self.core.create_peer(peer, None, Some(receives), self.now);
-        self.inboxes.insert(index, inbox);
-        index
-    }
-
-    /// A browser that is sent tracks and sends, before its offer; no track is attached.
-    pub fn add_caller(
-        &mut self,
-        link: Link,
-        estimation: Estimation,
-        delivery: Delivery,
-        config: RtcConfig,
-    ) -> usize {
-        let index = self.add_client(link, config);
-        let inbox = Arc::<Inbox>::default();
-        let peer = self.browsers[index].peer;
-        let sends = PeerOptions {
-            estimation,
-            max_bitrate: 2_500_000,
-            start_bitrate: 2_500_000,
-        };
-        let received = ReceiverOptions {
-            delivery,
-            max_bitrate: 0,
-        };
-        let receives = (Writer::new(inbox.clone()), received);
-        self.core
-            .create_peer(peer, Some(sends), Some(receives), self.now);
         self.inboxes.insert(index, inbox);
         index
     }
@@ -513,11 +487,6 @@ impl Network {
     /// Datagrams that a peer on the server has sent while recording.
     pub fn sent_by(&self, peer: u64) -> usize {
         self.sent.get(&peer).copied().unwrap_or_default()
-    }
-
-    pub fn request_keyframe(&mut self, peer: u64) {
-        self.core.request_keyframe(peer, self.now, &mut self.outbox);
-        self.settle();
     }
 
     pub fn close_peer(&mut self, browser: usize) {

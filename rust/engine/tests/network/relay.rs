@@ -90,6 +90,11 @@ impl Network {
         self.settle();
     }
 
+    pub fn request_keyframe(&mut self, peer: u64) {
+        self.core.request_keyframe(peer, self.now, &mut self.outbox);
+        self.settle();
+    }
+
     pub fn probe(&mut self, peer: u64, bitrate: u64) {
         self.core.probe(peer, bitrate, self.now, &mut self.outbox);
         self.settle();

@@ -386,7 +386,7 @@ mod tests {
             "from before the start"
         );
         let next = place(1, 513, 9000, KeyframeStart::None).expect("follows");
-        assert_eq!(next.sequence - first.sequence, 3, "a hole stays one");
+        assert_eq!(next.sequence - first.sequence, 3, "a gap stays one");
         let late = place(1, 512, 6000, KeyframeStart::None).expect("late");
         assert_eq!(late.sequence - first.sequence, 2);
         assert_eq!(next.timestamp.wrapping_sub(late.timestamp), 3000);
@@ -396,7 +396,7 @@ mod tests {
             "another run needs a start"
         );
         let other = place(2, 20, 9600, KeyframeStart::ParameterSets).expect("a start");
-        assert_eq!(other.sequence - next.sequence, 1, "no hole between the two");
+        assert_eq!(other.sequence - next.sequence, 1, "no gap between the two");
         assert_eq!(other.timestamp.wrapping_sub(next.timestamp), 1);
         assert_eq!(
             place(1, 514, 12_000, KeyframeStart::None),
