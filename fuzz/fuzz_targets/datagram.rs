@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use icey_engine::core::peer::Local;
-use icey_engine::core::{Core, Datagram, Outbound};
+use icey_engine::core::options::Local;
+use icey_engine::core::Core;
+use icey_engine::core::context::{Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, PeerOptions};
 use libfuzzer_sys::fuzz_target;

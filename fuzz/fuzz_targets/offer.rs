@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use icey_engine::core::peer::Local;
+use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::Writer;
-use icey_engine::core::{Core, Datagram, Outbound};
+use icey_engine::core::Core;
+use icey_engine::core::context::{Datagram, Outbound};
 use icey_engine::stats::Counters;
 use icey_engine::{Delivery, EngineError, Estimation, PeerOptions, ReceiverOptions};
 use libfuzzer_sys::fuzz_target;
@@ -39,12 +40,12 @@ fuzz_target!(|data: &[u8]| {
     };
     let (now, counters) = (Instant::now(), Arc::<Counters>::default());
     let mut core = Core::new(local(), counters.clone());
-    core.create_receiver(2, Writer::new(Arc::default()), now);
+    core.create_peer(2, None, Some((Writer::new(Arc::default()), ReceiverOptions::default())), now);
     let forwarding = ReceiverOptions {
         delivery: Delivery::Packets { simulcast: true },
         max_bitrate: 1,
     };
-    core.create_receiver_with(3, Writer::new(Arc::default()), forwarding, now);
+    core.create_peer(3, None, Some((Writer::new(Arc::default()), forwarding)), now);
     core.create_peer(
         1,
         PeerOptions {

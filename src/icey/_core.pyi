@@ -306,7 +306,7 @@ class Engine:
     def create_peer(
         self,
         *,
-        direction: Literal["send", "receive"] = "send",
+        direction: Literal["send", "receive", "both"] = "send",
         deliver: Literal["frames", "packets"] = "frames",
         simulcast: bool = False,
         estimation: Literal["remb", "twcc"] = "remb",
@@ -316,7 +316,8 @@ class Engine:
         """Make a peer that waits for an offer.
 
         Args:
-            direction: ``send`` sends it tracks; ``receive`` takes what the browser sends.
+            direction: ``send`` sends it tracks; ``receive`` takes what the browser sends; ``both``
+                does both on one connection, each in the sections that the browser offers for it.
             deliver: of a peer that receives: ``frames`` puts them together for `Peer.pull`;
                 ``packets`` leaves them as they are, for `route`, and `Peer.pull` stays empty. Then
                 only H.264 of a Baseline profile in packetization mode 1 is accepted, which every

@@ -20,7 +20,8 @@ use str0m::media::MediaKind;
 
 use crate::client::BUFFER;
 use crate::clip::Clip;
-use crate::{Result, print_line, socket};
+use crate::line::{Result, print_line};
+use crate::socket;
 
 /// An RTP header with the time of sending.
 const HEADER: usize = 20;

@@ -14,8 +14,9 @@ use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use crate::clip::{Clip, Cursor};
+use crate::line::Result;
 use crate::reception::{Reception, Totals};
-use crate::{Result, delay, socket};
+use crate::{delay, socket};
 
 /// Bytes that a socket holds until they are read or sent, as far as the system grants it.
 pub const BUFFER: usize = 4 << 20;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use str0m::media::MediaKind;
 
-use crate::{Result, delay};
+use crate::delay;
+use crate::line::Result;
 
 pub struct Unit {
     pub kind: MediaKind,

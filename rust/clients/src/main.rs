@@ -15,17 +15,15 @@ mod bare;
 mod client;
 mod clip;
 mod delay;
+mod line;
 mod reception;
 mod socket;
 mod turn;
 
 use std::collections::HashMap;
-use std::error::Error;
-use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
-use std::thread;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -33,9 +31,8 @@ use serde::{Deserialize, Serialize};
 
 use client::Client;
 use clip::Clip;
+use line::{Result, lines, print_line};
 use reception::Totals;
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(Serialize, Deserialize)]
 struct Description {
@@ -90,27 +87,6 @@ fn connect(count: usize, clip: Option<Arc<Clip>>) -> Result<()> {
     run(&mut poll, &mut clients, &lines())
 }
 
-/// Reads lines of JSON in a thread: standard input cannot be polled where it is a file.
-fn lines<T: for<'a> Deserialize<'a> + Send + 'static>() -> Receiver<T> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            let parsed = line
-                .map_err(|error| error.to_string())
-                .and_then(|line| serde_json::from_str(&line).map_err(|error| error.to_string()));
-            match parsed {
-                Ok(value) => {
-                    if sender.send(value).is_err() {
-                        return;
-                    }
-                }
-                Err(error) => eprintln!("not what was asked for: {error}"),
-            }
-        }
-    });
-    receiver
-}
-
 fn run(poll: &mut Poll, clients: &mut [Client], answers: &Receiver<Description>) -> Result<()> {
     let mut events = Events::with_capacity(1024);
     let mut deadlines: HashMap<usize, Instant> = HashMap::new();
@@ -153,11 +129,4 @@ fn run(poll: &mut Poll, clients: &mut [Client], answers: &Receiver<Description>)
             print_line(&Report { connected, totals })?;
         }
     }
-}
-
-fn print_line(value: &impl Serialize) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, value)?;
-    out.write_all(b"\n")?;
-    Ok(out.flush()?)
 }

@@ -13,7 +13,7 @@ use icey_turn::client::{AllocateOptions, Client, ClientEvent};
 use icey_turn::framing::Framer;
 use serde_json::json;
 
-use crate::{Result, lines, print_line};
+use crate::line::{Result, lines, print_line};
 
 const PICTURES: u32 = 30;
 const PACKETS: u32 = 7;

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::core::track::MediaKind;
-use crate::core::{PeerId, TrackId};
+use crate::core::media::MediaKind;
+use crate::id::{PeerId, TrackId};
 
 /// Something that happened to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,17 +14,18 @@
 pub mod core;
 pub mod error;
 pub mod event;
+pub mod id;
 pub mod io;
 pub mod stats;
 
-pub use crate::core::offer::MAX_SDP_BYTES;
-pub use crate::core::peer::{Estimation, PeerOptions};
+pub use crate::core::media::MediaKind;
+pub use crate::core::options::{Estimation, PeerOptions};
 pub use crate::core::receive::frame::{Codec, ReceivedFrame};
 pub use crate::core::receive::options::{Delivery, ReceiverOptions};
 pub use crate::core::receive::sender_report::SenderReport;
-pub use crate::core::track::MediaKind;
-pub use crate::core::{PeerId, TrackId};
+pub use crate::core::sdp::offer::MAX_SDP_BYTES;
 pub use error::EngineError;
 pub use event::Event;
+pub use id::{PeerId, TrackId};
 pub use io::{Engine, EngineConfig, MonotonicClock, Peer, Track};
 pub use stats::{PeerStats, Stats};

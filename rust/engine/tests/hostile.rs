@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use icey_engine::core::candidate;
+use icey_engine::core::ice::candidate;
 use icey_engine::{EngineError, Estimation, PeerOptions};
 use network::{CLEAN, Network, VIDEO, receiving};
 
@@ -34,7 +34,9 @@ fn bytes(random: &mut fastrand::Rng, first: u8, length: usize) -> Vec<u8> {
 fn the_offers_of_the_browsers_are_answered_with_h264_and_opus() {
     for (i, offer) in OFFERS.into_iter().enumerate() {
         let mut network = Network::new(1);
-        network.core.create_peer(1, OPTIONS, network.now);
+        network
+            .core
+            .create_peer(1, Some(OPTIONS), None, network.now);
         let answer = network.accept_offer(1, offer).expect("an answer");
         let rtpmaps: Vec<&str> = answer
             .lines()
@@ -81,7 +83,9 @@ fn the_offers_of_the_browsers_are_answered_with_h264_and_opus() {
 #[test]
 fn an_offer_to_publish_is_answered_inactive() {
     let mut network = Network::new(1);
-    network.core.create_peer(1, OPTIONS, network.now);
+    network
+        .core
+        .create_peer(1, Some(OPTIONS), None, network.now);
     let offer = OFFERS[2].replace("a=sendrecv", "a=sendonly");
     let answer = network.accept_offer(1, &offer).expect("an answer");
     assert_eq!(answer.matches("a=inactive").count(), 2, "{answer}");
@@ -90,7 +94,9 @@ fn an_offer_to_publish_is_answered_inactive() {
 #[test]
 fn after_a_refused_offer_a_good_one_is_answered() {
     let mut network = Network::new(1);
-    network.core.create_peer(1, OPTIONS, network.now);
+    network
+        .core
+        .create_peer(1, Some(OPTIONS), None, network.now);
     let vp8_only = OFFERS[0].replace("H264/90000", "H263/90000");
     let refused = network.accept_offer(1, &vp8_only);
     assert!(
@@ -115,7 +121,9 @@ fn mutilated_offers_are_answered_or_refused() {
     let (mut answered, mut refused) = (0, 0);
     for round in 0..3000_u64 {
         let offer = mutilate(&mut random, OFFERS[round as usize % OFFERS.len()]);
-        network.core.create_peer(round, OPTIONS, network.now);
+        network
+            .core
+            .create_peer(round, Some(OPTIONS), None, network.now);
         match network.accept_offer(round, &offer) {
             Ok(_) => answered += 1,
             Err(EngineError::Offer { reason, .. }) => {
@@ -180,7 +188,9 @@ fn every_cut_of_an_offer_is_answered_or_refused() {
     let mut network = Network::new(1);
     for (id, end) in (0..OFFERS[1].len()).step_by(7).enumerate() {
         let id = id as u64;
-        network.core.create_peer(id, OPTIONS, network.now);
+        network
+            .core
+            .create_peer(id, Some(OPTIONS), None, network.now);
         let result = network.accept_offer(id, &OFFERS[1][..end]);
         assert!(
             matches!(result, Ok(_) | Err(EngineError::Offer { .. })),
@@ -294,7 +304,9 @@ fn candidates_of_any_shape_are_read_or_refused() {
 #[test]
 fn a_peer_cannot_make_the_engine_keep_endless_candidates() {
     let mut network = Network::new(9);
-    network.core.create_peer(1, OPTIONS, network.now);
+    network
+        .core
+        .create_peer(1, Some(OPTIONS), None, network.now);
     for port in 1..10_000 {
         network.add_candidate(1, &format!("candidate:1 1 udp 1 192.0.2.7 {port} typ host"));
     }
@@ -315,6 +327,6 @@ fn frames_for_nobody_and_for_unknown_tracks_are_harmless() {
     network.core.detach(77, icey_engine::MediaKind::Video);
     network
         .core
-        .fell_behind(77, network.now, &mut network::Nowhere);
+        .handle_dropped(77, network.now, &mut network::Nowhere);
     assert_eq!(network.counters.panics.load(Ordering::Relaxed), 0);
 }

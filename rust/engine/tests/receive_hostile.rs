@@ -214,16 +214,19 @@ fn broken_offers_of_senders_are_answered_or_refused() {
     let mut random = fastrand::Rng::with_seed(3);
     for round in 0..400 {
         let mut network = Network::new(round);
-        network
-            .core
-            .create_receiver(1, Writer::new(Arc::default()), network.now);
+        network.core.create_peer(
+            1,
+            None,
+            Some((Writer::new(Arc::default()), ReceiverOptions::default())),
+            network.now,
+        );
         let forwarding = ReceiverOptions {
             delivery: Delivery::Packets { simulcast: true },
             max_bitrate: 1_000_000,
         };
         let writer = Writer::new(Arc::default());
         let core = &mut network.core;
-        core.create_receiver_with(2, writer, forwarding, network.now);
+        core.create_peer(2, None, Some((writer, forwarding)), network.now);
         let offer = [CAMERA, SIMULCAST][random.usize(..2)];
         let mut text = offer.as_bytes().to_vec();
         for _ in 0..random.usize(..6) {
@@ -253,9 +256,12 @@ fn broken_offers_of_senders_are_answered_or_refused() {
 fn browsers_that_send_are_answered_and_viewers_refused() {
     let mut network = Network::new(1);
     for (peer, offer) in (1..).zip(VIEWERS.into_iter().chain([SAFARI, CAMERA])) {
-        network
-            .core
-            .create_receiver(peer, Writer::new(Arc::default()), network.now);
+        network.core.create_peer(
+            peer,
+            None,
+            Some((Writer::new(Arc::default()), ReceiverOptions::default())),
+            network.now,
+        );
         let answer = network.accept_offer(peer, offer);
         if VIEWERS.contains(&offer) {
             let Err(EngineError::Offer { reason, .. }) = answer else {

@@ -6,9 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use icey_engine::core::track::TrackState;
 use icey_engine::{Estimation, Event, MediaKind};
+use network::watch::packets;
 use network::{AUDIO, CLEAN, Network, VIDEO, rtp_browser};
-use str0m::media::Mid;
-use str0m::rtp::RtpPacket;
 
 const SECOND: Duration = Duration::from_secs(1);
 const OTHER: u64 = 3;
@@ -20,12 +19,6 @@ fn connect() -> (Network, usize) {
         .create_track(TrackState::new(OTHER, MediaKind::Video));
     let viewer = network.connect_with(CLEAN, Estimation::Remb, rtp_browser());
     (network, viewer)
-}
-
-fn packets(network: &Network, viewer: usize, mid: Mid) -> Vec<&RtpPacket> {
-    let all = network.browsers[viewer].packets.iter();
-    all.filter(|packet| packet.header.ext_vals.mid == Some(mid))
-        .collect()
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The engine: port, thread, peers and tracks.
 
-use icey_engine::{Delivery, EngineConfig, Estimation, MediaKind, PeerOptions, ReceiverOptions};
+use icey_engine::{Delivery, EngineConfig, Estimation, PeerOptions, ReceiverOptions};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::error::detached;
 use crate::event;
+use crate::kind::kind_of;
 use crate::peer::Peer;
 use crate::stats::EngineStats;
 use crate::track::Track;
@@ -93,27 +94,32 @@ impl Engine {
                 )));
             }
         };
-        match direction {
-            "send" => {
-                let max_bitrate = max_bitrate.unwrap_or(DEFAULT_MAX_BITRATE);
-                let options = PeerOptions {
-                    estimation,
-                    max_bitrate,
-                    start_bitrate: start_bitrate.unwrap_or(max_bitrate),
-                };
-                detached(py, || self.0.create_peer(options)).map(Peer)
+        let (sends, receives) = match direction {
+            "send" => (true, false),
+            "receive" => (false, true),
+            "both" => (true, true),
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "direction {other:?}: send, receive or both"
+                )));
             }
-            "receive" => {
-                let options = ReceiverOptions {
-                    delivery,
-                    max_bitrate: max_bitrate.unwrap_or(0),
-                };
-                detached(py, || self.0.create_receiver_with(options)).map(Peer)
-            }
-            other => Err(PyValueError::new_err(format!(
-                "direction {other:?}: send or receive"
-            ))),
-        }
+        };
+        let sent_bitrate = max_bitrate.unwrap_or(DEFAULT_MAX_BITRATE);
+        let sending = PeerOptions {
+            estimation,
+            max_bitrate: sent_bitrate,
+            start_bitrate: start_bitrate.unwrap_or(sent_bitrate),
+        };
+        let receiving = ReceiverOptions {
+            delivery,
+            max_bitrate: max_bitrate.unwrap_or(0),
+        };
+        detached(py, || match (sends, receives) {
+            (_, false) => self.0.create_peer(sending),
+            (false, true) => self.0.create_receiver(receiving),
+            (true, true) => self.0.create_caller(sending, receiving),
+        })
+        .map(Peer)
     }
 
     fn attach(&self, py: Python<'_>, peer: &Peer, track: &Track) -> PyResult<()> {
@@ -140,23 +146,5 @@ impl Engine {
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
-    }
-}
-
-fn kind_of(kind: &str) -> PyResult<MediaKind> {
-    match kind {
-        "video" => Ok(MediaKind::Video),
-        "audio" => Ok(MediaKind::Audio),
-        other => Err(PyValueError::new_err(format!(
-            "kind {other:?}: video or audio"
-        ))),
-    }
-}
-
-/// The word for a kind of media.
-pub fn kind_name(kind: MediaKind) -> &'static str {
-    match kind {
-        MediaKind::Video => "video",
-        MediaKind::Audio => "audio",
     }
 }

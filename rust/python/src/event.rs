@@ -3,7 +3,7 @@
 use icey_engine::Event;
 use pyo3::prelude::*;
 
-use crate::engine::kind_name;
+use crate::kind::kind_name;
 
 /// The event classes, whose fields are keyword arguments of the constructor, and their union.
 macro_rules! events {

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::engine::kind_name;
+use crate::kind::kind_name;
 
 #[pyclass(frozen, get_all, module = "icey._core")]
 pub struct ReceivedFrame {

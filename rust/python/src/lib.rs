@@ -4,6 +4,7 @@ mod engine;
 mod error;
 mod event;
 mod frame;
+mod kind;
 mod peer;
 mod srt;
 mod stats;

@@ -4,32 +4,22 @@
 //! to an [`Outbound`]. After any call, [`Core::next_deadline`] says when to call
 //! [`Core::expire`] at the latest, and [`Core::take_events`] what has happened.
 
-mod answer;
-mod answering;
-mod attempts;
-pub mod candidate;
-mod congestion;
-pub mod demux;
-mod drive;
-mod egress;
-mod estimate;
+pub mod connection;
+pub mod context;
 pub mod forward;
-mod forwarding;
-pub mod h264;
-pub mod meter;
+pub mod ice;
+mod liveness;
+pub mod media;
+mod meter;
 pub mod nal;
-mod negotiation;
-mod nomination;
-pub mod offer;
-mod pacing;
-pub mod peer;
+pub mod options;
 pub mod publisher;
 pub mod receive;
-mod routing;
-mod sender;
+pub mod sdp;
+pub mod send;
 pub mod timers;
 pub mod track;
-mod viewing;
+pub mod viewer;
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -41,63 +31,37 @@ use std::time::{Duration, Instant};
 
 use str0m::Candidate;
 use str0m::ice::StunMessage;
+use str0m::media::Rid;
 
-use self::demux::{Class, Routes, classify};
-use self::drive::Driven;
+use self::connection::{Connection, Progress};
+use self::context::{Context, Outbound};
 use self::forward::packet::RtpPacket;
-use self::forward::router::Router;
-use self::peer::{Local, Peer, PeerOptions};
+use self::forward::router::{Router, TrackRoute};
+use self::ice::demux::{Class, Demux, classify};
+use self::liveness::FAILED;
+use self::media::MediaKind;
+use self::options::{Local, PeerOptions};
 use self::receive::inbox::Writer;
 use self::receive::options::ReceiverOptions;
 use self::timers::Timers;
-use self::track::{Frame, MediaKind, Track, TrackState};
+use self::track::{Frame, Track, TrackState};
 use crate::error::EngineError;
 use crate::event::Event;
+use crate::id::{PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
-
-/// A peer's number, never used twice.
-pub type PeerId = u64;
-
-/// A track's number, never used twice.
-pub type TrackId = u64;
-
-/// A datagram to be sent.
-#[derive(Debug)]
-pub struct Datagram {
-    pub peer: PeerId,
-    pub local: SocketAddr,
-    pub remote: SocketAddr,
-    pub payload: Vec<u8>,
-}
-
-/// Where datagrams go.
-pub trait Outbound {
-    /// Sends a datagram, or queues it, or drops and counts it. Never blocks.
-    fn send(&mut self, datagram: Datagram);
-}
-
-/// What a peer may reach while it is being driven.
-pub struct Context<'a> {
-    pub out: &'a mut dyn Outbound,
-    pub events: &'a mut Vec<Event>,
-    pub routes: &'a mut Routes,
-    /// Packets that are to be forwarded.
-    pub arrivals: &'a mut Vec<RtpPacket>,
-    pub counters: &'a Counters,
-}
 
 /// Every peer and track.
 pub struct Core {
     local: Local,
-    peers: HashMap<PeerId, Peer>,
+    connections: HashMap<PeerId, Connection>,
     tracks: HashMap<TrackId, Track>,
-    routes: Routes,
+    demux: Demux,
     timers: Timers,
     events: Vec<Event>,
-    routing: Router,
+    router: Router,
     arrivals: Vec<RtpPacket>,
-    /// Routed tracks of which a keyframe is needed.
-    wishes: BTreeSet<TrackId>,
+    /// Routed tracks of which a keyframe is requested.
+    keyframe_requests: BTreeSet<TrackId>,
     counters: Arc<Counters>,
 }
 
@@ -105,46 +69,36 @@ impl Core {
     pub fn new(local: Local, counters: Arc<Counters>) -> Self {
         Self {
             local,
-            peers: HashMap::new(),
+            connections: HashMap::new(),
             tracks: HashMap::new(),
-            routes: Routes::default(),
+            demux: Demux::default(),
             timers: Timers::default(),
             events: Vec::new(),
-            routing: Router::default(),
+            router: Router::default(),
             arrivals: Vec::new(),
-            wishes: BTreeSet::new(),
+            keyframe_requests: BTreeSet::new(),
             counters,
         }
     }
 
     pub fn peers(&self) -> usize {
-        self.peers.len()
+        self.connections.len()
     }
 
     pub fn tracks(&self) -> usize {
         self.tracks.len()
     }
 
-    /// Makes a peer that waits for its offer.
-    pub fn create_peer(&mut self, id: PeerId, options: PeerOptions, now: Instant) {
-        self.peers.insert(id, Peer::new(id, options, now));
-    }
-
-    /// Makes a peer that waits for its offer and receives into an inbox.
-    pub fn create_receiver(&mut self, id: PeerId, inbox: Writer, now: Instant) {
-        self.create_receiver_with(id, inbox, ReceiverOptions::default(), now);
-    }
-
-    /// The same, with a say in what becomes of what it sends.
-    pub fn create_receiver_with(
+    /// Makes a peer that waits for its offer: it is sent tracks, or it sends, or both.
+    pub fn create_peer(
         &mut self,
         id: PeerId,
-        inbox: Writer,
-        options: ReceiverOptions,
+        sends: Option<PeerOptions>,
+        receives: Option<(Writer, ReceiverOptions)>,
         now: Instant,
     ) {
-        let peer = Peer::receiving(id, inbox, options, now);
-        self.peers.insert(id, peer);
+        let connection = Connection::new(id, sends, receives, now);
+        self.connections.insert(id, connection);
     }
 
     /// Answers an offer.
@@ -175,8 +129,8 @@ impl Core {
 
     /// The remote side has a candidate whose address it does not tell.
     pub fn add_hidden_candidate(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.attempts.add_hidden();
+        if let Some(peer) = self.connections.get_mut(&id) {
+            peer.add_hidden_candidate();
         }
     }
 
@@ -204,7 +158,7 @@ impl Core {
 
     /// Says goodbye to a peer and forgets it. No event follows.
     pub fn close_peer(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
-        self.with_peer(id, now, out, |peer, _| peer.close());
+        self.with_peer(id, now, out, |peer, context| peer.close(now, context));
         self.forget(id, now);
         // The goodbye may have been answered by an event about what the owner wanted anyway.
         self.events
@@ -213,7 +167,7 @@ impl Core {
 
     /// Says goodbye to all.
     pub fn close(&mut self, now: Instant, out: &mut dyn Outbound) {
-        let all: Vec<PeerId> = self.peers.keys().copied().collect();
+        let all: Vec<PeerId> = self.connections.keys().copied().collect();
         for id in all {
             self.close_peer(id, now, out);
         }
@@ -229,9 +183,9 @@ impl Core {
         let Some(track) = self.tracks.remove(&id) else {
             return;
         };
-        self.routing.remove(id);
+        self.router.remove(id);
         for viewer in track.viewers() {
-            if let Some(peer) = self.peers.get_mut(&viewer) {
+            if let Some(peer) = self.connections.get_mut(&viewer) {
                 peer.track_closed(id);
             }
         }
@@ -250,7 +204,7 @@ impl Core {
 
     /// Sends nothing of a kind to a peer any more.
     pub fn detach(&mut self, id: PeerId, kind: MediaKind) {
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = self.connections.get_mut(&id) {
             peer.detach(kind);
         }
         self.update_viewer(id);
@@ -270,8 +224,8 @@ impl Core {
         let viewers = track.viewers();
         if lost && track.state.kind == MediaKind::Video {
             for viewer in &viewers {
-                if let Some(peer) = self.peers.get_mut(viewer) {
-                    peer.frame_lost(frame.track);
+                if let Some(peer) = self.connections.get_mut(viewer) {
+                    peer.handle_frame_lost(frame.track);
                 }
             }
             // One request will do: the keyframe is for all of them.
@@ -284,7 +238,7 @@ impl Core {
         }
         for viewer in viewers {
             let switched = self.with_peer(viewer, now, out, |peer, context| {
-                peer.send(now, frame, context)
+                peer.push(now, frame, context)
             });
             if switched == Some(true) {
                 self.update_viewer(viewer);
@@ -292,9 +246,102 @@ impl Core {
         }
     }
 
+    /// Feeds a track with what a publisher sends of its kind, in place of what fed it before. The
+    /// viewers go on without a jump, video at the next keyframe. `layer` is a simulcast layer,
+    /// `None` the only or the default one.
+    pub fn route(&mut self, source: PeerId, track: TrackId, layer: Option<Rid>) {
+        let Some(kind) = self.tracks.get(&track).map(|track| track.state.kind) else {
+            return;
+        };
+        let source = self.has_peer(source).then_some((source, layer));
+        self.router.set(TrackRoute {
+            track,
+            kind,
+            source,
+        });
+        self.keyframe_requests.insert(track);
+    }
+
+    /// Feeds a track with nothing any more.
+    pub fn unroute(&mut self, track: TrackId) {
+        self.router.remove(track);
+    }
+
+    /// Whether a track is fed by a route.
+    pub fn is_routed(&self, track: TrackId) -> bool {
+        self.router.of(track).is_some()
+    }
+
+    /// Forwards what has arrived since the last call, and passes on who needs a keyframe. To be
+    /// called after everything that moves the core: what has come at once goes out at once, and
+    /// costs less than one by one.
+    pub fn forward(&mut self, now: Instant, out: &mut dyn Outbound) {
+        if self.router.is_empty() {
+            self.arrivals.clear();
+            return;
+        }
+        let arrivals = std::mem::take(&mut self.arrivals);
+        if !arrivals.is_empty() {
+            for i in 0..self.router.all().len() {
+                let route = self.router.all()[i];
+                let taken = arrivals.iter().filter(|packet| route.takes(packet));
+                let packets: Vec<&RtpPacket> = taken.collect();
+                if !packets.is_empty() {
+                    self.forward_to(route.track, &packets, now, out);
+                }
+            }
+            if self.arrivals.is_empty() {
+                self.arrivals = arrivals; // its memory, for what comes next
+                self.arrivals.clear();
+            }
+        }
+        self.pass_keyframe_requests(now, out);
+    }
+
+    fn forward_to(
+        &mut self,
+        track: TrackId,
+        packets: &[&RtpPacket],
+        now: Instant,
+        out: &mut dyn Outbound,
+    ) {
+        let Some(target) = self.tracks.get(&track) else {
+            return;
+        };
+        target.measure(now, packets);
+        for viewer in target.viewers() {
+            let switched = self.with_peer(viewer, now, out, |peer, context| {
+                peer.forward(now, track, packets, context)
+            });
+            if switched == Some(true) {
+                self.update_viewer(viewer);
+            }
+        }
+    }
+
+    /// Requests the keyframes that viewers need of their publishers; their owner is not told.
+    fn pass_keyframe_requests(&mut self, now: Instant, out: &mut dyn Outbound) {
+        let (router, requests) = (&self.router, &mut self.keyframe_requests);
+        self.events.retain(|event| match event {
+            Event::KeyframeRequested { track, .. } if router.of(*track).is_some() => {
+                requests.insert(*track);
+                false
+            }
+            _ => true,
+        });
+        while let Some(track) = self.keyframe_requests.pop_first() {
+            let source = self.router.of(track).and_then(|route| route.source);
+            if let Some((source, layer)) = source {
+                self.with_peer(source, now, out, |peer, _| {
+                    peer.require_keyframe(now, layer);
+                });
+            }
+        }
+    }
+
     /// Packets of this peer were thrown away: it gets no video until the next keyframe.
-    pub fn fell_behind(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
-        self.with_peer(id, now, out, |peer, context| peer.fell_behind(context));
+    pub fn handle_dropped(&mut self, id: PeerId, now: Instant, out: &mut dyn Outbound) {
+        self.with_peer(id, now, out, |peer, context| peer.handle_dropped(context));
     }
 
     /// Takes a datagram from the network.
@@ -306,19 +353,19 @@ impl Core {
         datagram: &[u8],
         out: &mut dyn Outbound,
     ) {
-        let path = (local, remote);
+        let pair = (local, remote);
         let class = classify(datagram);
         let id = match class {
             Class::Stun => StunMessage::parse(datagram)
                 .ok()
-                .and_then(|message| self.routes.peer_of_stun(&message, path)),
-            Class::Dtls | Class::Media => self.routes.peer_on(path, now),
+                .and_then(|message| self.demux.peer_of_stun(&message, pair)),
+            Class::Dtls | Class::Media => self.demux.peer_on(pair, now),
             Class::Other => None,
         };
         match id {
             Some(id) => {
                 self.with_peer(id, now, out, |peer, context| {
-                    peer.receive(now, path, class, datagram, context);
+                    peer.handle_datagram(now, pair, class, datagram, context);
                 });
             }
             None => Counters::add(&self.counters.packets_unknown, 1),
@@ -333,7 +380,8 @@ impl Core {
     /// Does what is due.
     pub fn expire(&mut self, now: Instant, out: &mut dyn Outbound) {
         while let Some(id) = self.timers.pop_due(now) {
-            if let Some(Err(reason)) = self.with_peer(id, now, out, |peer, _| peer.expire(now)) {
+            let end = self.with_peer(id, now, out, |peer, _| peer.handle_timeout(now));
+            if let Some(Some(reason)) = end {
                 self.disconnect(id, reason.to_owned(), now);
             }
         }
@@ -346,55 +394,34 @@ impl Core {
 
     /// A peer's counters; `None` once it is gone.
     pub fn peer_stats(&self, id: PeerId) -> Option<PeerStats> {
-        self.peers.get(&id).map(Peer::stats)
+        self.connections.get(&id).map(Connection::stats)
     }
 
     /// Whether a peer is still there.
     pub fn has_peer(&self, id: PeerId) -> bool {
-        self.peers.contains_key(&id)
+        self.connections.contains_key(&id)
     }
 
-    /// Does something with a peer, then drives it. A panic closes this peer and no other.
+    /// Does something with a peer, then polls it. A panic closes this peer and no other.
     fn with_peer<R>(
         &mut self,
         id: PeerId,
         now: Instant,
         out: &mut dyn Outbound,
-        f: impl FnOnce(&mut Peer, &mut Context<'_>) -> R,
+        f: impl FnOnce(&mut Connection, &mut Context<'_>) -> R,
     ) -> Option<R> {
         let done = self.guarded(id, now, out, |peer, context| {
             let result = f(peer, context);
-            let driven = peer.drive(now, context);
-            peer.alarm = None;
-            (result, driven, peer.backlog(now))
+            (result, peer.poll(now, context), peer.backlog(now))
         });
-        let (result, driven, backlog) = done?;
-        match driven {
-            Driven::Until(deadline) => {
-                if let Some((track, age)) = backlog {
-                    self.publish_backlog(track, age);
-                }
-                self.timers.arm(id, deadline);
-            }
-            Driven::Gone(reason) => self.disconnect(id, reason.to_owned(), now),
+        let (result, progress, backlog) = done?;
+        if let Some((track, age)) = backlog {
+            self.publish_backlog(track, age);
         }
-        Some(result)
-    }
-
-    /// Does something with a peer that moves nothing of str0m, so it need not be driven.
-    fn with_viewer<R>(
-        &mut self,
-        id: PeerId,
-        now: Instant,
-        out: &mut dyn Outbound,
-        f: impl FnOnce(&mut Peer, &mut Context<'_>) -> R,
-    ) -> Option<R> {
-        let done = self.guarded(id, now, out, |peer, context| {
-            (f(peer, context), peer.alarm.take())
-        });
-        let (result, alarm) = done?;
-        if let Some(deadline) = alarm {
-            self.timers.arm(id, deadline);
+        match progress {
+            Progress::Armed => {}
+            Progress::Until(deadline) => self.timers.arm(id, deadline),
+            Progress::Gone(reason) => self.disconnect(id, reason.to_owned(), now),
         }
         Some(result)
     }
@@ -405,13 +432,13 @@ impl Core {
         id: PeerId,
         now: Instant,
         out: &mut dyn Outbound,
-        f: impl FnOnce(&mut Peer, &mut Context<'_>) -> R,
+        f: impl FnOnce(&mut Connection, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let peer = self.peers.get_mut(&id)?;
+        let peer = self.connections.get_mut(&id)?;
         let mut context = Context {
             out,
             events: &mut self.events,
-            routes: &mut self.routes,
+            demux: &mut self.demux,
             arrivals: &mut self.arrivals,
             counters: &self.counters,
         };
@@ -439,8 +466,8 @@ impl Core {
     }
 
     fn disconnect(&mut self, id: PeerId, reason: String, now: Instant) {
-        let pairs = match self.peers.get(&id) {
-            Some(peer) if reason == peer::FAILED => peer.attempts.lines(),
+        let pairs = match self.connections.get(&id) {
+            Some(peer) if reason == FAILED => peer.attempts(),
             _ => Vec::new(),
         };
         if self.forget(id, now) {
@@ -454,9 +481,9 @@ impl Core {
 
     fn forget(&mut self, id: PeerId, now: Instant) -> bool {
         self.timers.forget(id);
-        self.routes.forget(id);
-        self.routing.forget(id);
-        let Some(mut peer) = self.peers.remove(&id) else {
+        self.demux.forget(id);
+        self.router.forget(id);
+        let Some(mut peer) = self.connections.remove(&id) else {
             return false;
         };
         // Unwind safe: it is dropped either way, which ends its inbox.
@@ -473,7 +500,11 @@ impl Core {
 
     /// Makes the tracks' lists of viewers agree with what a peer carries now.
     fn update_viewer(&mut self, id: PeerId) {
-        let carried = self.peers.get(&id).map(Peer::tracks).unwrap_or_default();
+        let carried = self
+            .connections
+            .get(&id)
+            .map(Connection::tracks)
+            .unwrap_or_default();
         for (track_id, track) in &mut self.tracks {
             if carried.contains(track_id) {
                 track.add(id);

@@ -8,8 +8,9 @@ use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
 use str0m::rtp::RtpPacket as Decrypted;
 use str0m::stats::MediaIngressStats;
 
+use super::context::Context;
 use super::forward::packet::Origin;
-use super::offer::receive::{Prepared, Wanted};
+use super::media::MediaKind;
 use super::receive::bitrate_limit::BitrateLimit;
 use super::receive::capture_clock::CaptureClock;
 use super::receive::codecs;
@@ -19,10 +20,10 @@ use super::receive::ingress::Ingress;
 use super::receive::options::{Delivery, ReceiverOptions};
 use super::receive::output::Output;
 use super::receive::{frames, packets};
-use super::track::MediaKind;
-use super::{Context, PeerId};
+use super::sdp::offer::Prepared;
 use crate::error::EngineError;
 use crate::event::Event;
+use crate::id::PeerId;
 use crate::stats::PeerStats;
 
 /// What a browser sends: audio, and video or each simulcast layer of it.
@@ -69,12 +70,9 @@ impl Publisher {
         }
     }
 
-    /// What of an offer is of use.
-    pub fn wanted(&self) -> Wanted {
-        match self.delivery {
-            Delivery::Frames => Wanted::Frames,
-            Delivery::Packets { simulcast } => Wanted::Packets { simulcast },
-        }
+    /// What becomes of what the browser sends.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
     }
 
     /// Goes by a prepared offer that str0m has answered.
@@ -85,11 +83,13 @@ impl Publisher {
         prepared: &Prepared,
         stats: &mut PeerStats,
     ) -> Result<(), EngineError> {
-        let sections = [prepared.video, prepared.audio];
+        let sections = prepared.received;
         let agreed = codecs::agreed(rtc, sections);
         let preferred =
             sections.map(|section| section.and_then(|mid| codecs::preferred(rtc, &agreed, mid)));
-        if prepared.video.is_some() && preferred[MediaKind::Video as usize].is_none() {
+        if sections[MediaKind::Video as usize].is_some()
+            && preferred[MediaKind::Video as usize].is_none()
+        {
             return Err(EngineError::offer(match self.delivery {
                 Delivery::Frames => "codec: browser offers no H.264 or VP8",
                 Delivery::Packets { .. } => "codec: browser offers no H.264",

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Instant;
 
-use super::PeerId;
+use crate::id::PeerId;
 
 /// A heap of `(deadline, peer, generation)`.
 ///

@@ -6,32 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::forward::packet::RtpPacket;
+use super::media::MediaKind;
 use super::meter::Meter;
-use super::{PeerId, TrackId, h264, nal};
+use super::nal;
+use super::send::packetize;
 use crate::error::EngineError;
+use crate::id::{PeerId, TrackId};
 
 /// The largest Opus packet taken: 120 ms at 510 kb/s is 7.6 KiB in theory, what fits one datagram
 /// in practice. libopus at 20 ms stays below 1276 bytes.
 const MAX_OPUS: usize = 1400;
-
-/// What a track carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MediaKind {
-    /// H.264, Annex B access units, 90 kHz.
-    Video,
-    /// Opus packets, 48 kHz.
-    Audio,
-}
-
-impl MediaKind {
-    /// Units of the RTP clock in a second.
-    pub fn clock_rate(self) -> u32 {
-        match self {
-            Self::Video => 90_000,
-            Self::Audio => 48_000,
-        }
-    }
-}
 
 /// One access unit, cut into RTP payloads once for all its viewers.
 #[derive(Debug)]
@@ -63,7 +47,7 @@ impl Frame {
                     nal::MAX_ACCESS_UNIT
                 )));
             }
-            MediaKind::Video => h264::packetize(data, h264::MAX_PAYLOAD),
+            MediaKind::Video => packetize::packetize(data, packetize::MAX_PAYLOAD),
             MediaKind::Audio if data.is_empty() || data.len() > MAX_OPUS => {
                 return Err(EngineError::Frame(format!(
                     "Opus packet of {} bytes; 1 to {MAX_OPUS} are taken",

@@ -9,13 +9,14 @@ use icey_udp::{MediaAddresses, ShortCut, Wake};
 use str0m::Candidate;
 use str0m::media::Rid;
 
-use crate::core::peer::PeerOptions;
+use crate::core::media::MediaKind;
+use crate::core::options::PeerOptions;
 use crate::core::receive::inbox::{Inbox, Writer};
 use crate::core::receive::options::ReceiverOptions;
-use crate::core::track::{Frame, MediaKind, TrackState};
-use crate::core::{PeerId, TrackId};
+use crate::core::track::{Frame, TrackState};
 use crate::error::EngineError;
 use crate::event::{Event, EventQueue};
+use crate::id::{PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
 
 /// Commands that may wait. More means that the thread is gone or that the caller is in a loop.
@@ -40,13 +41,8 @@ pub type Reply<T> = SyncSender<T>;
 pub enum Command {
     CreatePeer {
         id: PeerId,
-        options: PeerOptions,
-        state: Arc<PeerState>,
-    },
-    CreateReceiver {
-        id: PeerId,
-        inbox: Writer,
-        options: ReceiverOptions,
+        sends: Option<PeerOptions>,
+        receives: Option<(Writer, ReceiverOptions)>,
         state: Arc<PeerState>,
     },
     LimitBitrate {

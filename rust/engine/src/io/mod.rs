@@ -29,10 +29,11 @@ pub use self::peer::Peer;
 use self::send::DatagramSender;
 use self::thread::Worker;
 use crate::core::Core;
-use crate::core::peer::{Local, PeerOptions};
+use crate::core::media::MediaKind;
+use crate::core::options::{Local, PeerOptions};
 use crate::core::receive::inbox::Writer;
 use crate::core::receive::options::ReceiverOptions;
-use crate::core::track::{Frame, MediaKind, TrackState};
+use crate::core::track::{Frame, TrackState};
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::stats::Stats;
@@ -154,32 +155,40 @@ impl Engine {
         })
     }
 
-    /// Makes a peer that waits for an offer.
+    /// Makes a peer that waits for an offer and is sent tracks.
     pub fn create_peer(&self, options: PeerOptions) -> Result<Peer, EngineError> {
+        self.create(Some(options), None)
+    }
+
+    /// Makes a peer that waits for an offer, of which is received what the browser sends.
+    pub fn create_receiver(&self, options: ReceiverOptions) -> Result<Peer, EngineError> {
+        self.create(None, Some(options))
+    }
+
+    /// Makes a peer that waits for an offer, is sent tracks, and of which is received what the
+    /// browser sends.
+    pub fn create_caller(
+        &self,
+        sends: PeerOptions,
+        receives: ReceiverOptions,
+    ) -> Result<Peer, EngineError> {
+        self.create(Some(sends), Some(receives))
+    }
+
+    fn create(
+        &self,
+        sends: Option<PeerOptions>,
+        receives: Option<ReceiverOptions>,
+    ) -> Result<Peer, EngineError> {
         let (id, state) = (self.next_id(), Arc::<PeerState>::default());
         self.shared.command(Command::CreatePeer {
             id,
-            options,
+            sends,
+            receives: receives.map(|options| (Writer::new(state.inbox.clone()), options)),
             state: state.clone(),
         })?;
-        Ok(Peer::new(self.shared.clone(), id, state, false))
-    }
-
-    /// Makes a peer that waits for an offer and receives what the browser sends.
-    pub fn create_receiver(&self) -> Result<Peer, EngineError> {
-        self.create_receiver_with(ReceiverOptions::default())
-    }
-
-    /// The same, with a say in what becomes of what it sends.
-    pub fn create_receiver_with(&self, options: ReceiverOptions) -> Result<Peer, EngineError> {
-        let (id, state) = (self.next_id(), Arc::<PeerState>::default());
-        self.shared.command(Command::CreateReceiver {
-            id,
-            inbox: Writer::new(state.inbox.clone()),
-            options,
-            state: state.clone(),
-        })?;
-        Ok(Peer::new(self.shared.clone(), id, state, true))
+        let shared = self.shared.clone();
+        Ok(Peer::new(shared, id, state, receives.is_some()))
     }
 
     /// Sends a track to a peer, in place of its earlier one of that kind.

@@ -6,9 +6,10 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use super::mailbox::{Command, PeerState, Shared};
+use crate::core::ice::candidate;
 use crate::core::receive::frame::{Codec, ReceivedFrame};
-use crate::core::{PeerId, candidate};
 use crate::error::EngineError;
+use crate::id::PeerId;
 use crate::stats::PeerStats;
 
 /// How long a close waits for the last frames. The thread needs one round, some milliseconds.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use icey_udp::{EngineEnd, Handover, SendLimits, SendQueue, Socket};
 
-use crate::core::{Datagram, Outbound, PeerId};
+use crate::core::context::{Datagram, Outbound};
+use crate::id::PeerId;
 use crate::stats::Counters;
 
 /// Datagrams that wait while the socket is full: about 10 MB. They are written as soon as there are

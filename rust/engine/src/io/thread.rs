@@ -9,8 +9,9 @@ use icey_udp::{ReceiveBuffers, RelayedBatch, Socket, wait};
 
 use super::mailbox::{Command, PeerState, Shared};
 use super::send::DatagramSender;
-use crate::core::{Core, PeerId};
+use crate::core::Core;
 use crate::event::Event;
+use crate::id::PeerId;
 use crate::stats::Counters;
 
 /// Batches read in a row, before timers and frames get their turn.
@@ -47,20 +48,20 @@ impl Worker {
             }
             if ready.woken {
                 self.shared.wake.lower();
-                self.obey();
+                self.execute_commands();
                 self.read_relayed();
             }
             if ready.readable {
                 self.read();
             }
             self.core.expire(Instant::now(), &mut self.sender);
-            self.settle();
+            self.finish_round();
         }
         self.core.close(Instant::now(), &mut self.sender);
-        self.settle();
+        self.finish_round();
     }
 
-    fn obey(&mut self) {
+    fn execute_commands(&mut self) {
         for command in self.shared.take_commands() {
             self.execute(command);
             // After each one: whoever gets a reply sees what the commands before it have done.
@@ -68,25 +69,21 @@ impl Worker {
         }
         while let Some(frame) = self.shared.take_frame() {
             self.core.push(&frame, Instant::now(), &mut self.sender);
-            self.settle();
+            self.finish_round();
         }
     }
 
     fn execute(&mut self, command: Command) {
         let (now, out) = (Instant::now(), &mut self.sender);
         match command {
-            Command::CreatePeer { id, options, state } => {
-                self.states.insert(id, state);
-                self.core.create_peer(id, options, now);
-            }
-            Command::CreateReceiver {
+            Command::CreatePeer {
                 id,
-                inbox,
-                options,
+                sends,
+                receives,
                 state,
             } => {
                 self.states.insert(id, state);
-                self.core.create_receiver_with(id, inbox, options, now);
+                self.core.create_peer(id, sends, receives, now);
             }
             Command::LimitBitrate { id, bitrate } => self.core.limit_bitrate(id, bitrate, now, out),
             Command::Probe { id, bitrate } => self.core.probe(id, bitrate, now, out),
@@ -145,12 +142,12 @@ impl Worker {
     }
 
     /// Sends what waits and tells what happened.
-    fn settle(&mut self) {
+    fn finish_round(&mut self) {
         self.core.forward(Instant::now(), &mut self.sender);
         self.sender.flush();
         for peer in self.sender.take_dropped() {
             self.core
-                .fell_behind(peer, Instant::now(), &mut self.sender);
+                .handle_dropped(peer, Instant::now(), &mut self.sender);
         }
         let events = self.core.take_events();
         for event in &events {

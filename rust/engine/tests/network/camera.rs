@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use icey_engine::ReceivedFrame;
-use icey_engine::core::h264::{MAX_PAYLOAD, packetize};
+use icey_engine::core::send::packetize::{MAX_PAYLOAD, packetize};
 use str0m::format::Codec;
 use str0m::media::{Direction, Mid, Pt, Rid};
 use str0m::rtp::{RtpWrite, Ssrc};

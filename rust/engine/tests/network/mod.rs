@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)] // each test binary uses its part of this
 
 mod browser;
+mod caller;
 pub mod camera;
 mod media;
 pub mod relay;
@@ -18,12 +19,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use icey_engine::core::peer::Local;
+use icey_engine::core::Core;
+use icey_engine::core::context::{Datagram, Outbound};
+use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::{Inbox, Writer};
 use icey_engine::core::track::{Frame, TrackState};
-use icey_engine::core::{Core, Datagram, Outbound};
 use icey_engine::stats::Counters;
-use icey_engine::{Estimation, Event, MediaKind, PeerOptions};
+use icey_engine::{Estimation, Event, MediaKind, PeerOptions, ReceiverOptions};
 use str0m::bwe::BweKind;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, Mid};
@@ -128,11 +130,12 @@ impl Network {
         let peer = self.browsers[index].peer;
         self.core.create_peer(
             peer,
-            PeerOptions {
+            Some(PeerOptions {
                 estimation,
                 max_bitrate: 2_500_000,
                 start_bitrate: 2_500_000,
-            },
+            }),
+            None,
             self.now,
         );
         self.core.attach(peer, VIDEO, self.now, &mut self.outbox);
@@ -145,8 +148,8 @@ impl Network {
         let index = self.add_client(link, config);
         let inbox = Arc::<Inbox>::default();
         let peer = self.browsers[index].peer;
-        self.core
-            .create_receiver(peer, Writer::new(inbox.clone()), self.now);
+        let receives = (Writer::new(inbox.clone()), ReceiverOptions::default());
+        self.core.create_peer(peer, None, Some(receives), self.now);
         self.inboxes.insert(index, inbox);
         index
     }
@@ -458,7 +461,7 @@ impl Network {
     }
 
     pub fn add_candidate(&mut self, peer: u64, text: &str) {
-        let candidate = icey_engine::core::candidate::parse(text)
+        let candidate = icey_engine::core::ice::candidate::parse(text)
             .expect("a candidate")
             .expect("of use");
         self.core
@@ -484,11 +487,6 @@ impl Network {
     /// Datagrams that a peer on the server has sent while recording.
     pub fn sent_by(&self, peer: u64) -> usize {
         self.sent.get(&peer).copied().unwrap_or_default()
-    }
-
-    pub fn request_keyframe(&mut self, peer: u64) {
-        self.core.request_keyframe(peer, self.now, &mut self.outbox);
-        self.settle();
     }
 
     pub fn close_peer(&mut self, browser: usize) {

@@ -22,7 +22,7 @@ impl Network {
         let writer = Writer::new(inbox.clone());
         let peer = self.browsers[index].peer;
         self.core
-            .create_receiver_with(peer, writer, options, self.now);
+            .create_peer(peer, None, Some((writer, options)), self.now);
         self.inboxes.insert(index, inbox);
         index
     }
@@ -87,6 +87,11 @@ impl Network {
     pub fn route(&mut self, camera: &Camera, track: u64, layer: Option<&str>) {
         let peer = self.browsers[camera.browser].peer;
         self.core.route(peer, track, layer.map(Rid::from));
+        self.settle();
+    }
+
+    pub fn request_keyframe(&mut self, peer: u64) {
+        self.core.request_keyframe(peer, self.now, &mut self.outbox);
         self.settle();
     }
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use str0m::media::Rid;
 
-use crate::core::PeerId;
+use crate::core::media::MediaKind;
 use crate::core::nal::{self, Payload};
-use crate::core::track::MediaKind;
+use crate::id::PeerId;
 
 /// A run of packets whose numbers belong together: one SSRC, without a jump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl KeyframeStart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::h264;
+    use crate::core::send::packetize;
 
     #[test]
     fn a_keyframe_begins_with_its_parameter_sets_whatever_carries_them() {
@@ -101,7 +101,7 @@ mod tests {
         let mut large = small.to_vec();
         large.extend([7; 5000]);
         for unit in [&small[..], &large] {
-            let starts: Vec<KeyframeStart> = h264::packetize(unit, 1200)
+            let starts: Vec<KeyframeStart> = packetize::packetize(unit, 1200)
                 .iter()
                 .map(|payload| KeyframeStart::of_h264(payload))
                 .collect();

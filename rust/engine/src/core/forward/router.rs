@@ -3,8 +3,8 @@
 use str0m::media::Rid;
 
 use super::packet::RtpPacket;
-use crate::core::track::MediaKind;
-use crate::core::{PeerId, TrackId};
+use crate::core::media::MediaKind;
+use crate::id::{PeerId, TrackId};
 
 /// A track and what feeds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

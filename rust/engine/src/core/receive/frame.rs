@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::sender_report::SenderReport;
-use crate::core::track::MediaKind;
+use crate::core::media::MediaKind;
 
 /// How a received frame is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

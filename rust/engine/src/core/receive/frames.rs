@@ -9,7 +9,7 @@ use super::keyframe_requester::KeyframeRequester;
 use super::output::Output;
 use super::reorder::{ReorderBuffer, Step};
 use super::sender_report::SenderReport;
-use crate::core::track::MediaKind;
+use crate::core::media::MediaKind;
 
 /// The least time between two requests for a keyframe.
 pub const KEYFRAME_SPACING: Duration = Duration::from_millis(300);

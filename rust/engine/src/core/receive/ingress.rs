@@ -12,7 +12,7 @@ use super::packets::{self, PacketSink};
 use super::sender_report::NewestReport;
 use super::timestamp::TimestampUnwrapper;
 use crate::core::forward::packet::{Origin, RtpPacket};
-use crate::core::track::MediaKind;
+use crate::core::media::MediaKind;
 
 /// A stream that was silent for so long begins again with its next packet.
 const SILENCE: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use super::keyframe_requester::KeyframeRequester;
 use super::output::Output;
 use super::sender_report::SenderReport;
 use crate::core::forward::packet::{Epoch, KeyframeStart, Origin, RtpPacket};
-use crate::core::track::MediaKind;
+use crate::core::media::MediaKind;
 
 /// The least time between two requests for a keyframe, of one layer or another. Each costs all
 /// viewers quality.

@@ -1,12 +1,12 @@
 use std::time::Instant;
 
 use super::*;
-use crate::core::h264::packetize;
 use crate::core::nal::MAX_ACCESS_UNIT;
 use crate::core::receive::depacketize::frame_assembler::{
     AssembledFrame, Assembly, Depacketizer, FrameAssembler,
 };
 use crate::core::receive::frame::ReceivedPacket;
+use crate::core::send::packetize::packetize;
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1f, 0xda, 1];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];

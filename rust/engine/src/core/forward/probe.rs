@@ -40,13 +40,11 @@ impl Probes {
         };
     }
 
-    /// A picture is sent; `true` if the first probe is due some time now.
-    pub fn picture(&mut self, now: Instant) -> bool {
-        let is_first = self.left > 0 && self.next.is_none();
-        if is_first {
+    /// A picture is sent: the first probe follows the first one.
+    pub fn handle_picture(&mut self, now: Instant) {
+        if self.left > 0 && self.next.is_none() {
             self.next = Some(now + BEFORE);
         }
-        is_first
     }
 
     /// Whether a packet of a probe is to be sent now. `estimate` is the newest, in bit/s.
@@ -92,9 +90,12 @@ mod tests {
     fn sent(bitrate: u64, estimate_at: u64) -> Vec<u64> {
         let start = Instant::now();
         let mut probes = Probes::default();
-        assert!(!probes.picture(start));
+        probes.handle_picture(start);
+        assert_eq!(probes.deadline(), None, "nothing is wanted");
         probes.want(bitrate);
-        assert!(probes.picture(start) && !probes.picture(start));
+        probes.handle_picture(start);
+        probes.handle_picture(start + BEFORE / 2);
+        assert_eq!(probes.deadline(), Some(start + BEFORE));
         let mut at = vec![];
         for ms in 0..5000 {
             let now = start + Duration::from_millis(ms);

@@ -1,9 +1,12 @@
-//! What a viewer was sent last, to be sent again.
+//! The packets that a viewer was sent last, to be resent.
 
 use std::sync::Arc;
 
-/// Packets that are remembered: two seconds at 2 Mb/s. The payloads are shared by all viewers.
-const PACKETS: usize = 512;
+/// Packets that are kept: three seconds at 3 Mb/s. The payloads are shared by all viewers.
+const PACKETS: usize = 1024;
+
+/// Of these the largest is looked for where one is to be resent as a probe.
+const LAST: u32 = 128;
 
 /// The bytes resent of all bytes sent. It still bounds what a viewer that NACKs everything gets.
 const RATIO: f64 = 0.5;
@@ -13,7 +16,7 @@ const BURST: f64 = 100_000.0;
 
 /// A packet that was sent.
 #[derive(Debug, Clone)]
-pub struct Sent {
+pub struct SentPacket {
     /// The lower half is the number on the wire.
     pub sequence: u32,
     pub timestamp: u32,
@@ -23,15 +26,15 @@ pub struct Sent {
 
 /// The newest packets of one stream.
 #[derive(Debug)]
-pub struct History {
+pub struct RtxCache {
     /// A packet has its place by its number.
-    packets: Vec<Option<Sent>>,
+    packets: Vec<Option<SentPacket>>,
     newest: u32,
     /// Bytes that may be resent.
     credit: f64,
 }
 
-impl Default for History {
+impl Default for RtxCache {
     fn default() -> Self {
         Self {
             packets: Vec::new(),
@@ -41,8 +44,8 @@ impl Default for History {
     }
 }
 
-impl History {
-    pub fn add(&mut self, sent: Sent) {
+impl RtxCache {
+    pub fn add(&mut self, sent: SentPacket) {
         if self.packets.is_empty() {
             self.packets.resize(PACKETS, None);
             self.newest = sent.sequence;
@@ -54,7 +57,7 @@ impl History {
     }
 
     /// The packet of a number on the wire, if it is still there and may be sent again.
-    pub fn again(&mut self, number: u16) -> Option<Sent> {
+    pub fn resend(&mut self, number: u16) -> Option<SentPacket> {
         let found = self.find(number)?.clone();
         let bytes = found.payload.len() as f64;
         if self.credit < bytes {
@@ -65,13 +68,13 @@ impl History {
     }
 
     /// The largest of the last packets.
-    pub fn largest(&self) -> Option<Sent> {
-        let last = (0..PACKETS as u32 / 4).filter_map(|n| self.newest.checked_sub(n));
+    pub fn largest(&self) -> Option<SentPacket> {
+        let last = (0..LAST).filter_map(|n| self.newest.checked_sub(n));
         let last = last.filter_map(|sequence| self.find(sequence as u16));
         last.max_by_key(|sent| sent.payload.len()).cloned()
     }
 
-    fn find(&self, number: u16) -> Option<&Sent> {
+    fn find(&self, number: u16) -> Option<&SentPacket> {
         let place = usize::from(number) % PACKETS;
         let sent = self.packets.get(place)?.as_ref()?;
         let is_recent = self.newest - sent.sequence < PACKETS as u32;
@@ -83,8 +86,8 @@ impl History {
 mod tests {
     use super::*;
 
-    fn sent(sequence: u32, size: usize) -> Sent {
-        Sent {
+    fn sent(sequence: u32, size: usize) -> SentPacket {
+        SentPacket {
             sequence,
             timestamp: sequence * 10,
             marker: false,
@@ -94,39 +97,39 @@ mod tests {
 
     #[test]
     fn the_newest_are_found_by_their_number_on_the_wire_and_older_ones_are_not() {
-        let mut history = History::default();
-        assert!(history.again(7).is_none());
-        for sequence in 65_000..66_000 {
-            history.add(sent(sequence, 10));
+        let mut cache = RtxCache::default();
+        assert!(cache.resend(7).is_none());
+        for sequence in 65_000..66_500 {
+            cache.add(sent(sequence, 10));
         }
-        let found = history.again((65_999_u32 & 0xffff) as u16).expect("there");
-        assert_eq!((found.sequence, found.timestamp), (65_999, 659_990));
-        assert!(history.again(65_488).is_some());
-        assert!(history.again(65_487).is_none());
-        assert!(history.again(464).is_none(), "not sent yet");
+        let found = cache.resend((66_499_u32 & 0xffff) as u16).expect("there");
+        assert_eq!((found.sequence, found.timestamp), (66_499, 664_990));
+        assert!(cache.resend(65_476).is_some());
+        assert!(cache.resend(65_475).is_none());
+        assert!(cache.resend(964).is_none(), "not sent yet");
     }
 
     #[test]
     fn half_of_what_is_sent_may_be_resent_and_a_burst() {
-        let mut history = History::default();
+        let mut cache = RtxCache::default();
         for sequence in 0..100 {
-            history.add(sent(sequence, 1000));
+            cache.add(sent(sequence, 1000));
         }
-        let burst = (0..300).filter(|n| history.again(n % 100).is_some());
+        let burst = (0..300).filter(|n| cache.resend(n % 100).is_some());
         assert_eq!(burst.count(), 100);
-        history.add(sent(100, 1000));
-        assert!(history.again(100).is_none());
-        history.add(sent(101, 1000));
-        assert!(history.again(100).is_some() && history.again(101).is_none());
+        cache.add(sent(100, 1000));
+        assert!(cache.resend(100).is_none());
+        cache.add(sent(101, 1000));
+        assert!(cache.resend(100).is_some() && cache.resend(101).is_none());
     }
 
     #[test]
     fn the_largest_of_the_last_is_found() {
-        let mut history = History::default();
-        assert!(history.largest().is_none());
+        let mut cache = RtxCache::default();
+        assert!(cache.largest().is_none());
         for (sequence, size) in [(5, 1300), (200, 900), (201, 1100), (202, 80)] {
-            history.add(sent(sequence, size));
+            cache.add(sent(sequence, size));
         }
-        assert_eq!(history.largest().map(|sent| sent.sequence), Some(201));
+        assert_eq!(cache.largest().map(|sent| sent.sequence), Some(201));
     }
 }

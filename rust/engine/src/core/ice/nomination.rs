@@ -9,7 +9,8 @@ use str0m::Rtc;
 use str0m::ice::StunMessage;
 use str0m::rtp::Ssrc;
 
-use super::demux::Path;
+use super::demux::AddressPair;
+use crate::core::forward::rtcp;
 
 /// Paths on which checks were answered that are remembered.
 const MAX_PATHS: usize = 16;
@@ -20,24 +21,24 @@ const NOBODY: u32 = 0;
 /// The path of one peer.
 #[derive(Debug, Default)]
 pub struct Nomination {
-    path: Option<Path>,
-    named: Option<Path>,
-    answered: Vec<Path>,
+    pair: Option<AddressPair>,
+    named: Option<AddressPair>,
+    answered: Vec<AddressPair>,
 }
 
 impl Nomination {
     /// The path to send on.
-    pub fn path(&self) -> Option<Path> {
-        self.path
+    pub fn pair(&self) -> Option<AddressPair> {
+        self.pair
     }
 
     /// str0m sends on this path.
-    pub fn used(&mut self, path: Path) {
-        self.path = Some(path);
+    pub fn used(&mut self, path: AddressPair) {
+        self.pair = Some(path);
     }
 
     /// Takes note of a STUN message that str0m accepts; whether it may change its mind by it.
-    pub fn heard(&mut self, path: Path, datagram: &[u8]) -> bool {
+    pub fn handle_stun(&mut self, path: AddressPair, datagram: &[u8]) -> bool {
         let Ok(message) = StunMessage::parse(datagram) else {
             return false;
         };
@@ -56,18 +57,15 @@ impl Nomination {
 }
 
 /// Hands str0m the message that shows the path.
-pub fn ask(rtc: &mut Rtc) {
+pub fn send_pathfinder(rtc: &mut Rtc) {
     let nobody = Ssrc::from(NOBODY);
     let mut api = rtc.direct_api();
     api.send_app_specific_feedback(nobody, nobody, *b"path");
 }
 
 /// Whether a datagram of str0m's is that message. The sender of RTCP is in the clear.
-pub fn is_asked(datagram: &[u8]) -> bool {
-    let is_rtcp = datagram
-        .get(1)
-        .is_some_and(|kind| (192..=223).contains(kind));
-    is_rtcp && datagram.get(4..8) == Some(&NOBODY.to_be_bytes())
+pub fn is_pathfinder(datagram: &[u8]) -> bool {
+    rtcp::is_rtcp(datagram) && datagram.get(4..8) == Some(&NOBODY.to_be_bytes())
 }
 
 #[cfg(test)]
@@ -94,7 +92,7 @@ mod tests {
         [&head[..], &[7; 12], &body].concat()
     }
 
-    fn paths() -> [Path; 2] {
+    fn paths() -> [AddressPair; 2] {
         let us = "10.0.0.1:4000".parse().expect("an address");
         ["10.0.0.2:1", "10.0.0.3:1"].map(|them| (us, them.parse().expect("an address")))
     }
@@ -102,16 +100,19 @@ mod tests {
     #[test]
     fn only_what_is_new_may_change_the_path() {
         let ([first, second], mut nomination) = (paths(), Nomination::default());
-        assert!(nomination.heard(first, &message(REQUEST, true)));
-        assert!(!nomination.heard(first, &message(REQUEST, true)));
-        assert!(nomination.heard(first, &message(RESPONSE, false)));
-        assert!(!nomination.heard(first, &message(RESPONSE, false)));
-        assert!(!nomination.heard(second, &message(REQUEST, false)));
-        assert!(nomination.heard(second, &message(REQUEST, true)));
-        assert!(nomination.heard(first, &message(REQUEST, true)), "and back");
-        assert_eq!(nomination.path(), None, "str0m decides");
+        assert!(nomination.handle_stun(first, &message(REQUEST, true)));
+        assert!(!nomination.handle_stun(first, &message(REQUEST, true)));
+        assert!(nomination.handle_stun(first, &message(RESPONSE, false)));
+        assert!(!nomination.handle_stun(first, &message(RESPONSE, false)));
+        assert!(!nomination.handle_stun(second, &message(REQUEST, false)));
+        assert!(nomination.handle_stun(second, &message(REQUEST, true)));
+        assert!(
+            nomination.handle_stun(first, &message(REQUEST, true)),
+            "and back"
+        );
+        assert_eq!(nomination.pair(), None, "str0m decides");
         nomination.used(second);
-        assert_eq!(nomination.path(), Some(second));
+        assert_eq!(nomination.pair(), Some(second));
     }
 
     #[test]
@@ -120,8 +121,8 @@ mod tests {
         let (local, _) = paths()[0];
         for port in 1..1000 {
             let path = (local, ([10, 0, 0, 2], port).into());
-            nomination.heard(path, &message(RESPONSE, false));
-            nomination.heard(path, &[0, 1, 2]);
+            nomination.handle_stun(path, &message(RESPONSE, false));
+            nomination.handle_stun(path, &[0, 1, 2]);
         }
         assert_eq!(nomination.answered.len(), MAX_PATHS);
     }

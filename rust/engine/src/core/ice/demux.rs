@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use str0m::ice::{StunMessage, TransId};
 
-use super::PeerId;
+use crate::id::PeerId;
 
 /// How many STUN requests of one peer may wait for an answer from a yet unknown address.
 const MAX_TRANSACTIONS: usize = 128;
@@ -42,11 +42,11 @@ pub fn classify(datagram: &[u8]) -> Class {
     }
 }
 
-/// A path: our address and theirs.
-pub type Path = (SocketAddr, SocketAddr);
+/// Our address and theirs.
+pub type AddressPair = (SocketAddr, SocketAddr);
 
 #[derive(Debug)]
-struct Route {
+struct KnownPair {
     peer: PeerId,
     heard: Instant,
 }
@@ -54,20 +54,20 @@ struct Route {
 #[derive(Debug, Default)]
 struct Entry {
     ufrag: Option<String>,
-    paths: Vec<Path>,
+    paths: Vec<AddressPair>,
     transactions: HashSet<TransId>,
 }
 
 /// From a datagram to its peer.
 #[derive(Debug, Default)]
-pub struct Routes {
-    by_path: HashMap<Path, Route>,
+pub struct Demux {
+    by_path: HashMap<AddressPair, KnownPair>,
     by_ufrag: HashMap<String, PeerId>,
     by_transaction: HashMap<TransId, PeerId>,
     peers: HashMap<PeerId, Entry>,
 }
 
-impl Routes {
+impl Demux {
     /// Gives a peer its local ICE username fragment, in place of its earlier one. After an ICE
     /// restart the paths learned before prove nothing any more, and are forgotten.
     pub fn set_ufrag(&mut self, peer: PeerId, ufrag: &str) {
@@ -104,14 +104,14 @@ impl Routes {
     }
 
     /// The peer that a DTLS or media datagram on this path is for.
-    pub fn peer_on(&mut self, path: Path, now: Instant) -> Option<PeerId> {
+    pub fn peer_on(&mut self, path: AddressPair, now: Instant) -> Option<PeerId> {
         let route = self.by_path.get_mut(&path)?;
         route.heard = now;
         Some(route.peer)
     }
 
     /// The peer that a STUN message is for: a request names it, a response answers it.
-    pub fn peer_of_stun(&self, message: &StunMessage<'_>, path: Path) -> Option<PeerId> {
+    pub fn peer_of_stun(&self, message: &StunMessage<'_>, path: AddressPair) -> Option<PeerId> {
         if message.is_binding_request() {
             let (ours, _) = message.split_username()?;
             return self.by_ufrag.get(ours).copied();
@@ -124,7 +124,7 @@ impl Routes {
     }
 
     /// Whether this path is known to be this peer's.
-    pub fn knows(&self, peer: PeerId, path: Path) -> bool {
+    pub fn knows(&self, peer: PeerId, path: AddressPair) -> bool {
         self.by_path
             .get(&path)
             .is_some_and(|route| route.peer == peer)
@@ -134,7 +134,7 @@ impl Routes {
     ///
     /// A path that another peer was heard on just now stays that peer's: otherwise a peer could
     /// cut off another by sending its own valid STUN from a forged address.
-    pub fn learn(&mut self, peer: PeerId, path: Path, now: Instant) {
+    pub fn learn(&mut self, peer: PeerId, path: AddressPair, now: Instant) {
         if let Some(route) = self.by_path.get_mut(&path) {
             if route.peer == peer {
                 route.heard = now;
@@ -156,7 +156,7 @@ impl Routes {
             self.by_path.remove(&oldest);
         }
         entry.paths.push(path);
-        self.by_path.insert(path, Route { peer, heard: now });
+        self.by_path.insert(path, KnownPair { peer, heard: now });
     }
 
     /// Remembers a STUN request that this peer sent on a path not known yet, so that the answer
@@ -185,7 +185,7 @@ impl Routes {
 mod tests {
     use super::*;
 
-    fn path(port: u16) -> Path {
+    fn path(port: u16) -> AddressPair {
         (([127, 0, 0, 1], 4501).into(), ([192, 0, 2, 1], port).into())
     }
 
@@ -213,58 +213,58 @@ mod tests {
 
     #[test]
     fn an_ice_restart_forgets_what_was_learned_before() {
-        let (now, mut routes) = (Instant::now(), Routes::default());
-        routes.set_ufrag(1, "old");
-        routes.learn(1, path(1), now);
-        assert_eq!(routes.peer_on(path(1), now), Some(1));
-        routes.set_ufrag(1, "new");
-        assert_eq!(routes.peer_on(path(1), now), None);
-        assert!(!routes.by_ufrag.contains_key("old"));
+        let (now, mut demux) = (Instant::now(), Demux::default());
+        demux.set_ufrag(1, "old");
+        demux.learn(1, path(1), now);
+        assert_eq!(demux.peer_on(path(1), now), Some(1));
+        demux.set_ufrag(1, "new");
+        assert_eq!(demux.peer_on(path(1), now), None);
+        assert!(!demux.by_ufrag.contains_key("old"));
     }
 
     #[test]
     fn a_path_in_use_cannot_be_taken_and_a_silent_one_can() {
-        let (now, mut routes) = (Instant::now(), Routes::default());
-        routes.set_ufrag(1, "one");
-        routes.set_ufrag(2, "two");
-        routes.learn(1, path(1), now);
-        routes.learn(2, path(1), now + Duration::from_secs(1));
+        let (now, mut demux) = (Instant::now(), Demux::default());
+        demux.set_ufrag(1, "one");
+        demux.set_ufrag(2, "two");
+        demux.learn(1, path(1), now);
+        demux.learn(2, path(1), now + Duration::from_secs(1));
         assert_eq!(
-            routes.peer_on(path(1), now + Duration::from_secs(1)),
+            demux.peer_on(path(1), now + Duration::from_secs(1)),
             Some(1)
         );
-        routes.learn(2, path(1), now + Duration::from_secs(4));
+        demux.learn(2, path(1), now + Duration::from_secs(4));
         assert_eq!(
-            routes.peer_on(path(1), now + Duration::from_secs(4)),
+            demux.peer_on(path(1), now + Duration::from_secs(4)),
             Some(2)
         );
-        routes.forget(1);
+        demux.forget(1);
         assert_eq!(
-            routes.peer_on(path(1), now + Duration::from_secs(5)),
+            demux.peer_on(path(1), now + Duration::from_secs(5)),
             Some(2)
         );
     }
 
     #[test]
     fn a_peer_cannot_fill_the_table() {
-        let (now, mut routes) = (Instant::now(), Routes::default());
-        routes.set_ufrag(1, "one");
+        let (now, mut demux) = (Instant::now(), Demux::default());
+        demux.set_ufrag(1, "one");
         for port in 0..1000 {
-            routes.learn(1, path(port), now);
+            demux.learn(1, path(port), now);
         }
-        assert_eq!(routes.by_path.len(), MAX_ADDRESSES);
-        routes.forget(1);
+        assert_eq!(demux.by_path.len(), MAX_ADDRESSES);
+        demux.forget(1);
         assert!(
-            routes.by_path.is_empty()
-                && routes.by_ufrag.is_empty()
-                && routes.by_transaction.is_empty()
+            demux.by_path.is_empty()
+                && demux.by_ufrag.is_empty()
+                && demux.by_transaction.is_empty()
         );
     }
 
     #[test]
     fn a_peer_that_is_gone_learns_nothing() {
-        let (now, mut routes) = (Instant::now(), Routes::default());
-        routes.learn(9, path(1), now);
-        assert_eq!(routes.peer_on(path(1), now), None);
+        let (now, mut demux) = (Instant::now(), Demux::default());
+        demux.learn(9, path(1), now);
+        assert_eq!(demux.peer_on(path(1), now), None);
     }
 }

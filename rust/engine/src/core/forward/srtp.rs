@@ -7,7 +7,7 @@ use str0m::crypto::{
     Aes128CmSha1_80Cipher, from_feature_flags,
 };
 
-use super::keys::Agreed;
+use crate::core::forward::keys::KeyingMaterial;
 
 /// Of GCM; longer than that of SHA-1.
 const TAG: usize = 16;
@@ -37,12 +37,8 @@ const RTP: [u8; 3] = [0, 1, 2];
 const RTCP: [u8; 3] = [3, 4, 5];
 
 enum Cipher {
-    Gcm128 {
-        cipher: Box<dyn AeadAes128GcmCipher>,
-        salt: [u8; SALT],
-    },
-    Gcm256 {
-        cipher: Box<dyn AeadAes256GcmCipher>,
+    Gcm {
+        cipher: Gcm,
         salt: [u8; SALT],
     },
     Counter {
@@ -50,6 +46,31 @@ enum Cipher {
         salt: [u8; Aes128CmSha1_80::SALT_LEN],
         key: [u8; Aes128CmSha1_80::HMAC_KEY_LEN],
     },
+}
+
+/// AES-GCM with either size of key: they differ in nothing else here.
+enum Gcm {
+    Aes128(Box<dyn AeadAes128GcmCipher>),
+    Aes256(Box<dyn AeadAes256GcmCipher>),
+}
+
+impl Gcm {
+    /// `None` if that failed, which it does not with a header and a payload of sane lengths.
+    fn encrypt(&mut self, iv: &[u8; SALT], aad: &[u8], body: &[u8], out: &mut [u8]) -> Option<()> {
+        match self {
+            Self::Aes128(cipher) => cipher.encrypt(iv, aad, body, out).ok(),
+            Self::Aes256(cipher) => cipher.encrypt(iv, aad, body, out).ok(),
+        }
+    }
+
+    /// `None` if the tag does not fit.
+    fn decrypt(&mut self, iv: &[u8; SALT], aad: &[u8], body: &[u8], out: &mut [u8]) -> Option<()> {
+        let done = match self {
+            Self::Aes128(cipher) => cipher.decrypt(iv, &[aad], body, out),
+            Self::Aes256(cipher) => cipher.decrypt(iv, &[aad], body, out),
+        };
+        done.ok().map(drop)
+    }
 }
 
 /// What a peer is sent, and the RTCP that it sends.
@@ -79,9 +100,9 @@ impl std::fmt::Debug for Srtp {
 
 impl Srtp {
     /// `None` for a profile that is none of RFC 5764's and RFC 7714's.
-    pub fn new(agreed: &Agreed) -> Option<Self> {
-        let ours = Master::new(agreed, agreed.is_client)?;
-        let theirs = Master::new(agreed, !agreed.is_client)?;
+    pub fn new(keys: &KeyingMaterial) -> Option<Self> {
+        let ours = Master::new(keys, keys.is_client)?;
+        let theirs = Master::new(keys, !keys.is_client)?;
         Some(Self {
             rtp: ours.cipher(RTP, true),
             rtcp: ours.cipher(RTCP, true),
@@ -97,17 +118,11 @@ impl Srtp {
         let head = packet.len();
         let (roc, number) = ((sequence >> 16) as u32, sequence as u16);
         match &mut self.rtp {
-            Cipher::Gcm128 { cipher, salt } => {
+            Cipher::Gcm { cipher, salt } => {
                 let iv = AeadAes128Gcm::rtp_iv(*salt, ssrc, roc, number);
                 packet.resize(head + body.len() + TAG, 0);
                 let (header, output) = packet.split_at_mut(head);
-                cipher.encrypt(&iv, header, body, output).is_ok()
-            }
-            Cipher::Gcm256 { cipher, salt } => {
-                let iv = AeadAes256Gcm::rtp_iv(*salt, ssrc, roc, number);
-                packet.resize(head + body.len() + TAG, 0);
-                let (header, output) = packet.split_at_mut(head);
-                cipher.encrypt(&iv, header, body, output).is_ok()
+                cipher.encrypt(&iv, header, body, output).is_some()
             }
             Cipher::Counter { cipher, salt, key } => {
                 let iv = Aes128CmSha1_80::rtp_iv(*salt, ssrc, sequence);
@@ -132,14 +147,9 @@ impl Srtp {
         packet.resize(plain.len() + SCRATCH, 0);
         let aad = [clear, &flagged].concat();
         match &mut self.rtcp {
-            Cipher::Gcm128 { cipher, salt } => {
+            Cipher::Gcm { cipher, salt } => {
                 let iv = AeadAes128Gcm::rtcp_iv(*salt, ssrc, index);
-                cipher.encrypt(&iv, &aad, body, &mut packet[CLEAR..]).ok()?;
-                packet.extend_from_slice(&flagged);
-            }
-            Cipher::Gcm256 { cipher, salt } => {
-                let iv = AeadAes256Gcm::rtcp_iv(*salt, ssrc, index);
-                cipher.encrypt(&iv, &aad, body, &mut packet[CLEAR..]).ok()?;
+                cipher.encrypt(&iv, &aad, body, &mut packet[CLEAR..])?;
                 packet.extend_from_slice(&flagged);
             }
             Cipher::Counter { cipher, salt, key } => {
@@ -178,17 +188,10 @@ impl Srtp {
         let mut plain = clear.to_vec();
         let aad = [clear, &flagged.to_be_bytes()].concat();
         match &mut self.received {
-            Cipher::Gcm128 { cipher, salt } => {
+            Cipher::Gcm { cipher, salt } => {
                 let iv = AeadAes128Gcm::rtcp_iv(*salt, ssrc, index);
                 plain.resize(CLEAR + body.len().checked_sub(TAG)?, 0);
-                let output = &mut plain[CLEAR..];
-                cipher.decrypt(&iv, &[&aad], body, output).ok()?;
-            }
-            Cipher::Gcm256 { cipher, salt } => {
-                let iv = AeadAes256Gcm::rtcp_iv(*salt, ssrc, index);
-                plain.resize(CLEAR + body.len().checked_sub(TAG)?, 0);
-                let output = &mut plain[CLEAR..];
-                cipher.decrypt(&iv, &[&aad], body, output).ok()?;
+                cipher.decrypt(&iv, &aad, body, &mut plain[CLEAR..])?;
             }
             Cipher::Counter { cipher, salt, key } => {
                 let (signed, tag) = packet.split_at(packet.len() - Aes128CmSha1_80::HMAC_TAG_LEN);
@@ -249,18 +252,18 @@ struct Master<'a> {
 
 impl<'a> Master<'a> {
     /// Of the DTLS client or the server: both keys come first, then both salts (RFC 5764 §4.2).
-    fn new(agreed: &'a Agreed, of_client: bool) -> Option<Self> {
-        let (key, salt) = match agreed.profile {
+    fn new(material: &'a KeyingMaterial, of_client: bool) -> Option<Self> {
+        let (key, salt) = match material.profile {
             SrtpProfile::AEAD_AES_128_GCM => (AeadAes128Gcm::KEY_LEN, SALT),
             SrtpProfile::AEAD_AES_256_GCM => (AeadAes256Gcm::KEY_LEN, SALT),
             SrtpProfile::AES128_CM_SHA1_80 => (Aes128CmSha1_80::KEY_LEN, Aes128CmSha1_80::SALT_LEN),
             _ => return None,
         };
         let second = usize::from(!of_client);
-        let (keys, salts) = agreed.material.split_at_checked(2 * key)?;
+        let (keys, salts) = material.material.split_at_checked(2 * key)?;
         Some(Self {
             provider: from_feature_flags(),
-            profile: agreed.profile,
+            profile: material.profile,
             key: keys.get(second * key..(second + 1) * key)?,
             salt: salts.get(second * salt..(second + 1) * salt)?,
         })
@@ -270,16 +273,18 @@ impl<'a> Master<'a> {
         let [encryption, authentication, salt] = labels;
         let srtp = self.provider.srtp_provider;
         match self.profile {
-            SrtpProfile::AEAD_AES_128_GCM => Cipher::Gcm128 {
-                cipher: srtp
-                    .aead_aes_128_gcm()
-                    .create_cipher(self.derive(encryption), encrypts),
+            SrtpProfile::AEAD_AES_128_GCM => Cipher::Gcm {
+                cipher: Gcm::Aes128(
+                    srtp.aead_aes_128_gcm()
+                        .create_cipher(self.derive(encryption), encrypts),
+                ),
                 salt: self.derive(salt),
             },
-            SrtpProfile::AEAD_AES_256_GCM => Cipher::Gcm256 {
-                cipher: srtp
-                    .aead_aes_256_gcm()
-                    .create_cipher(self.derive(encryption), encrypts),
+            SrtpProfile::AEAD_AES_256_GCM => Cipher::Gcm {
+                cipher: Gcm::Aes256(
+                    srtp.aead_aes_256_gcm()
+                        .create_cipher(self.derive(encryption), encrypts),
+                ),
                 salt: self.derive(salt),
             },
             _ => Cipher::Counter {
@@ -328,7 +333,7 @@ fn ssrc_of(clear: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use str0m::config::KeyingMaterial;
+    use str0m::config::KeyingMaterial as Material;
 
     use super::*;
 
@@ -338,11 +343,11 @@ mod tests {
         SrtpProfile::AES128_CM_SHA1_80,
     ];
 
-    fn agreed(profile: SrtpProfile, is_client: bool) -> Agreed {
+    fn keys(profile: SrtpProfile, is_client: bool) -> KeyingMaterial {
         let bytes: Vec<u8> = (0..profile.keying_material_len() as u8).collect();
-        Agreed {
+        KeyingMaterial {
             profile,
-            material: KeyingMaterial::new(&bytes),
+            material: Material::new(&bytes),
             is_client,
         }
     }
@@ -373,8 +378,8 @@ mod tests {
     #[test]
     fn the_other_side_reads_reports_once_and_no_changed_ones() {
         for profile in PROFILES {
-            let mut us = Srtp::new(&agreed(profile, true)).expect("a profile");
-            let mut them = Srtp::new(&agreed(profile, false)).expect("a profile");
+            let mut us = Srtp::new(&keys(profile, true)).expect("a profile");
+            let mut them = Srtp::new(&keys(profile, false)).expect("a profile");
             let plain: Vec<u8> = [0x80, 200, 0, 6].into_iter().chain(0..24).collect();
             let packets: Vec<Vec<u8>> = (0..3)
                 .map(|_| us.protect_rtcp(&plain).expect("a packet"))
@@ -395,8 +400,8 @@ mod tests {
 
     #[test]
     fn old_indices_are_no_longer_taken() {
-        let mut us = Srtp::new(&agreed(PROFILES[0], true)).expect("a profile");
-        let mut them = Srtp::new(&agreed(PROFILES[0], false)).expect("a profile");
+        let mut us = Srtp::new(&keys(PROFILES[0], true)).expect("a profile");
+        let mut them = Srtp::new(&keys(PROFILES[0], false)).expect("a profile");
         let packets: Vec<Vec<u8>> = (0..200)
             .filter_map(|_| us.protect_rtcp(&[0x80, 200, 0, 1, 0, 0, 0, 1]))
             .collect();

@@ -3,24 +3,20 @@
 use std::time::{Duration, Instant};
 
 use str0m::change::SdpOffer;
-use str0m::format::Codec;
+use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap, Ssrc};
 use str0m::{Candidate, Rtc};
 
-use super::egress::keys::{self, Keys};
-use super::offer::receive::Wanted;
-use super::peer::{Estimation, Local, PeerOptions};
-use super::sender::Sender;
-use super::track::MediaKind;
+use crate::core::forward::keys::{self, KeySlot};
+use crate::core::media::MediaKind;
+use crate::core::options::{Estimation, Local, PeerOptions};
+use crate::core::receive::options::Delivery;
+use crate::core::send::parameters::StreamParameters;
 use crate::error::EngineError;
 
-/// The bytes resent of all bytes sent in a second, above which resending stops.
-const RESEND_RATIO: f32 = 0.5;
-
-/// What is kept for resending: three seconds at 3 Mb/s.
-const RESEND_PACKETS: usize = 1000;
-const RESEND_AGE: Duration = Duration::from_secs(3);
+/// What str0m keeps for resending: three seconds at 3 Mb/s.
+pub const RESEND_PACKETS: usize = 1000;
 
 /// How late a receiver report may be noticed where the bitrate follows it.
 const REPORTS_SEEN_WITHIN: Duration = Duration::from_millis(250);
@@ -55,83 +51,79 @@ const RECEIVED_PROFILES: [(u8, u8, bool, u32); 8] = [
     (35, 36, false, 0x4d_00_34),
 ];
 
-/// An instance for a peer that has not made its offer yet.
-pub fn build(options: &PeerOptions, local: &Local, now: Instant) -> (Rtc, Keys) {
-    let mut extensions = ExtensionMap::empty();
-    extensions.set(2, Extension::AbsoluteSendTime);
-    extensions.set(4, Extension::RtpMid);
-    let twcc = options.estimation == Estimation::Twcc;
-    let max_bitrate = options.max_bitrate.clamp(MIN_BITRATE, MAX_BITRATE);
-    if twcc {
-        extensions.set(3, Extension::TransportSequenceNumber);
-    }
+/// An instance for a connection that waits for its first offer. Whoever sends finds the keys in the
+/// slot once they are known.
+pub fn build(
+    sends: Option<&PeerOptions>,
+    receives: Option<Delivery>,
+    local: &Local,
+    now: Instant,
+) -> (Rtc, KeySlot) {
+    let paced = sends.filter(|options| options.estimation == Estimation::Twcc);
     let mut config = Rtc::builder()
         .set_dtls_cert(local.certificate.clone())
         .clear_codecs()
         .enable_opus(true, false)
-        .set_extension_map(extensions)
-        .set_rtp_mode(true)
-        .set_stats_interval(Some(Duration::from_secs(1)))
-        .set_rtcp_report_interval_audio(Duration::from_secs(1))
-        .set_rtcp_report_interval_video(Duration::from_secs(1))
-        .set_send_buffer_video(RESEND_PACKETS);
-    if twcc {
-        let start = options.start_bitrate.clamp(MIN_BITRATE, max_bitrate);
-        config = config
-            .enable_bwe(Some(start.into()))
-            .set_stats_interval(Some(REPORTS_SEEN_WITHIN));
-    }
-    let codecs = config.codec_config();
-    for (pt, rtx, profile) in PROFILES {
-        codecs.add_h264(pt.into(), Some(rtx.into()), true, profile);
-    }
-    for params in codecs.iter_mut() {
-        params.set_fb_transport_cc(twcc);
-    }
-    let (mut rtc, keys) = keys::build(config, now);
-    for address in &local.addresses {
-        if let Ok(candidate) = Candidate::host(*address, "udp") {
-            rtc.add_local_candidate(candidate);
-        }
-    }
-    if twcc {
-        rtc.bwe()
-            .set_bitrate(MIN_BITRATE.into(), max_bitrate.into());
-    }
-    (rtc, keys)
-}
-
-/// An instance for a peer that receives and has not made its offer yet.
-pub fn build_receiver(wanted: Wanted, local: &Local, now: Instant) -> Rtc {
-    let mut extensions = ExtensionMap::empty();
-    // Without the extension for orientation browsers turn the picture themselves.
-    extensions.set(3, Extension::TransportSequenceNumber);
-    extensions.set(4, Extension::RtpMid);
-    if wanted == (Wanted::Packets { simulcast: true }) {
-        extensions.set(10, Extension::RtpStreamId);
-        extensions.set(11, Extension::RepairedRtpStreamId);
-    }
-    let mut config = Rtc::builder()
-        .set_dtls_cert(local.certificate.clone())
-        .clear_codecs()
-        .enable_opus(true, false)
-        .set_extension_map(extensions)
+        .set_extension_map(extensions(sends, receives))
         .set_rtp_mode(true)
         .set_stats_interval(Some(Duration::from_secs(1)))
         .set_rtcp_report_interval_audio(Duration::from_secs(1))
         .set_rtcp_report_interval_video(Duration::from_secs(1));
-    let codecs = config.codec_config();
-    for (pt, rtx, mode_1, profile) in RECEIVED_PROFILES {
-        codecs.add_h264(pt.into(), Some(rtx.into()), mode_1, profile);
+    let mut limits = None;
+    if let Some(options) = paced {
+        let max = options.max_bitrate.clamp(MIN_BITRATE, MAX_BITRATE);
+        let start = options.start_bitrate.clamp(MIN_BITRATE, max);
+        limits = Some(max);
+        config = config
+            .set_send_buffer_video(RESEND_PACKETS)
+            .enable_bwe(Some(start.into()))
+            .set_stats_interval(Some(REPORTS_SEEN_WITHIN));
     }
-    codecs.enable_vp8(true);
-    let mut rtc = config.build(now);
+    let codecs = config.codec_config();
+    if receives.is_some() {
+        for (pt, rtx, mode_1, profile) in RECEIVED_PROFILES {
+            codecs.add_h264(pt.into(), Some(rtx.into()), mode_1, profile);
+        }
+        codecs.enable_vp8(true);
+    } else {
+        for (pt, rtx, profile) in PROFILES {
+            codecs.add_h264(pt.into(), Some(rtx.into()), true, profile);
+        }
+        for params in codecs.iter_mut() {
+            params.set_fb_transport_cc(paced.is_some());
+        }
+    }
+    let (mut rtc, keys) = match sends {
+        Some(_) => keys::build(config, now),
+        None => (config.build(now), KeySlot::default()),
+    };
     for address in &local.addresses {
         if let Ok(candidate) = Candidate::host(*address, "udp") {
             rtc.add_local_candidate(candidate);
         }
     }
-    rtc
+    if let Some(max) = limits {
+        rtc.bwe().set_bitrate(MIN_BITRATE.into(), max.into());
+    }
+    (rtc, keys)
+}
+
+fn extensions(sends: Option<&PeerOptions>, receives: Option<Delivery>) -> ExtensionMap {
+    let mut extensions = ExtensionMap::empty();
+    extensions.set(4, Extension::RtpMid);
+    if sends.is_some() {
+        extensions.set(2, Extension::AbsoluteSendTime);
+    }
+    // Without the extension for orientation browsers turn the picture themselves.
+    let is_paced = sends.is_some_and(|options| options.estimation == Estimation::Twcc);
+    if is_paced || receives.is_some() {
+        extensions.set(3, Extension::TransportSequenceNumber);
+    }
+    if receives == Some(Delivery::Packets { simulcast: true }) {
+        extensions.set(10, Extension::RtpStreamId);
+        extensions.set(11, Extension::RepairedRtpStreamId);
+    }
+    extensions
 }
 
 /// Gives str0m the offer; its answer as text.
@@ -165,26 +157,24 @@ pub fn renumber(rtc: &mut Rtc, mid: Mid) -> (Ssrc, Option<Ssrc>) {
     (ssrc, rtx)
 }
 
-/// Makes the stream known to str0m, which then sends reports of it.
-pub fn declare(rtc: &mut Rtc, sender: &mut Sender) {
+/// Makes the stream known to str0m, which then tells its SSRCs in answers and sends reports of it.
+pub fn declare(rtc: &mut Rtc, stream: &StreamParameters) {
     let mut api = rtc.direct_api();
-    let stream = api.declare_stream_tx(sender.ssrc, sender.rtx, sender.mid, None);
-    if sender.kind == MediaKind::Video {
-        stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_RATIO));
-    }
-    sender.declared = true;
+    api.declare_stream_tx(stream.ssrc, stream.rtx_ssrc, stream.mid, None);
 }
 
-/// The payload type to send: the first of ours that the browser takes.
+/// The payload type to send: the first of ours that the browser takes. H.264 is sent in
+/// packetization mode 1.
 pub fn payload_type(rtc: &Rtc, kind: MediaKind, mid: Mid) -> Option<Pt> {
     let media = rtc.media(mid)?;
-    let codec = match kind {
-        MediaKind::Video => Codec::H264,
-        MediaKind::Audio => Codec::Opus,
+    let is_sent = |params: &&PayloadParams| match (kind, params.spec().codec) {
+        (MediaKind::Video, Codec::H264) => params.spec().format.packetization_mode == Some(1),
+        (MediaKind::Audio, Codec::Opus) => true,
+        _ => false,
     };
     let params = rtc.codec_config().params().iter();
     params
-        .filter(|p| p.spec().codec == codec)
-        .map(|p| p.pt())
+        .filter(is_sent)
+        .map(|params| params.pt())
         .find(|pt| media.remote_pts().contains(pt))
 }

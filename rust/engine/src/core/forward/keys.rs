@@ -7,44 +7,45 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use str0m::Rtc;
 use str0m::RtcConfig;
+use str0m::config::KeyingMaterial as Material;
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::dtls::{
     DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion, SrtpProfile,
 };
 use str0m::crypto::{CryptoError, from_feature_flags};
-use str0m::{Rtc, config::KeyingMaterial};
 
-/// What both sides know.
+/// The keying material that both sides have (RFC 5764 §4.2).
 #[derive(Debug)]
-pub struct Agreed {
+pub struct KeyingMaterial {
     pub profile: SrtpProfile,
-    pub material: KeyingMaterial,
+    pub material: Material,
     /// Whether we were the DTLS client, whose keys come first.
     pub is_client: bool,
 }
 
 /// Where the keys of one peer are once they are known.
 #[derive(Debug, Clone, Default)]
-pub struct Keys(Arc<Mutex<Option<Agreed>>>);
+pub struct KeySlot(Arc<Mutex<Option<KeyingMaterial>>>);
 
-impl Keys {
+impl KeySlot {
     /// Takes the keys, if they are known: whoever uses them keeps them.
-    pub fn take(&self) -> Option<Agreed> {
+    pub fn take(&self) -> Option<KeyingMaterial> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn note(&self, agreed: Agreed) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(agreed);
+    fn note(&self, keys: KeyingMaterial) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys);
     }
 }
 
 /// Makes an instance the keys of which can be had.
-pub fn build(config: RtcConfig, now: Instant) -> (Rtc, Keys) {
+pub fn build(config: RtcConfig, now: Instant) -> (Rtc, KeySlot) {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let provider = PROVIDER.get_or_init(|| {
         Arc::new(CryptoProvider {
-            dtls_provider: &Noting,
+            dtls_provider: &TappedProvider,
             ..from_feature_flags()
         })
     });
@@ -56,13 +57,13 @@ pub fn build(config: RtcConfig, now: Instant) -> (Rtc, Keys) {
 thread_local! {
     /// The keys of the DTLS instance that this thread has made last: a provider is `'static`, so it
     /// cannot know for whom it makes one.
-    static NEWEST: Cell<Option<Keys>> = const { Cell::new(None) };
+    static NEWEST: Cell<Option<KeySlot>> = const { Cell::new(None) };
 }
 
 #[derive(Debug)]
-struct Noting;
+struct TappedProvider;
 
-impl DtlsProvider for Noting {
+impl DtlsProvider for TappedProvider {
     fn generate_certificate(&self) -> Option<DtlsCert> {
         from_feature_flags().dtls_provider.generate_certificate()
     }
@@ -76,25 +77,25 @@ impl DtlsProvider for Noting {
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let provider = from_feature_flags().dtls_provider;
         let inner = provider.new_dtls(cert, now, version, mtu)?;
-        let keys = Keys::default();
+        let keys = KeySlot::default();
         NEWEST.set(Some(keys.clone()));
-        Ok(Box::new(Noted { inner, keys }))
+        Ok(Box::new(TappedDtls { inner, keys }))
     }
 }
 
 #[derive(Debug)]
-struct Noted {
+struct TappedDtls {
     inner: Box<dyn DtlsInstance>,
-    keys: Keys,
+    keys: KeySlot,
 }
 
-impl DtlsInstance for Noted {
+impl DtlsInstance for TappedDtls {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
         let output = self.inner.poll_output(buf);
         if let DtlsOutput::KeyingMaterial(material, profile) = &output {
-            self.keys.note(Agreed {
+            self.keys.note(KeyingMaterial {
                 profile: *profile,
-                material: KeyingMaterial::new(material),
+                material: Material::new(material),
                 is_client: self.inner.is_active(),
             });
         }

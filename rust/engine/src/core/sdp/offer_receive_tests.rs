@@ -3,6 +3,15 @@ use super::*;
 const SESSION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";
 const CHROMIUM: &str = include_str!("../../../tests/offers/chromium-camera.sdp");
 
+/// Of a connection that only receives.
+fn prepare(sdp: &str, is_first: bool, delivery: Delivery) -> Result<Prepared, EngineError> {
+    let wanted = Wanted {
+        sends: false,
+        receives: Some(delivery),
+    };
+    super::prepare(sdp, is_first, wanted)
+}
+
 fn section(kind: &str, mid: u8, pts: &str, lines: &[&str]) -> String {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     format!("m={kind} 9 UDP/TLS/RTP/SAVPF {pts}\r\na=mid:{mid}\r\n{lines}")
@@ -26,7 +35,7 @@ fn video(direction: &str) -> String {
 }
 
 fn reason(sdp: &str, is_first: bool) -> String {
-    match prepare(sdp, is_first, Wanted::Frames) {
+    match prepare(sdp, is_first, Delivery::Frames) {
         Err(EngineError::Offer { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
@@ -41,16 +50,18 @@ fn directions(prepared: &Prepared) -> Vec<&str> {
 fn what_the_browser_sends_is_received_and_the_rest_inactive() {
     for direction in ["a=sendrecv", "a=sendonly", ""] {
         let sdp = format!("{SESSION}{}{}", video(direction), video("a=sendonly"));
-        let prepared = prepare(&sdp, true, Wanted::Frames).expect("an offer");
+        let prepared = prepare(&sdp, true, Delivery::Frames).expect("an offer");
         assert_eq!(directions(&prepared), ["a=sendonly", "a=inactive"]);
-        assert_eq!(prepared.video, Some("0".into()));
+        assert_eq!(prepared.received[0], Some("0".into()));
     }
 }
 
 #[test]
 fn h264_of_both_packetization_modes_is_preferred_and_nothing_else_stays() {
     let sdp = format!("{SESSION}{}", video("a=sendonly"));
-    let text = prepare(&sdp, true, Wanted::Frames).expect("an offer").text;
+    let text = prepare(&sdp, true, Delivery::Frames)
+        .expect("an offer")
+        .text;
     assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 102 103\r\n"));
     assert!(text.contains("a=rtcp-fb:102 nack\r\n") && text.contains("a=fmtp:103 apt=102\r\n"));
     assert!(!text.contains("VP8") && !text.contains(":97 ") && !text.contains(":104 "));
@@ -62,7 +73,9 @@ fn vp8_is_received_where_there_is_no_h264() {
         "{SESSION}{}",
         video("a=sendonly").replace("42e01f", "f4001f")
     );
-    let text = prepare(&sdp, true, Wanted::Frames).expect("an offer").text;
+    let text = prepare(&sdp, true, Delivery::Frames)
+        .expect("an offer")
+        .text;
     assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"));
     assert!(!text.contains("H264"));
 }
@@ -83,20 +96,20 @@ fn an_offer_that_cannot_be_recorded_is_refused_with_its_reason() {
     let no_opus = "codec: browser offers no Opus";
     assert_eq!(reason(&format!("{SESSION}{pcmu}"), true), no_opus);
     // Sound alone, and a picture without sound that could be recorded, are taken.
-    assert!(prepare(&format!("{SESSION}{opus}"), true, Wanted::Frames).is_ok());
+    assert!(prepare(&format!("{SESSION}{opus}"), true, Delivery::Frames).is_ok());
     let prepared = prepare(
         &format!("{SESSION}{}{pcmu}", video("a=sendonly")),
         true,
-        Wanted::Frames,
+        Delivery::Frames,
     );
-    assert_eq!(prepared.expect("an offer").audio, None);
+    assert_eq!(prepared.expect("an offer").received[1], None);
 }
 
 #[test]
 fn a_later_offer_may_send_nothing() {
     let inactive = format!("{SESSION}{}", video("a=inactive"));
-    let prepared = prepare(&inactive, false, Wanted::Frames).expect("a mute");
-    assert_eq!((prepared.video, prepared.audio), (None, None));
+    let prepared = prepare(&inactive, false, Delivery::Frames).expect("a mute");
+    assert_eq!(prepared.received, [None, None]);
 }
 
 #[test]
@@ -114,7 +127,9 @@ fn only_the_first_ssrcs_stay_and_no_simulcast() {
     ];
     let of = |lines: &[&str]| {
         let sdp = format!("{SESSION}{}", section("video", 0, "102", lines));
-        let text = prepare(&sdp, true, Wanted::Frames).expect("an offer").text;
+        let text = prepare(&sdp, true, Delivery::Frames)
+            .expect("an offer")
+            .text;
         assert!(!text.contains("a=rid") && !text.contains("simulcast"));
         let ssrcs = text.lines().filter(|line| line.starts_with("a=ssrc"));
         ssrcs.map(str::to_owned).collect::<Vec<_>>()
@@ -145,8 +160,8 @@ fn only_the_first_ssrcs_stay_and_no_simulcast() {
 
 #[test]
 fn chromiums_camera_is_received_in_h264_and_opus() {
-    let prepared = prepare(CHROMIUM, true, Wanted::Frames).expect("an offer");
-    assert!(prepared.video.is_some() && prepared.audio.is_some());
+    let prepared = prepare(CHROMIUM, true, Delivery::Frames).expect("an offer");
+    assert!(prepared.received.iter().all(Option::is_some));
     let maps = prepared
         .text
         .lines()
@@ -165,7 +180,7 @@ fn chromiums_camera_is_received_in_h264_and_opus() {
 }
 
 const SIMULCAST: &str = include_str!("../../../tests/offers/chromium-simulcast.sdp");
-const LAYERED: Wanted = Wanted::Packets { simulcast: true };
+const LAYERED: Delivery = Delivery::Packets { simulcast: true };
 
 #[test]
 fn layers_are_kept_where_they_are_wanted_and_only_codecs_that_all_viewers_take() {
@@ -184,7 +199,7 @@ fn layers_are_kept_where_they_are_wanted_and_only_codecs_that_all_viewers_take()
         count += 1;
     }
     assert!(count > 0);
-    for wanted in [Wanted::Frames, Wanted::Packets { simulcast: false }] {
+    for wanted in [Delivery::Frames, Delivery::Packets { simulcast: false }] {
         let prepared = prepare(SIMULCAST, true, wanted).expect("an offer");
         assert!(prepared.layers.is_empty());
         assert!(!prepared.text.contains("a=rid:") && !prepared.text.contains("a=simulcast:"));

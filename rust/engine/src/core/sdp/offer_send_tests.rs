@@ -2,6 +2,15 @@ use super::*;
 
 const SESSION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";
 
+/// Of a connection that only sends.
+fn prepare(sdp: &str) -> Result<Prepared, EngineError> {
+    let wanted = Wanted {
+        sends: true,
+        receives: None,
+    };
+    super::prepare(sdp, true, wanted)
+}
+
 fn video(direction: &str, codecs: &str) -> String {
     format!(
         "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\n{direction}\r\n{codecs}"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::nal;
+use crate::core::nal;
 
 /// The most bytes of an RTP payload. With headers, extensions and the SRTP tag a datagram stays
 /// below 1280 bytes, which every path carries (RFC 8200 §5).

@@ -1,4 +1,4 @@
-//! One outgoing stream of a peer: which track it carries, and its own numbers on the wire.
+//! Which track an outgoing stream carries, and the numbers that its packets get on the wire.
 //!
 //! A track's payloads are the same for all; sequence numbers and timestamps belong to the
 //! viewer. They go on without a jump when the track changes, so that the browser's jitter buffer
@@ -6,25 +6,14 @@
 
 use std::time::Instant;
 
-use str0m::media::{Mid, Pt};
-use str0m::rtp::Ssrc;
+use crate::core::forward::packet::{Epoch, KeyframeStart, RtpPacket};
+use crate::core::media::MediaKind;
+use crate::core::track::Frame;
+use crate::id::TrackId;
 
-use super::TrackId;
-use super::forward::packet::{Epoch, KeyframeStart, RtpPacket};
-use super::track::{Frame, MediaKind};
-
-/// What to do with a frame.
+/// The numbers of a packet on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Send it with this RTP timestamp.
-    Send { timestamp: u32 },
-    /// Not now: the viewer waits for a keyframe, or this is not its track.
-    Skip,
-}
-
-/// Where a forwarded packet goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct RtpPosition {
     /// Past 16 bits.
     pub sequence: u64,
     pub timestamp: u32,
@@ -48,35 +37,24 @@ struct Timeline {
     captured: Instant,
 }
 
-/// One outgoing stream.
+/// The rewriter of one outgoing stream.
 #[derive(Debug)]
-pub struct Sender {
-    pub kind: MediaKind,
-    pub mid: Mid,
-    pub pt: Pt,
-    pub ssrc: Ssrc,
-    pub rtx: Option<Ssrc>,
-    /// Whether str0m knows the stream: only from its first packet on, see `Peer::send`.
-    pub declared: bool,
+pub struct RtpRewriter {
+    kind: MediaKind,
     current: Option<TrackId>,
     next: Option<TrackId>,
     waiting: bool,
     sequence: u64,
     timeline: Option<Timeline>,
     followed: Option<Followed>,
-    /// Packets that were given a place.
-    placed: u64,
+    /// Packets of publishers that were rewritten.
+    rewritten: u64,
 }
 
-impl Sender {
-    pub fn new(kind: MediaKind, mid: Mid, pt: Pt, ssrc: Ssrc, rtx: Option<Ssrc>) -> Self {
+impl RtpRewriter {
+    pub fn new(kind: MediaKind) -> Self {
         Self {
             kind,
-            mid,
-            pt,
-            ssrc,
-            rtx,
-            declared: false,
             current: None,
             next: None,
             waiting: true,
@@ -85,7 +63,7 @@ impl Sender {
             sequence: u64::from(fastrand::u16(..0x8000)),
             timeline: None,
             followed: None,
-            placed: 0,
+            rewritten: 0,
         }
     }
 
@@ -149,15 +127,16 @@ impl Sender {
         self.waiting = true;
     }
 
-    /// Judges one frame, and moves the stream's state if it is to be sent.
-    pub fn judge(&mut self, frame: &Frame) -> Verdict {
+    /// The RTP timestamp of a frame that is to be sent. `None` where it is not: the viewer waits for
+    /// a keyframe, or this is not its track.
+    pub fn rewrite_frame(&mut self, frame: &Frame) -> Option<u32> {
         let starts = frame.keyframe || self.kind == MediaKind::Audio;
         if self.next == Some(frame.track) && starts {
             self.current = self.next.take();
             self.waiting = true; // takes the path of a start, below
         }
         if self.current != Some(frame.track) || (self.waiting && !starts) {
-            return Verdict::Skip;
+            return None;
         }
         let timestamp = match self.timeline {
             Some(line) if !self.waiting => {
@@ -171,11 +150,11 @@ impl Sender {
             rtp: timestamp,
             captured: frame.captured,
         });
-        Verdict::Send { timestamp }
+        Some(timestamp)
     }
 
-    /// Judges one packet of a source, and gives it its place if it is to be sent.
-    pub fn place(&mut self, track: TrackId, packet: &RtpPacket) -> Option<Place> {
+    /// The numbers of a publisher's packet, if it is to be sent.
+    pub fn rewrite(&mut self, track: TrackId, packet: &RtpPacket) -> Option<RtpPosition> {
         let known = self.followed.filter(|run| run.epoch == packet.epoch);
         let starts = self.kind == MediaKind::Audio
             || packet.start == KeyframeStart::ParameterSets
@@ -221,8 +200,8 @@ impl Sender {
         self.followed = Some(run);
         let sequence = packet.sequence.wrapping_add(run.offset);
         self.sequence = self.sequence.max(sequence + 1);
-        self.placed += 1;
-        Some(Place {
+        self.rewritten += 1;
+        Some(RtpPosition {
             sequence,
             timestamp,
         })
@@ -250,7 +229,7 @@ impl Sender {
     /// How far the numbers of forwarded packets have come, and how many packets that were. What is
     /// missing was missing at the source.
     pub fn progress(&self) -> (u64, u64) {
-        (self.sequence, self.placed)
+        (self.sequence, self.rewritten)
     }
 
     /// The next extended sequence number.
@@ -267,8 +246,8 @@ mod tests {
 
     use super::*;
 
-    fn sender(kind: MediaKind) -> Sender {
-        Sender::new(kind, Mid::from("0"), 96.into(), 1.into(), Some(2.into()))
+    fn rewriter(kind: MediaKind) -> RtpRewriter {
+        RtpRewriter::new(kind)
     }
 
     fn frame(track: TrackId, timestamp: i64, captured: Instant, keyframe: bool) -> Frame {
@@ -281,76 +260,81 @@ mod tests {
         }
     }
 
-    fn sent(verdict: Verdict) -> u32 {
-        match verdict {
-            Verdict::Send { timestamp } => timestamp,
-            Verdict::Skip => panic!("skipped"),
-        }
+    fn sent(timestamp: Option<u32>) -> u32 {
+        timestamp.expect("it is to be sent")
     }
 
     #[test]
     fn video_starts_at_a_keyframe_and_follows_the_media_time() {
-        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
-        assert!(sender.attach(7));
-        assert_eq!(sender.judge(&frame(7, 0, start, false)), Verdict::Skip);
-        let first = sent(sender.judge(&frame(7, 3000, start, true)));
-        let second = sent(sender.judge(&frame(7, 6000, start, false)));
+        let (start, mut rewriter) = (Instant::now(), rewriter(MediaKind::Video));
+        assert!(rewriter.attach(7));
+        assert_eq!(rewriter.rewrite_frame(&frame(7, 0, start, false)), None);
+        let first = sent(rewriter.rewrite_frame(&frame(7, 3000, start, true)));
+        let second = sent(rewriter.rewrite_frame(&frame(7, 6000, start, false)));
         assert_eq!(second.wrapping_sub(first), 3000);
-        assert_eq!(sender.judge(&frame(8, 9000, start, true)), Verdict::Skip);
+        assert_eq!(rewriter.rewrite_frame(&frame(8, 9000, start, true)), None);
     }
 
     #[test]
     fn audio_starts_at_any_packet() {
-        let mut sender = sender(MediaKind::Audio);
-        assert!(!sender.attach(7));
-        sent(sender.judge(&frame(7, 0, Instant::now(), true)));
+        let mut rewriter = rewriter(MediaKind::Audio);
+        assert!(!rewriter.attach(7));
+        sent(rewriter.rewrite_frame(&frame(7, 0, Instant::now(), true)));
     }
 
     #[test]
     fn a_change_of_track_waits_for_a_keyframe_and_time_goes_on_by_the_capture_clock() {
-        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
-        sender.attach(1);
-        let first = sent(sender.judge(&frame(1, 900_000, start, true)));
-        assert!(sender.attach(2));
+        let (start, mut rewriter) = (Instant::now(), rewriter(MediaKind::Video));
+        rewriter.attach(1);
+        let first = sent(rewriter.rewrite_frame(&frame(1, 900_000, start, true)));
+        assert!(rewriter.attach(2));
         let after = start + Duration::from_millis(100);
-        assert_eq!(sender.judge(&frame(2, 5, after, false)), Verdict::Skip);
-        let still_old =
-            sent(sender.judge(&frame(1, 903_000, start + Duration::from_millis(33), false)));
+        assert_eq!(rewriter.rewrite_frame(&frame(2, 5, after, false)), None);
+        let still_old = sent(rewriter.rewrite_frame(&frame(
+            1,
+            903_000,
+            start + Duration::from_millis(33),
+            false,
+        )));
         assert_eq!(still_old.wrapping_sub(first), 3000);
-        let new = sent(sender.judge(&frame(2, 5, after, true)));
+        let new = sent(rewriter.rewrite_frame(&frame(2, 5, after, true)));
         assert_eq!(new.wrapping_sub(still_old), 6030, "67 ms on at 90 kHz");
-        assert_eq!(sender.judge(&frame(1, 906_000, after, true)), Verdict::Skip);
-        let following = sent(sender.judge(&frame(2, 3005, after, false)));
+        assert_eq!(
+            rewriter.rewrite_frame(&frame(1, 906_000, after, true)),
+            None
+        );
+        let following = sent(rewriter.rewrite_frame(&frame(2, 3005, after, false)));
         assert_eq!(following.wrapping_sub(new), 3000);
     }
 
     #[test]
     fn timestamps_grow_even_if_the_capture_clock_went_back() {
-        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
-        sender.attach(1);
-        let first = sent(sender.judge(&frame(1, 0, start + Duration::from_secs(1), true)));
-        sender.attach(2);
-        let second = sent(sender.judge(&frame(2, 0, start, true)));
+        let (start, mut rewriter) = (Instant::now(), rewriter(MediaKind::Video));
+        rewriter.attach(1);
+        let first =
+            sent(rewriter.rewrite_frame(&frame(1, 0, start + Duration::from_secs(1), true)));
+        rewriter.attach(2);
+        let second = sent(rewriter.rewrite_frame(&frame(2, 0, start, true)));
         assert_eq!(second.wrapping_sub(first), 1);
     }
 
     #[test]
     fn a_closed_track_makes_room_for_the_one_that_waits() {
-        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
-        sender.attach(1);
-        sent(sender.judge(&frame(1, 0, start, true)));
-        sender.attach(2);
-        sender.track_closed(1);
-        assert_eq!(sender.tracks().collect::<Vec<_>>(), vec![2]);
-        assert!(sender.is_waiting());
-        sender.track_closed(2);
-        assert_eq!(sender.wanted(), None);
+        let (start, mut rewriter) = (Instant::now(), rewriter(MediaKind::Video));
+        rewriter.attach(1);
+        sent(rewriter.rewrite_frame(&frame(1, 0, start, true)));
+        rewriter.attach(2);
+        rewriter.track_closed(1);
+        assert_eq!(rewriter.tracks().collect::<Vec<_>>(), vec![2]);
+        assert!(rewriter.is_waiting());
+        rewriter.track_closed(2);
+        assert_eq!(rewriter.wanted(), None);
     }
 
     #[test]
     fn sequence_numbers_begin_low_enough_for_a_safe_rollover() {
         for _ in 0..1000 {
-            assert!(sender(MediaKind::Video).next_sequence() < 0x8000);
+            assert!(rewriter(MediaKind::Video).next_sequence() < 0x8000);
         }
     }
 
@@ -384,10 +368,10 @@ mod tests {
 
     #[test]
     fn forwarded_numbers_keep_their_distances_and_late_ones_their_place() {
-        let (start, mut sender) = (Instant::now(), sender(MediaKind::Video));
-        sender.attach(7);
+        let (start, mut rewriter) = (Instant::now(), rewriter(MediaKind::Video));
+        rewriter.attach(7);
         let mut place = |epoch, sequence, timestamp, what| {
-            sender.place(7, &packet(epoch, sequence, timestamp, start, what))
+            rewriter.rewrite(7, &packet(epoch, sequence, timestamp, start, what))
         };
         assert_eq!(place(1, 500, 0, KeyframeStart::None), None);
         assert_eq!(
@@ -402,7 +386,7 @@ mod tests {
             "from before the start"
         );
         let next = place(1, 513, 9000, KeyframeStart::None).expect("follows");
-        assert_eq!(next.sequence - first.sequence, 3, "a hole stays one");
+        assert_eq!(next.sequence - first.sequence, 3, "a gap stays one");
         let late = place(1, 512, 6000, KeyframeStart::None).expect("late");
         assert_eq!(late.sequence - first.sequence, 2);
         assert_eq!(next.timestamp.wrapping_sub(late.timestamp), 3000);
@@ -412,7 +396,7 @@ mod tests {
             "another run needs a start"
         );
         let other = place(2, 20, 9600, KeyframeStart::ParameterSets).expect("a start");
-        assert_eq!(other.sequence - next.sequence, 1, "no hole between the two");
+        assert_eq!(other.sequence - next.sequence, 1, "no gap between the two");
         assert_eq!(other.timestamp.wrapping_sub(next.timestamp), 1);
         assert_eq!(
             place(1, 514, 12_000, KeyframeStart::None),

@@ -44,7 +44,7 @@ enum State {
 
 /// What a viewer was sent so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Sent {
+pub struct SentTotal {
     pub bytes: u64,
     pub packets: u64,
     /// Its newest sequence number. Where there are less packets, they were missing at the source,
@@ -52,7 +52,7 @@ pub struct Sent {
     pub sequence: u64,
 }
 
-impl Sent {
+impl SentTotal {
     /// The part of the numbers since `before` that had no packet, 0..1.
     fn missing_since(&self, before: &Self) -> f32 {
         let numbers = self.sequence.saturating_sub(before.sequence);
@@ -71,10 +71,10 @@ pub struct Congestion {
     pause: Duration,
     resumed: Option<Instant>,
     strikes: u32,
-    last: Option<(Instant, Sent)>,
+    last: Option<(Instant, SentTotal)>,
     requested: Option<Instant>,
     /// Its packets come from a source that other viewers share.
-    pub is_relayed: bool,
+    is_relayed: bool,
 }
 
 impl Default for Congestion {
@@ -97,6 +97,15 @@ impl Congestion {
         let was_free = self.state == State::Free;
         self.state = State::Dropping { until };
         was_free
+    }
+
+    /// Whether its packets come from a source that other viewers share.
+    pub fn set_relayed(&mut self, is_relayed: bool) {
+        self.is_relayed = is_relayed;
+    }
+
+    pub fn is_relayed(&self) -> bool {
+        self.is_relayed
     }
 
     /// Another track may do better.
@@ -135,7 +144,7 @@ impl Congestion {
         &mut self,
         now: Instant,
         loss: Option<f32>,
-        sent: Sent,
+        sent: SentTotal,
         estimate: Option<u64>,
     ) -> Option<Duration> {
         let last = self.last.replace((now, sent));
@@ -165,7 +174,7 @@ impl Congestion {
     }
 
     /// Whether a keyframe request of the viewer is passed on.
-    pub fn heeds_request(&mut self, now: Instant) -> bool {
+    pub fn passes_request(&mut self, now: Instant) -> bool {
         if !self.is_relayed {
             return true;
         }
@@ -195,7 +204,7 @@ mod tests {
                 continue;
             }
             congestion.sent(now);
-            let sent = Sent {
+            let sent = SentTotal {
                 bytes: u64::from(n) * 250_000,
                 packets: u64::from(n) * 200,
                 sequence: u64::from(n) * 200 * 100 / (100 - missing),
@@ -231,10 +240,10 @@ mod tests {
             is_relayed: true,
             ..Congestion::default()
         };
-        let heeded = (0..30).filter(|n| congestion.heeds_request(start + *n * SECOND / 10));
+        let heeded = (0..30).filter(|n| congestion.passes_request(start + *n * SECOND / 10));
         assert_eq!(heeded.count(), 3);
         congestion.begin(None);
-        assert!(!congestion.heeds_request(start + 9 * SECOND));
+        assert!(!congestion.passes_request(start + 9 * SECOND));
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! The paths to a browser: whose datagram one is, what was tried, and which path is used.
+
+pub mod attempts;
+pub mod candidate;
+pub mod demux;
+pub mod nomination;
+pub mod path;

@@ -1,0 +1,113 @@
+//! The path to one browser: its candidates, what was tried until it came up, and where to send.
+
+use str0m::{Candidate, Rtc};
+
+use super::attempts::Attempts;
+use super::candidate;
+use super::demux::AddressPair;
+use super::nomination::{self, Nomination};
+
+/// Remote candidates kept until the offer comes, and taken in all.
+const MAX_CANDIDATES: usize = 64;
+
+/// The path of one connection.
+#[derive(Debug, Default)]
+pub struct Path {
+    is_connected: bool,
+    attempts: Attempts,
+    nomination: Nomination,
+    /// Candidates that came before the offer.
+    early: Vec<Candidate>,
+    candidates: usize,
+}
+
+impl Path {
+    /// Takes a candidate of the remote side, before or after its offer. `true` if str0m was given
+    /// it.
+    pub fn add_candidate(&mut self, rtc: Option<&mut Rtc>, candidate: Candidate) -> bool {
+        if self.candidates >= MAX_CANDIDATES {
+            return false;
+        }
+        self.candidates += 1;
+        if !self.is_connected {
+            self.attempts.add(&candidate);
+        }
+        match rtc {
+            Some(rtc) => {
+                rtc.add_remote_candidate(candidate);
+                true
+            }
+            None => {
+                self.early.push(candidate);
+                false
+            }
+        }
+    }
+
+    /// The remote side has a candidate whose address it does not tell.
+    pub fn add_hidden_candidate(&mut self) {
+        self.attempts.add_hidden();
+    }
+
+    /// Gives str0m the candidates that came before the offer, and remembers those in it, of which
+    /// str0m takes the ones that it can use.
+    pub fn handle_offer(&mut self, rtc: &mut Rtc, sdp: &str) {
+        for candidate in self.early.drain(..) {
+            rtc.add_remote_candidate(candidate);
+        }
+        if self.is_connected {
+            return;
+        }
+        for line in sdp.lines().filter(|line| line.starts_with("a=candidate:")) {
+            match candidate::parse(line) {
+                Ok(Some(candidate)) => self.attempts.add(&candidate),
+                _ if candidate::is_hidden(line) => self.attempts.add_hidden(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes a STUN message that str0m accepts. `true` if str0m may send on another path by it.
+    pub fn handle_stun(&mut self, pair: AddressPair, message: &[u8]) -> bool {
+        if !self.is_connected {
+            self.attempts.received(pair.0, pair.1, message);
+        }
+        self.nomination.handle_stun(pair, message)
+    }
+
+    /// Notes a STUN message that is sent.
+    pub fn handle_stun_sent(&mut self, pair: AddressPair, message: &[u8]) {
+        if !self.is_connected {
+            self.attempts.sent(pair.0, pair.1, message);
+        }
+    }
+
+    /// ICE and DTLS are up: nobody will ask what was tried.
+    pub fn handle_connected(&mut self) {
+        self.is_connected = true;
+        self.attempts.forget();
+    }
+
+    /// Has str0m show where it sends.
+    pub fn find(&self, rtc: &mut Rtc) {
+        nomination::send_pathfinder(rtc);
+    }
+
+    /// str0m sends on this path.
+    pub fn handle_used(&mut self, pair: AddressPair) {
+        self.nomination.used(pair);
+    }
+
+    /// Where to send; `None` before that is known.
+    pub fn pair(&self) -> Option<AddressPair> {
+        self.nomination.pair()
+    }
+
+    /// What was tried, a line each, for people; none once it is connected.
+    pub fn lines(&self) -> Vec<String> {
+        match self.is_connected {
+            true => Vec::new(),
+            false => self.attempts.lines(),
+        }
+    }
+}

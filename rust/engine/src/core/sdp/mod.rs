@@ -1,0 +1,6 @@
+//! An offer on its way to an answer.
+
+pub mod answer;
+pub mod negotiation;
+pub mod offer;
+mod section;
