@@ -127,6 +127,8 @@ impl TurnWorker {
             self.look_around();
         }
         self.resume(now.instant);
+        // Who gets an answer may ask for the counters at once.
+        self.control.publish(self.exchange.stats());
         self.exchange.flush(now.instant);
     }
 
