@@ -83,7 +83,7 @@ async def test_what_cannot_work_does_not_start(tmp_path, settings, words, codes)
     """What can be known before the first call ends the start, with what to change."""
     path, port = write_config(tmp_path, settings)
     server = await start(tmp_path, path, port)
-    code = await asyncio.wait_for(server.process.wait(), 15)
+    code = await asyncio.wait_for(server.process.wait(), 60)
     await server.stop()
     assert code in codes, server.output
     assert words in server.output

@@ -93,6 +93,7 @@ def decode(codec: str, frames: list[_core.ReceivedFrame]) -> list[Any]:
     return [out for frame in frames for out in context.decode(av.Packet(frame.data))]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
 async def test_picture_and_sound_come_out_as_they_went_in(engine: _core.Engine, codec: str) -> None:
     """Every frame decodes, times advance by the frame, and reports put both on one clock."""

@@ -89,6 +89,7 @@ class Raises:
         raise RuntimeError("no such model")
 
 
+@pytest.mark.alone
 def test_bad_detectors_cost_the_stream_nothing(film, caplog):
     """One that sleeps loses its own samples, one that raises is switched off, all else goes on."""
     Sleeps.woken.clear()

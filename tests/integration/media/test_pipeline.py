@@ -134,6 +134,7 @@ def noisy_film(tmp_path):
     )
 
 
+@pytest.mark.alone
 def test_bitrate_follows_down_and_up(tmp_path):
     """On the running encoder the rate is down within a second, and up again later."""
 
@@ -207,6 +208,7 @@ def test_slow_sink_builds_no_latency():
     assert max(unit.pushed_ns - unit.captured_ns for unit in units[5:]) < 300e6
 
 
+@pytest.mark.alone
 def test_slow_machine_drops_frames_of_a_file(tmp_path):
     """The same for a file: it stays in time, and skips pictures."""
 

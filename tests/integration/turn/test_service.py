@@ -71,7 +71,10 @@ def test_no_secret_is_built_in(serve):
     with pytest.raises(TurnProbeError) as caught:
         probe(other, one.credential())
     assert (caught.value.step, caught.value.code) == ("allocate", 401)
-    assert other.status()["refusals"]["forged"] >= 1
+    deadline = time.monotonic() + 5
+    while other.status()["refusals"]["forged"] < 1:  # told from time to time
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_secret_outlives_the_process(serve):
