@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import av
 import numpy as np
@@ -38,7 +38,7 @@ class Microphone(AudioStreamTrack):
     """A tone."""
 
     async def recv(self) -> av.AudioFrame:
-        frame = await super().recv()
+        frame: Any = await super().recv()
         tone = np.sin(np.arange(frame.samples) / frame.sample_rate * 2 * np.pi * 500) * 9000
         loud = av.AudioFrame.from_ndarray(tone.astype(np.int16).reshape(1, -1), "s16", "mono")
         loud.pts, loud.sample_rate, loud.time_base = frame.pts, frame.sample_rate, frame.time_base
@@ -64,7 +64,7 @@ class Caller:
         self.readers.append(asyncio.ensure_future(self._read(track)))
 
     async def _read(self, track: MediaStreamTrack) -> None:
-        into = self.pictures if track.kind == "video" else self.sounds
+        into: list[Any] = self.pictures if track.kind == "video" else self.sounds
         while True:
             try:
                 into.append(await track.recv())
@@ -91,7 +91,9 @@ def engine() -> Iterator[_core.Engine]:
 
 
 @pytest.mark.parametrize("estimation", ["remb", "twcc"])
-async def test_what_a_client_sends_comes_back_to_it(engine: _core.Engine, estimation: str) -> None:
+async def test_what_a_client_sends_comes_back_to_it(
+    engine: _core.Engine, estimation: Literal["remb", "twcc"]
+) -> None:
     """Pictures and sound that the client publishes are played by the client itself."""
     peer = engine.create_peer(direction="both", deliver="packets", estimation=estimation)
     tracks = [engine.create_track(kind) for kind in ("video", "audio")]
