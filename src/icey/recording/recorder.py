@@ -117,7 +117,7 @@ class Recorder:
             "file": "" if take is None else take.name,
             "state": self._state,
             "seconds": 0.0 if take is None else round(take.seconds, 1),
-            "bytes": self._bytes_before + sum(one.file.size_bytes for one in open_takes),
+            "bytes": self._bytes_before + sum(one.file.sink.size for one in open_takes),
             "framesVideo": self._frames[0] + sum(one.pictures for one in open_takes),
             "framesAudio": self._frames[1] + sum(one.packets for one in open_takes),
             "framesLost": self._lost,
@@ -244,7 +244,8 @@ class Recorder:
 
     def _open(self, frame: ReceivedFrame, unit: bytes | None, at_ns: int) -> Take | None:
         """Begin a file; None where the access unit has to be encoded again for that."""
-        check_room(self._make_folder(), self._settings.min_free_bytes)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        check_room(self._folder, self._settings.min_free_bytes)
         age = timedelta(microseconds=(time.monotonic_ns() - frame.arrived_ns) // 1000)
         sound = self._settings.audio if self._sound else None
         try:
@@ -291,14 +292,14 @@ class Recorder:
             self._closing = None
         self._cut_due = False
         self._frames = [self._frames[0] + take.pictures, self._frames[1] + take.packets]
-        self._bytes_before += take.file.size_bytes
+        self._bytes_before += take.file.sink.size
         self._on_event(RecordingFinished(finished.name, finished.seconds))
 
     def _maintain(self) -> None:
         now = time.monotonic()
         every = self._settings.sync_interval_ms / 1000
         if self._take is not None and every > 0 and now - self._synced >= every:
-            self._take.file.sync()
+            self._take.file.sink.sync()
             self._synced = now
         if now - self._looked < LOOK_SECONDS:
             return
@@ -312,7 +313,7 @@ class Recorder:
         if self._take is None:
             return
         check_room(self._folder, self._settings.min_free_bytes)
-        if not self._take.file.is_in_place():
+        if not self._take.file.sink.is_in_place():
             raise RecordingError("the file of this recording was removed")
         if 0 < self._settings.segment_seconds <= self._take.seconds or self._cut_due:
             self._ask_for_cut()
@@ -326,10 +327,6 @@ class Recorder:
     def _ask_for_keyframe(self) -> None:
         with suppress(ClosedError):  # then none is needed any more
             self._source.request_keyframe()
-
-    def _make_folder(self) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder
 
     def _way_for(self, codec: str) -> PictureWay:
         if codec == "h264" and self._settings.video == "copy":

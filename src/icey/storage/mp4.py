@@ -60,18 +60,21 @@ class PartFile:
     Raises:
         OSError: it cannot be made.
         RecordingError: FFmpeg makes nothing of the access unit.
+
+    Attributes:
+        sink: the file on the disk.
     """
 
     def __init__(self, path: Path, *, video: bytes | None, sound: SoundFormat | None) -> None:
         self.path = path
-        self._sink = FileSink(path)
+        self.sink = FileSink(path)
         try:
             with _ffmpeg():
-                self._container = av.open(self._sink, "w", format="mp4", options=OPTIONS)
+                self._container = av.open(self.sink, "w", format="mp4", options=OPTIONS)
                 self._video = None if video is None else self._add_video(video)
                 self._sound = None if sound is None else SOUNDS[sound](self._container)
         except BaseException:
-            self._sink.release()
+            self.sink.release()
             path.unlink(missing_ok=True)
             raise
 
@@ -93,7 +96,7 @@ class PartFile:
         packet.is_keyframe = keyframe
         with _ffmpeg():
             self._container.mux_one(packet)
-        self._sink.check()
+        self.sink.check()
 
     def write_sound(self, opus: bytes, at: int, samples: int) -> None:
         """Add an Opus packet, in the order of their times; times in 1/48000 s.
@@ -105,27 +108,10 @@ class PartFile:
         if self._sound is not None:
             with _ffmpeg():
                 self._sound.write(opus, at, samples)
-            self._sink.check()
-
-    def sync(self) -> None:
-        """Have the disk keep what was written.
-
-        Raises:
-            OSError: the disk refuses.
-        """
-        self._sink.sync()
-
-    def is_in_place(self) -> bool:
-        """Whether the name still leads to this file: somebody may have removed the folder."""
-        return self._sink.is_in_place()
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes written so far."""
-        return self._sink.size
+            self.sink.check()
 
     def close(self) -> None:
-        """Write the index. What is on the disk stays locked until `release`.
+        """Write the index. What is on the disk stays locked until the sink's `release`.
 
         Raises:
             OSError: the disk refuses; the fragments are there all the same.
@@ -135,19 +121,15 @@ class PartFile:
             if self._sound is not None:
                 self._sound.end()
             self._container.close()
-        self._sink.check()
+        self.sink.check()
 
     def abandon(self) -> None:
         """Close after an error: the fragments are on the disk, and nothing is added to them."""
-        self._sink.freeze(OSError(errno.ECANCELED, "the recording was given up"))
+        self.sink.freeze(OSError(errno.ECANCELED, "the recording was given up"))
         try:
             self._container.close()
         except (OSError, FFmpegError) as error:
             log.debug("%s has no index of its own: %s", self.path.name, error)
-
-    def release(self) -> None:
-        """Close and unlock the file."""
-        self._sink.release()
 
     def _add_video(self, access_unit: bytes) -> VideoStream:
         if parameter_sets(access_unit, None) is None:

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import av
@@ -26,7 +27,6 @@ from icey.storage.sink import lock
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import BinaryIO
 
     from icey.media.h264 import ParameterSets
 
@@ -202,33 +202,14 @@ def _whole_bytes(part: Path) -> int:
     return whole
 
 
-class _Beginning:
-    """Lets FFmpeg read the first bytes of a file."""
-
-    def __init__(self, file: BinaryIO, length: int) -> None:
-        self._file = file
-        self._length = length
-
-    def read(self, size: int) -> bytes:
-        return self._file.read(max(0, min(size, self._length - self._file.tell())))
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence == os.SEEK_END:
-            return self._file.seek(self._length + offset)
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-
 def _copy_with_index(part: Path, whole: int, copy: Path) -> tuple[float, ParameterSets | None]:
     """Copy all packets into an ordinary MP4; return its seconds and its largest picture's sets."""
     end = 0.0
     sets: ParameterSets | None = None
     largest: ParameterSets | None = None
     with (
-        part.open("rb") as file,
-        av.open(_Beginning(file, whole), "r", format="mp4") as source,
+        # FFmpeg reads the first bytes of the file only: what lies behind them is cut off.
+        av.open(f"subfile,,start,0,end,{whole},,:{part}", "r", format="mp4") as source,
         av.open(str(copy), "w", format="mp4") as target,
     ):
         streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
@@ -252,9 +233,5 @@ def _seconds(part: Path) -> float:
 
 
 def _free_name(part: Path) -> Path:
-    again = 0
-    while True:
-        final = part.with_name(recovered_of(part.name, again=again))
-        if not final.exists():
-            return final
-        again += 1
+    names = (part.with_name(recovered_of(part.name, again=again)) for again in count())
+    return next(final for final in names if not final.exists())

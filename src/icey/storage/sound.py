@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import io
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -30,8 +28,8 @@ class OpusSound:
 
     def __init__(self, container: OutputContainer) -> None:
         self._container = container
-        with av.open(io.BytesIO(_opus_sample()), format="ogg") as probe:
-            self._stream = container.add_stream_from_template(probe.streams.audio[0])
+        # Of the encoder only the header is taken: PyAV makes none without one.
+        self._stream = container.add_stream("libopus", rate=AUDIO_CLOCK, layout="stereo")
         self._stream.time_base = Fraction(1, AUDIO_CLOCK)
 
     def write(self, opus: bytes, at: int, samples: int) -> None:
@@ -91,16 +89,3 @@ class AacSound:
     def end(self) -> None:
         """Flush the encoder."""
         self._container.mux(self._stream.encode(None))
-
-
-@functools.cache
-def _opus_sample() -> bytes:
-    """Return an Ogg file of 20 ms: PyAV takes a stream's header from a stream only."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=AUDIO_CLOCK, layout="stereo")
-        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), "s16", "stereo")
-        silence.sample_rate = AUDIO_CLOCK
-        container.mux(stream.encode(silence))
-        container.mux(stream.encode(None))
-    return file.getvalue()

@@ -168,7 +168,7 @@ class Take:
         changed = self._largest if self._largest is not self._declared else None
         limit = QUICK_BYTES if quickly else FASTSTART_BYTES
         finish_file(self.part, self.part.with_name(self.name), changed, faststart_bytes=limit)
-        self.file.release()
+        self.file.sink.release()
         return FinishedFile(self.name, self.seconds)
 
     def rescue(self) -> FinishedFile | None:
@@ -179,11 +179,11 @@ class Take:
         """
         try:
             self.file.abandon()
-            if not self.file.is_in_place():
+            if not self.file.sink.is_in_place():
                 return None
             repaired = repair_part(self.part)
         finally:
-            self.file.release()
+            self.file.sink.release()
         return None if repaired.name is None else FinishedFile(repaired.name, repaired.seconds)
 
     def _fill(self, until_ns: int) -> None:

@@ -35,7 +35,7 @@ def closed(tmp_path):
         else:
             part.write_sound(frame.data, frame.timestamp - 7_000_000, 960)
     part.close()
-    part.release()
+    part.sink.release()
     return part.path, sets
 
 

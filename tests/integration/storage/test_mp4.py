@@ -50,9 +50,9 @@ def test_every_half_second_is_on_the_disk(tmp_path, sound):
         if number % 40 == 39 and passed > 1.0:
             assert on_the_disk(part.path) >= passed - 0.9
     assert fragments(part.path) >= 6
-    assert part.size_bytes == part.path.stat().st_size
+    assert part.sink.size == part.path.stat().st_size
     part.close()
-    part.release()
+    part.sink.release()
     assert len(look(part.path).pictures) == 120
 
 
@@ -65,7 +65,7 @@ def test_sound_that_does_not_come_holds_no_picture_back(tmp_path):
         write(part, frame)
     assert on_the_disk(part.path) >= 2.0
     part.abandon()
-    part.release()
+    part.sink.release()
 
 
 def test_pictures_that_do_not_come_hold_no_sound_back(tmp_path):
@@ -79,7 +79,7 @@ def test_pictures_that_do_not_come_hold_no_sound_back(tmp_path):
     copy.write_bytes(part.path.read_bytes())
     assert len(look(copy).sound) / 48_000 >= 11.0
     part.abandon()
-    part.release()
+    part.sink.release()
 
 
 def test_abandoning_adds_nothing(tmp_path):
@@ -91,7 +91,7 @@ def test_abandoning_adds_nothing(tmp_path):
     before = part.path.read_bytes()
     part.abandon()
     assert part.path.read_bytes() == before
-    part.release()
+    part.sink.release()
 
 
 def test_what_is_no_picture_makes_no_file(tmp_path):
@@ -113,6 +113,6 @@ def test_a_file_without_a_track_ignores_its_frames(tmp_path):
         for frame in frames:
             write(part, frame)
         part.close()
-        part.release()
+        part.sink.release()
         assert len(look(part.path).codecs) == 1
         assert (len(look(part.path).pictures) > 0) == bool(number)

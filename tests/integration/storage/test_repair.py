@@ -39,7 +39,7 @@ def written(tmp_path_factory):
     part = take.part.read_bytes()
     take.file.close()
     closed = take.part.read_bytes()
-    take.file.release()
+    take.file.sink.release()
     return part, closed
 
 
