@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from icey.config.intelligence import IntelligenceSettings
-    from icey.intelligence.detector import Detector, SoundDetector
+    from icey.intelligence.detector import Detection, Detector, SoundDetector
     from icey.intelligence.events import Event
     from icey.intelligence.plugins import Plugin
     from icey.media.passthrough import AccessUnit
+
+    Seen: TypeAlias = tuple[Sequence[Detection], Mapping[str, Any]]
 
 __all__ = ["Analysis", "Evidence", "is_wanted"]
 
@@ -52,8 +55,6 @@ UNITS = 60
 
 JOIN_S = 0.5
 """How long a detector that is at work is waited for; one that sleeps ends when it wakes up, s."""
-
-Sample = TypeVar("Sample")
 
 
 class Evidence(Protocol):
@@ -92,7 +93,9 @@ class Analysis:
     ) -> None:
         self._settings = settings
         self._source = source
-        self._stream_id = stream_id
+        self._vision_event = partial(vision_event, source=source, stream_id=stream_id)
+        self._speech_event = partial(speech_event, source=source, stream_id=stream_id)
+        self._heard_event = partial(heard_event, source=source, stream_id=stream_id)
         self._on_event = on_event
         self._evidence = tuple(evidence)
         self._tally = Tally()
@@ -154,7 +157,8 @@ class Analysis:
         deadline = time.monotonic() + JOIN_S
         for branch in self._branches():
             if not branch.join(max(0.0, deadline - time.monotonic())):
-                log.info("detector %s is still at work; it ends when it is done", branch.name)
+                name = branch.status.name
+                log.info("detector %s is still at work; it ends when it is done", name)
         # The counters stay; the detectors, which may be large models, go now and not whenever the
         # collector of cycles comes by.
         self._tally = self.tally
@@ -183,32 +187,56 @@ class Analysis:
     def _motion_branch(self) -> Branch[PictureSample, Event]:
         vision = self._settings.vision
         detector = MotionDetector(vision.motion)
+
+        def look(picture: av.VideoFrame, moment: Moment) -> Seen | None:
+            motion = detector.process(
+                luma_of(picture), moment.media_usec, full_range=is_full_range(picture)
+            )
+            self._tally.vision.last_score = detector.score
+            return None if motion is None else (motion.detections, motion_data(motion))
+
+        sampler = Sampler(vision.every_nth_frame, vision.min_interval_usec)
+        return self._picture_branch("motion", look, sampler)
+
+    def _picture_plugin(self, plugin: Plugin) -> Branch[PictureSample, Event]:
+        vision = self._settings.vision
+        make = cache(plugin.make)
+
+        def look(picture: av.VideoFrame, moment: Moment) -> Seen | None:
+            context = FrameContext(
+                self._source,
+                moment.number,
+                moment.media_usec,
+                moment.wall_usec,
+                picture.width,
+                picture.height,
+                plugin.options,
+            )
+            detections = cast("Detector", make()).process(rgb_of(picture), context)
+            return (detections, {}) if detections else None
+
+        sampler = Sampler(
+            _or(plugin.every_nth_frame, vision.every_nth_frame),
+            _or(plugin.min_interval_usec, vision.min_interval_usec),
+        )
+        return self._picture_branch(plugin.name, look, sampler)
+
+    def _picture_branch(
+        self, name: str, look: Callable[[av.VideoFrame, Moment], Seen | None], sampler: Sampler
+    ) -> Branch[PictureSample, Event]:
+        vision = self._settings.vision
         normalizer = Normalizer(vision.normalize)
 
         def handle(sample: PictureSample) -> Iterable[Event]:
             picture = normalizer.normalize(sample.picture)
-            motion = detector.process(
-                luma_of(picture), sample.moment.media_usec, full_range=is_full_range(picture)
-            )
-            self._tally.vision.last_score = detector.score
-            if motion is not None:
-                yield vision_event(
-                    sample,
-                    source=self._source,
-                    stream_id=self._stream_id,
-                    detector="motion",
-                    picture=picture,
-                    detections=motion.detections,
-                    data=motion_data(motion),
+            seen = look(picture, sample.moment)
+            if seen is not None:
+                detections, data = seen
+                yield self._vision_event(
+                    sample, detector=name, picture=picture, detections=detections, data=data
                 )
 
-        return Branch(
-            "motion",
-            handle,
-            self._emit,
-            depth=vision.queue_depth,
-            sampler=Sampler(vision.every_nth_frame, vision.min_interval_usec),
-        )
+        return Branch(name, handle, self._emit, depth=vision.queue_depth, sampler=sampler)
 
     def _speech_branch(self) -> Branch[SoundSample, Event]:
         settings = self._settings.speech
@@ -220,64 +248,14 @@ class Analysis:
             activity = detector.process(sample.samples, sample.moment.media_usec, duration)
             self._tally.speech.last_score = detector.level
             if activity is not None:
-                yield speech_event(
-                    sample,
-                    source=self._source,
-                    stream_id=self._stream_id,
-                    activity=activity,
-                    thresholds=thresholds,
-                )
+                yield self._speech_event(sample, activity=activity, thresholds=thresholds)
 
         return Branch("energy", handle, self._emit, depth=settings.queue_depth)
 
-    def _picture_plugin(self, plugin: Plugin) -> Branch[PictureSample, Event]:
-        vision = self._settings.vision
-        normalizer = Normalizer(vision.normalize)
-        made: list[Detector] = []
-
-        def handle(sample: PictureSample) -> Iterable[Event]:
-            if not made:
-                made.append(cast("Detector", plugin.make()))
-            picture = normalizer.normalize(sample.picture)
-            moment = sample.moment
-            context = FrameContext(
-                self._source,
-                moment.number,
-                moment.media_usec,
-                moment.wall_usec,
-                picture.width,
-                picture.height,
-                plugin.options,
-            )
-            detections = made[0].process(rgb_of(picture), context)
-            if detections:
-                yield vision_event(
-                    sample,
-                    source=self._source,
-                    stream_id=self._stream_id,
-                    detector=plugin.name,
-                    picture=picture,
-                    detections=detections,
-                    data={},
-                )
-
-        return Branch(
-            plugin.name,
-            handle,
-            self._emit,
-            depth=vision.queue_depth,
-            sampler=Sampler(
-                _or(plugin.every_nth_frame, vision.every_nth_frame),
-                _or(plugin.min_interval_usec, vision.min_interval_usec),
-            ),
-        )
-
     def _sound_plugin(self, plugin: Plugin) -> Branch[SoundSample, Event]:
-        made: list[SoundDetector] = []
+        make = cache(plugin.make)
 
         def handle(sample: SoundSample) -> Iterable[Event]:
-            if not made:
-                made.append(cast("SoundDetector", plugin.make()))
             moment = sample.moment
             context = SoundContext(
                 self._source,
@@ -289,23 +267,13 @@ class Analysis:
                 plugin.options,
             )
             samples = sample.samples.astype(np.float32) / np.float32(32768)
-            detections = made[0].process(samples, context)
+            detections = cast("SoundDetector", make()).process(samples, context)
             if detections:
-                yield heard_event(
-                    sample,
-                    source=self._source,
-                    stream_id=self._stream_id,
-                    detector=plugin.name,
-                    detections=detections,
-                )
+                yield self._heard_event(sample, detector=plugin.name, detections=detections)
 
-        return Branch(
-            plugin.name,
-            handle,
-            self._emit,
-            depth=self._settings.speech.queue_depth,
-            sampler=Sampler(plugin.every_nth_frame or 1, plugin.min_interval_usec or 0),
-        )
+        depth = self._settings.speech.queue_depth
+        sampler = Sampler(plugin.every_nth_frame or 1, plugin.min_interval_usec or 0)
+        return Branch(plugin.name, handle, self._emit, depth=depth, sampler=sampler)
 
     def _emit(self, event: Event) -> None:
         group = self._tally.vision if event.kind == "icey:vision" else self._tally.speech

@@ -34,9 +34,9 @@ Sample = TypeVar("Sample")
 Output = TypeVar("Output")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BranchStatus:
-    """The counters of a branch. All but `waiting` and `off` only grow.
+    """The counters of a branch, which only grow, and whether it is off.
 
     Attributes:
         name: the detector.
@@ -46,7 +46,6 @@ class BranchStatus:
         processed: chosen ones that were looked at.
         emitted: what came out.
         failed: times the handler raised.
-        waiting: samples in the queue now.
         off: why the branch is switched off; empty where it is not.
     """
 
@@ -57,7 +56,6 @@ class BranchStatus:
     processed: int = 0
     emitted: int = 0
     failed: int = 0
-    waiting: int = 0
     off: str = ""
 
 
@@ -70,6 +68,9 @@ class Branch(Generic[Sample, Output]):
         emit: takes what `handle` gave, from that thread too.
         depth: samples that may wait.
         sampler: chooses; None takes every one.
+
+    Attributes:
+        status: the counters; only the branch writes them.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Branch(Generic[Sample, Output]):
         depth: int,
         sampler: Sampler | None = None,
     ) -> None:
-        self.name = name
+        self.status = BranchStatus(name)
         self._handle = handle
         self._emit = emit
         self._sampler = sampler
@@ -89,27 +90,14 @@ class Branch(Generic[Sample, Output]):
         self._queue: deque[Sample] = deque()
         self._changed = threading.Condition()  # guards the queue and `_stopping`
         self._stopping = False
-        self._off = ""
         self._in_a_row = 0
-        self._seen = self._sampled = self._dropped = 0
-        self._processed = self._emitted = self._failed = 0
         self._thread = threading.Thread(target=self._run, name=f"icey-{name}"[:15], daemon=True)
         self._thread.start()
 
     @property
-    def status(self) -> BranchStatus:
-        """The counters now."""
-        return BranchStatus(
-            self.name,
-            seen=self._seen,
-            sampled=self._sampled,
-            dropped=self._dropped,
-            processed=self._processed,
-            emitted=self._emitted,
-            failed=self._failed,
-            waiting=len(self._queue),
-            off=self._off,
-        )
+    def waiting(self) -> int:
+        """Samples in the queue now."""
+        return len(self._queue)
 
     def offer(self, sample: Sample, media_usec: int) -> None:
         """Queue a frame, if the sampler chooses it. Never blocks.
@@ -118,16 +106,16 @@ class Branch(Generic[Sample, Output]):
             sample: what the handler gets.
             media_usec: its media time, for the sampler.
         """
-        self._seen += 1
-        if self._off or (self._sampler is not None and not self._sampler.accept(media_usec)):
+        self.status.seen += 1
+        if self.status.off or (self._sampler is not None and not self._sampler.accept(media_usec)):
             return
-        self._sampled += 1
+        self.status.sampled += 1
         with self._changed:
             if self._stopping:
                 return
             if len(self._queue) >= self._depth:
                 self._queue.popleft()
-                self._dropped += 1
+                self.status.dropped += 1
             self._queue.append(sample)
             self._changed.notify()
 
@@ -160,23 +148,23 @@ class Branch(Generic[Sample, Output]):
                 if self._stopping:
                     return
                 self._emit(output)
-                self._emitted += 1
+                self.status.emitted += 1
         except BaseException as error:  # noqa: BLE001 - a user's detector may even call sys.exit
             self._fail(error)
         else:
-            self._processed += 1
+            self.status.processed += 1
             self._in_a_row = 0
 
     def _fail(self, error: BaseException) -> None:
-        self._failed += 1
+        self.status.failed += 1
         self._in_a_row += 1
         if self._in_a_row == 1:
-            log.warning("detector %s failed", self.name, exc_info=error)
+            log.warning("detector %s failed", self.status.name, exc_info=error)
         if self._in_a_row < MAX_FAILURES:
             return
         # Its words may name folders of this machine, and the status is for other eyes.
         what = f"switched off after {self._in_a_row} failures in a row"
-        self._off = f"{what} ({type(error).__name__}): see the log"
-        log.error("detector %s is %s, the last:", self.name, what, exc_info=error)
+        self.status.off = f"{what} ({type(error).__name__}): see the log"
+        log.error("detector %s is %s, the last:", self.status.name, what, exc_info=error)
         with self._changed:
             self._queue.clear()

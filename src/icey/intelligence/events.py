@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from icey.intelligence.speech import levels
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -199,13 +201,13 @@ def heard_event(
     detections: Sequence[Detection],
 ) -> Event:
     """Make an ``icey:speech`` event of somebody's own detector: ``type`` is ``detect``."""
-    magnitude = np.abs(sample.samples.astype(np.int32))
+    level, peak = levels(sample.samples)
     data = {
         "type": "detect",
         **_heard(sample, source, detector),
         "active": True,
-        "level": round(float(magnitude.mean()) / 32768, 5),
-        "peak": round(float(magnitude.max()) / 32768, 5),
+        "level": round(level, 5),
+        "peak": round(peak, 5),
         "detections": [_detection(detection) for detection in detections[:MAX_DETECTIONS]],
         "data": {},
     }
@@ -267,10 +269,7 @@ def _detection(detection: Detection) -> dict[str, Any]:
     }
     if region is not None:
         shown["region"] = {
-            "x": _fraction(region.x),
-            "y": _fraction(region.y),
-            "width": _fraction(region.width),
-            "height": _fraction(region.height),
+            name: _fraction(getattr(region, name)) for name in ("x", "y", "width", "height")
         }
     return shown
 

@@ -136,12 +136,16 @@ def _configured(place: str, entry: DetectorSettings, installed: Mapping[str, Ent
     use = _public(entry.use)
 
     def refused(member: str, reason: str, allowed: str) -> ConfigError:
+        key = f"{place}.{member}"
         value = use if member == "use" else ", ".join(entry.options) or "{}"
-        return _refusal(f"{place}.{member}", value, reason, allowed)
+        text = f"'{key}' is \"{value}\": {reason}; allowed: {allowed}"
+        return ConfigError(text, key=key, value=value, allowed=allowed)
 
     try:
+        if not where and entry.use not in installed:
+            raise LookupError("no such detector is installed")  # noqa: TRY301
         if not where:
-            target = _load_installed(entry.use, installed)
+            target = installed[entry.use].load()
         elif where.endswith(".py"):
             target = _attribute(_load_file(Path(where)), attribute)
         else:
@@ -188,12 +192,6 @@ def _plugin(name: str, target: Any) -> Plugin:  # noqa: ANN401 - it is looked at
         raise TypeError(f"its 'takes' is {says!r}, neither 'pictures' nor 'sound'")
     takes: Takes = "sound" if says == "sound" else "pictures"
     return Plugin(name, takes, target)
-
-
-def _load_installed(name: str, installed: Mapping[str, EntryPoint]) -> Any:  # noqa: ANN401
-    if name not in installed:
-        raise LookupError("no such detector is installed")
-    return installed[name].load()
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -251,12 +249,3 @@ def _parameters(target: Callable[..., Any]) -> str:
         if parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
     ]
     return ", ".join(names) or "none"
-
-
-def _refusal(key: str, value: str, reason: str, allowed: str) -> ConfigError:
-    return ConfigError(
-        f"'{key}' is \"{value}\": {reason}; allowed: {allowed}",
-        key=key,
-        value=value,
-        allowed=allowed,
-    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from icey.config.intelligence import SpeechSettings
 
-__all__ = ["Activity", "SpeechDetector", "SpeechPhase"]
+__all__ = ["Activity", "SpeechDetector", "SpeechPhase", "levels"]
 
 SpeechPhase: TypeAlias = Literal["start", "update", "end"]
 
@@ -42,6 +42,12 @@ class Activity:
     def active(self) -> bool:
         """Whether speech goes on."""
         return self.phase != "end"
+
+
+def levels(samples: NDArray[np.int16]) -> tuple[float, float]:
+    """Return the mean and the largest absolute sample, 0 to 1."""
+    magnitude = np.abs(samples.astype(np.int32))
+    return float(magnitude.mean()) / FULL_SCALE, float(magnitude.max()) / FULL_SCALE
 
 
 class SpeechDetector:
@@ -69,13 +75,12 @@ class SpeechDetector:
             media_usec: media time of the first, microseconds.
             duration_usec: how long it is, microseconds.
         """
-        magnitude = np.abs(samples.astype(np.int32))
-        self.level = float(magnitude.mean()) / FULL_SCALE
+        self.level, peak = levels(samples)
         phase = self._step(media_usec, media_usec + duration_usec)
         if phase is None:
             return None
         self._told = media_usec
-        return Activity(phase, self.level, float(magnitude.max()) / FULL_SCALE)
+        return Activity(phase, self.level, peak)
 
     def _step(self, start: int, end: int) -> SpeechPhase | None:
         settings = self._settings

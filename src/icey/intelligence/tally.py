@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,38 +20,35 @@ class TallyGroup:
     """The counters of vision, or of speech.
 
     Attributes:
-        counts: sums over all detectors, by name.
-        detectors: the same of each detector, by its name.
+        detectors: the counters of each detector, by its name.
         off: why detectors were switched off, by their names.
         last_score: the last score of motion, or level of sound; None before the first.
         last_latency_usec: from the moment that a frame was sent until its event was; None before
             the first.
     """
 
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
-    detectors: dict[str, dict[str, int]] = field(default_factory=dict)
+    detectors: dict[str, Counter[str]] = field(default_factory=dict)
     off: dict[str, str] = field(default_factory=dict)
     last_score: float | None = None
     last_latency_usec: int | None = None
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The sums over all detectors, by name."""
+        detectors = self.detectors.values()
+        return {name: sum(counts[name] for counts in detectors) for name in _COUNTS}
+
     def add(self, status: BranchStatus) -> None:
         """Add the counters of a branch."""
-        own = self.detectors.setdefault(status.name, dict.fromkeys(_COUNTS, 0))
-        for name in _COUNTS:
-            count = getattr(status, name)
-            own[name] += count
-            self.counts[name] += count
+        counts = {name: getattr(status, name) for name in _COUNTS}
+        self.detectors.setdefault(status.name, Counter()).update(counts)
         if status.off:
             self.off[status.name] = status.off
 
     def merge(self, other: TallyGroup) -> None:
         """Add the counters of another stream; its last values count, where it has any."""
-        for name, count in other.counts.items():
-            self.counts[name] += count
-        for detector, counts in other.detectors.items():
-            own = self.detectors.setdefault(detector, dict.fromkeys(_COUNTS, 0))
-            for name, count in counts.items():
-                own[name] += count
+        for name, counts in other.detectors.items():
+            self.detectors.setdefault(name, Counter()).update(counts)
         self.off |= other.off
         if other.last_score is not None:
             self.last_score = other.last_score

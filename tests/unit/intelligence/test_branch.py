@@ -56,10 +56,10 @@ def test_the_oldest_gives_way(branches):
 
     branch = branches(slow, depth=3)
     branch.offer(0, 0)
-    until(lambda: not branch.status.waiting)
+    until(lambda: not branch.waiting)
     for sample in range(1, 11):
         branch.offer(sample, 0)
-    assert (branch.status.waiting, branch.status.dropped) == (3, 7)
+    assert (branch.waiting, branch.status.dropped) == (3, 7)
     gate.set()
     until(lambda: branch.status.processed == 4)
     assert handled == [0, 8, 9, 10]
@@ -113,7 +113,7 @@ def test_switched_off_after_failures_in_a_row(branches, caplog, error):
     )
     assert "test is switched off" in caplog.text
     branch.offer(99, 0)
-    assert (branch.status.sampled, branch.status.waiting) == (MAX_FAILURES, 0)
+    assert (branch.status.sampled, branch.waiting) == (MAX_FAILURES, 0)
 
 
 def test_a_success_forgives(branches):
@@ -152,12 +152,12 @@ def test_stop_while_it_works(branches):
     branch = branches(lambda s: [s] if gate.wait(5) else [], heard.append)
     for sample in range(3):
         branch.offer(sample, 0)
-    until(lambda: branch.status.waiting == 2)
+    until(lambda: branch.waiting == 2)
     branch.stop()
-    assert branch.status.waiting == 0
+    assert branch.waiting == 0
     assert not branch.join(0.01)
     branch.offer(4, 0)
-    assert branch.status.waiting == 0
+    assert branch.waiting == 0
     gate.set()
     assert branch.join(5)
     assert heard == []
