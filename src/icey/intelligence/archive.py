@@ -1,14 +1,22 @@
-"""Snapshots and clips of all streams, and their counters."""
+"""Snapshots and clips of all streams, their counters, and the retention of their folders.
+
+Retention runs in a thread of its own, so that no detector waits while thousands of files are
+looked through.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from icey.intelligence.clip import Clips
 from icey.intelligence.events import Event
-from icey.intelligence.shelf import Shelves
+from icey.intelligence.shelf import CLIPS, SNAPSHOTS, Shelf
 from icey.intelligence.snapshot import Snapshots
+from icey.storage.paths import ENDING, SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "StreamArchive"]
 
+log = logging.getLogger(__name__)
+
 SCHEMA = "icey.clip/1"
+
+KEEP_EVERY_S = 30.0
+"""How often what is too old or too much is looked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,21 +66,34 @@ class Archive:
 
     Args:
         settings: the settings in force.
+
+    Attributes:
+        snapshots: the folder of snapshots; None where they are off.
+        clips: likewise.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._vision = settings.media.intelligence.vision
-        self._shelves = Shelves(settings)
+        vision, record = settings.media.intelligence.vision, settings.media.record
+        self._vision = vision
+        self.snapshots = self.clips = None
+        if vision.snapshots.enabled:
+            self.snapshots = Shelf(SNAPSHOTS, settings.snapshots_dir, record, SNAPSHOT)
+        if vision.clips.enabled:
+            self.clips = Shelf(CLIPS, settings.clips_dir, record, ENDING)
         self._running: set[StreamArchive] = set()
-        self._ended = StreamArchive(None, None).counts()
+        self._ended = Counter(StreamArchive(None, None).counts())
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the repair and the retention of the folders."""
-        self._shelves.start()
+        """Start the repair and the retention of the folders, if there is one."""
+        if self.snapshots is not None or self.clips is not None:
+            self._thread = threading.Thread(target=self._run, name="icey-shelves", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Stop the retention. Returns at once."""
-        self._shelves.stop()
+        self._stopping.set()
 
     def begin(
         self, source: str, stream_id: str, on_event: Callable[[Event], None]
@@ -83,7 +109,7 @@ class Archive:
         def finished(clip: ClipFinished) -> None:
             on_event(_clip_event(clip, source, stream_id))
 
-        snapshots, clips = self._shelves.snapshots, self._shelves.clips
+        snapshots, clips = self.snapshots, self.clips
         stream = StreamArchive(
             None if snapshots is None else Snapshots(self._vision.snapshots, snapshots),
             None if clips is None else Clips(self._vision.clips, clips, on_finished=finished),
@@ -94,16 +120,28 @@ class Archive:
     def end(self, stream: StreamArchive) -> None:
         """Close the archive of a stream, and keep its counters."""
         self._running.discard(stream)
-        for name, count in stream.counts().items():
-            self._ended[name] += count
+        self._ended.update(stream.counts())
 
     def status(self) -> dict[str, int]:
         """Return the counters of all streams since the start of the server."""
-        total = dict(self._ended)
+        total = Counter(self._ended)
         for stream in self._running:
-            for name, count in stream.counts().items():
-                total[name] += count
+            total.update(stream.counts())
         return total
+
+    def _run(self) -> None:
+        shelves = [shelf for shelf in (self.snapshots, self.clips) if shelf is not None]
+        repaired = False
+        while not self._stopping.is_set():
+            for shelf in shelves:
+                try:
+                    if not repaired:
+                        shelf.repair_blocking()
+                    shelf.keep_blocking()
+                except OSError as error:
+                    log.warning("the folder of %s cannot be looked after: %s", shelf.name, error)
+            repaired = True
+            self._stopping.wait(KEEP_EVERY_S)
 
 
 def _clip_event(clip: ClipFinished, source: str, stream_id: str) -> Event:

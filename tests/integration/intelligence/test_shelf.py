@@ -8,7 +8,8 @@ import pytest
 
 from icey.config.model import RecordSettings, Settings
 from icey.errors import RecordingError
-from icey.intelligence.shelf import CLIPS, SNAPSHOTS, Shelf, Shelves
+from icey.intelligence.archive import Archive
+from icey.intelligence.shelf import CLIPS, SNAPSHOTS, Shelf
 from icey.storage.paths import ENDING, SNAPSHOT, name_recording
 
 
@@ -79,22 +80,22 @@ def test_looked_after_from_the_start(tmp_path):
     """A server that starts looks after its folders at once, in a thread that ends with it."""
     old = put(tmp_path / "snapshots", SNAPSHOT, age_s=100)
     clip = put(tmp_path / "clips", ENDING, age_s=100)
-    shelves = Shelves(settings(tmp_path, maxAgeSeconds=60))
-    shelves.start()
+    archive = Archive(settings(tmp_path, maxAgeSeconds=60))
+    archive.start()
     deadline = time.monotonic() + 10
     while old.exists() or clip.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    shelves.stop()
-    shelves._thread.join(5)
-    assert not shelves._thread.is_alive()
+    archive.stop()
+    archive._thread.join(5)
+    assert not archive._thread.is_alive()
 
 
 def test_turned_off(tmp_path):
     """Without snapshots and clips there are no folders and no thread."""
-    shelves = Shelves(Settings())
-    shelves.start()
-    assert (shelves.snapshots, shelves.clips, shelves._thread) == (None, None, None)
+    archive = Archive(Settings())
+    archive.start()
+    assert (archive.snapshots, archive.clips, archive._thread) == (None, None, None)
 
 
 def test_own_folders(tmp_path):
@@ -106,7 +107,7 @@ def test_own_folders(tmp_path):
     media = made.media.model_copy(
         update={"intelligence": made.media.intelligence.model_copy(update={"vision": vision})}
     )
-    shelves = Shelves(made.model_copy(update={"media": media}))
-    assert shelves.snapshots.folder == tmp_path / "elsewhere"
-    assert shelves.clips.folder == tmp_path / "clips"
-    assert shelves.snapshots.reference("a.jpg")["url"] == "/artifacts/snapshots/a.jpg"
+    archive = Archive(made.model_copy(update={"media": media}))
+    assert archive.snapshots.folder == tmp_path / "elsewhere"
+    assert archive.clips.folder == tmp_path / "clips"
+    assert archive.snapshots.reference("a.jpg")["url"] == "/artifacts/snapshots/a.jpg"
