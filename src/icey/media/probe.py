@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from icey.media.input import Input, source_error
-from icey.media.passthrough import obstacle
+from icey.media.input import Input
 
 if TYPE_CHECKING:
     from icey.config.model import VideoSettings
@@ -27,26 +26,18 @@ class SourceInfo:
         width: of the pictures as they are coded, px.
         height: likewise.
         fps: frames a second on average, 0 where unknown.
-        rotation: degrees counterclockwise by which the pictures are to be turned.
         audio: FFmpeg's name of the audio codec, "" where there is no sound.
         sample_rate: samples a second.
         channels: of the sound.
-        duration_s: length, s, None where unknown or live.
-        passthrough_ok: whether browsers could be sent the video as it is.
-        obstacle: why not, "" where they could.
     """
 
     video: str = ""
     width: int = 0
     height: int = 0
     fps: float = 0.0
-    rotation: int = 0
     audio: str = ""
     sample_rate: int = 0
     channels: int = 0
-    duration_s: float | None = None
-    passthrough_ok: bool = False
-    obstacle: str = ""
 
 
 def probe(source: Source, video: VideoSettings | None = None, *, timeout_s: float) -> SourceInfo:
@@ -70,7 +61,6 @@ def probe(source: Source, video: VideoSettings | None = None, *, timeout_s: floa
             audio="pcm",
             sample_rate=48_000,
             channels=2,
-            obstacle="the demo is drawn, not coded",
         )
     opened = Input(source, video, analyse=True)
     try:
@@ -87,27 +77,18 @@ def _first_frame(opened: Input, deadline: float) -> av.VideoFrame | av.AudioFram
             if isinstance(frame, wanted):
                 return frame
         if time.monotonic() > deadline:
-            raise source_error(opened.source, "no picture came in time")
-    raise source_error(opened.source, "nothing in it could be decoded")
+            raise opened.source.error("no picture came in time")
+    raise opened.source.error("nothing in it could be decoded")
 
 
 def _describe(opened: Input, frame: av.VideoFrame | av.AudioFrame) -> SourceInfo:
     video, audio = opened.video, opened.audio
-    why = obstacle(video) if video is not None else "the source has no pictures"
-    rotation = frame.rotation if isinstance(frame, av.VideoFrame) else 0
-    if why is None and rotation:
-        why = "the source is to be rotated"
-    duration = None if opened.source.live else opened.duration_ns
     return SourceInfo(
         video=video.codec_context.name if video is not None else "",
         width=frame.width if isinstance(frame, av.VideoFrame) else 0,
         height=frame.height if isinstance(frame, av.VideoFrame) else 0,
         fps=float(video.average_rate or 0) if video is not None else 0.0,
-        rotation=rotation,
         audio=audio.codec_context.name if audio is not None else "",
         sample_rate=audio.codec_context.sample_rate if audio is not None else 0,
         channels=audio.codec_context.layout.nb_channels if audio is not None else 0,
-        duration_s=None if duration is None else duration / 1e9,
-        passthrough_ok=why is None,
-        obstacle=why or "",
     )
