@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -74,21 +74,19 @@ class ClipFinished:
     seconds: float
 
 
+@dataclass(slots=True)
 class _Clip:
     """A clip that is being written."""
 
-    def __init__(
-        self, take: Take, detector: str, reference: dict[str, str], start: datetime
-    ) -> None:
-        self.take = take
-        self.detector = detector
-        self.reference = reference
-        self.start = start
-        self.end_ns = 0
-        self.pending: deque[Unit] = deque()
-        self.pending_bytes = 0
-        self.waiting = False  # for a keyframe, after units had to be thrown away
-        self.room_checked_ns = 0
+    take: Take
+    detector: str
+    reference: dict[str, str]
+    start: datetime
+    end_ns: int
+    pending: deque[Unit] = field(default_factory=deque)
+    pending_bytes: int = 0
+    waiting: bool = False  # for a keyframe, after units had to be thrown away
+    room_checked_ns: int = 0
 
 
 class Clips:
@@ -192,7 +190,7 @@ class Clips:
         first = units[0]
         age_ns = time.monotonic_ns() - first.at_ns
         start = datetime.now(UTC) - timedelta(microseconds=age_ns // 1000)
-        sound = "opus" if any(unit.kind == "audio" for unit in units) else None
+        sound = any(unit.kind == "audio" for unit in units)
         try:
             self._shelf.prepare()
             take = Take(
@@ -206,8 +204,8 @@ class Clips:
         except (OSError, RecordingError) as error:
             self._complain(error)
             return None
-        clip = _Clip(take, event.detector, self._shelf.reference(take.name), start)
-        clip.end_ns = event.due_ns + self._post_ns
+        reference = self._shelf.reference(take.name)
+        clip = _Clip(take, event.detector, reference, start, event.due_ns + self._post_ns)
         with self._changed:
             # Meanwhile the ring went on.
             clip.pending.extend(u for u in self._ring.since(first.at_ns) if u.at_ns >= first.at_ns)

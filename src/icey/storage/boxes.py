@@ -105,7 +105,7 @@ def _rewrite(box: bytes, change: Callable[[bytes, bytes], bytes]) -> bytes:
         body = b"".join(_rewrite(child, change) for child in _children(body))
     else:
         body = change(kind, body)
-    return struct.pack(">I4s", len(body) + 8, kind) + body
+    return _box(kind, body)
 
 
 def _children(body: bytes) -> Iterator[bytes]:
@@ -133,11 +133,13 @@ def _entry(entry: bytes, sets: ParameterSets) -> bytes:
     body = entry[8:]
     fields = bytearray(body[:VISUAL_ENTRY_BYTES])
     fields[24:28] = struct.pack(">HH", sets.width, sets.height)
-    inner = b""
-    for child in _children(body[VISUAL_ENTRY_BYTES:]):
-        if child[4:8] == b"avcC":
-            configuration = sets.configuration()
-            inner += struct.pack(">I4s", len(configuration) + 8, b"avcC") + configuration
-        else:
-            inner += child
-    return struct.pack(">I4s", 8 + len(fields) + len(inner), b"avc1") + bytes(fields) + inner
+    configuration = _box(b"avcC", sets.configuration())
+    inner = b"".join(
+        configuration if child[4:8] == b"avcC" else child
+        for child in _children(body[VISUAL_ENTRY_BYTES:])
+    )
+    return _box(b"avc1", bytes(fields) + inner)
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", len(body) + 8, kind) + body
