@@ -1,7 +1,7 @@
 """What waits between the reader of a source and the pipeline that sends: pictures and sound.
 
 Bounded both ways. A file's reader looks at `picture_room` and `sound_room` before it decodes; a
-live source cannot wait, so its oldest picture makes room, and is counted.
+live source cannot wait, so its oldest picture makes room.
 """
 
 from __future__ import annotations
@@ -58,11 +58,9 @@ class MediaBuffer:
         changed: notified whenever something came; guards all the rest.
         epoch_ns: when media time 0 is, on `time.monotonic_ns`'s clock.
         slip_ns: how much later than that a source is sent that fell behind, ns.
-        dropped: pictures thrown away.
         ended: nothing more will come.
         failure: why nothing more will come, where that is no end.
         lost: set while a live source is away.
-        restarts: times a live source was opened again.
         stopping: the pipeline was told to stop.
     """
 
@@ -72,11 +70,9 @@ class MediaBuffer:
         self.pictures: deque[Shown] = deque()
         self.epoch_ns = time.monotonic_ns()
         self.slip_ns = 0
-        self.dropped = 0
         self.ended = False
         self.failure: SourceError | None = None
         self.lost: Lost | None = None
-        self.restarts = 0
         self.stopping = False
 
     def now_ns(self) -> int:
@@ -98,7 +94,6 @@ class MediaBuffer:
         with self.changed:
             if drop_oldest and not self.picture_room:
                 self.pictures.popleft()
-                self.dropped += 1
             self.pictures.append(shown)
             self.changed.notify_all()
 
@@ -116,7 +111,6 @@ class MediaBuffer:
         """
         with self.changed:
             if len(self.pictures) >= UNITS:
-                self.dropped += len(self.pictures) + 1
                 self.pictures.clear()
                 return False
             self.pictures.append(Shown(unit, deque([media_ns])))

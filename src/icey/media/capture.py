@@ -12,7 +12,7 @@ from icey.backoff import Backoff
 from icey.errors import SourceError
 from icey.media.buffer import Lost, MediaBuffer, Shown
 from icey.media.events import SourceLost, SourceRestored
-from icey.media.input import Input, source_error
+from icey.media.input import Input
 from icey.media.passthrough import open_passthrough
 from icey.media.reader import InputReader
 from icey.media.scale import matrix_of
@@ -50,6 +50,7 @@ class LiveReader(InputReader):
         super().__init__(source, media, buffer)
         self._clock = ArrivalClock()
         self._cap = RateCap(media.video.fps)
+        self._decoded = 0  # pictures and access units
         self._whole = False  # passing through: no access unit is missing since a keyframe
         self._first = True
 
@@ -58,7 +59,7 @@ class LiveReader(InputReader):
         self.close()
         wanted = bool(self._media.passthrough_video)
         self._input = opened = Input(self.source, self._media.video, analyse=wanted)
-        self.passthrough, self._annexb = open_passthrough(opened, self._media.passthrough_video)
+        self._annexb = open_passthrough(opened, self._media.passthrough_video)
         self._clock.reset()
         self._whole = False
         self.still = "" if opened.video is not None else f"{self.source.public}: sound only"
@@ -66,10 +67,10 @@ class LiveReader(InputReader):
             average = opened.video.average_rate
             if average and 1 <= average < self.rate:
                 self.rate = average.limit_denominator(1001)
-        before = self.decoded, self._buffer.sound.end_ns
+        before = self._decoded, self._buffer.sound.end_ns
         while not self._buffer.stopping:
             self.step(0)
-            after = self.decoded, self._buffer.sound.end_ns
+            after = self._decoded, self._buffer.sound.end_ns
             if after[0] > before[0] if opened.video is not None else after[1] > before[1]:
                 break
         self._first = False
@@ -81,7 +82,7 @@ class LiveReader(InputReader):
             return False
         packet = opened.read()
         if packet is None:
-            raise source_error(self.source, "the stream ended")
+            raise self.source.error("the stream ended")
         if self._annexb is not None and opened.is_video(packet):
             self._pass_through(self._annexb, packet)
             return True
@@ -99,10 +100,9 @@ class LiveReader(InputReader):
         return self._clock.place(to_ns(frame.pts, frame.time_base), now)
 
     def _give_picture(self, opened: Input, frame: av.VideoFrame) -> None:
-        self.decoded += 1
+        self._decoded += 1
         taken = self._place(frame)
         if not self._cap.accept(taken):
-            self._buffer.dropped += 1
             return
         if self._first:
             self.matrix = matrix_of(frame)
@@ -117,7 +117,7 @@ class LiveReader(InputReader):
         unit = annexb.convert(packet)
         if unit is None:
             return
-        self.decoded += 1
+        self._decoded += 1
         self._whole = self._whole or unit.keyframe
         if self._whole:
             self._whole = self._buffer.put_unit(unit, self._place(packet))
@@ -138,7 +138,6 @@ def read_on(
                 if buffer.lost is not None:
                     reader.open()
                     opened_ns = buffer.now_ns()
-                    buffer.restarts += 1
                     buffer.lost = None
                     log.info("%s is back", source.public)
                     on_event(SourceRestored())

@@ -9,27 +9,23 @@ from typing import TYPE_CHECKING
 
 from icey.media.buffer import MediaBuffer, Shown
 from icey.media.demo import DemoPicture, demo_sound
+from icey.media.reader import Reader
 from icey.media.timebase import SECOND_NS, FrameGrid
 
 if TYPE_CHECKING:
     from icey.config.model import MediaSettings
-    from icey.media.scale import Matrix
 
 __all__ = ["DemoReader"]
 
 
-class DemoReader:
+class DemoReader(Reader):
     """A `Reader` of ``demo:``; nothing can go wrong with it, and it is live."""
 
-    matrix: Matrix = "bt709"
-    passthrough = False
     threaded = False
     immediate = True
-    still = ""
 
     def __init__(self, media: MediaSettings, buffer: MediaBuffer) -> None:
         self.rate = Fraction(media.video.fps)
-        self.decoded = 0
         self._size = media.video.width, media.video.height
         self._sound = demo_sound(media.audio.sample_rate, media.audio.channels)
         self._block = media.audio.sample_rate // 50
@@ -58,9 +54,7 @@ class DemoReader:
             ticks = self._grid.cover(now_ns + self._grid.time(1) // 2)
             tick = ticks[-1]
             picture = self._picture.draw(self._grid.time(tick), time.time_ns() // 1_000_000)
-            self._buffer.dropped += len(ticks) - 1
             self._buffer.put_picture(Shown(picture, deque([self._grid.time(tick)])))
-            self.decoded += 1
             worked = True
         return worked
 

@@ -7,7 +7,6 @@ from typing import Literal, TypeAlias
 
 __all__ = [
     "PipelineEvent",
-    "PipelineStats",
     "SourceBroken",
     "SourceEnded",
     "SourceLost",
@@ -58,27 +57,3 @@ class SourceBroken:
 PipelineEvent: TypeAlias = SourceLost | SourceRestored | SourceEnded | SourceBroken
 
 State: TypeAlias = Literal["new", "opening", "ready", "playing", "ended", "broken", "stopped"]
-
-
-@dataclass(frozen=True)
-class PipelineStats:
-    """Counters of a pipeline; all but `bitrate`, `lanes` and `state` only grow.
-
-    Attributes:
-        state: what it is doing.
-        frames_encoded: access units pushed, over all lanes.
-        frames_dropped: pictures not sent: the source is faster than ``media.video.fps``, a live
-            source's queue was full, or the machine too slow.
-        frames_repeated: pictures sent again because no new one came.
-        restarts: times a live source was opened again.
-        lanes: encoders now.
-        bitrate: what the encoders aim at now, bit/s, all together.
-    """
-
-    state: State
-    frames_encoded: int
-    frames_dropped: int
-    frames_repeated: int
-    restarts: int
-    lanes: int
-    bitrate: int

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from icey.config.model import VideoSettings
     from icey.media.source import Source
 
-__all__ = ["OPEN_TIMEOUT_S", "READ_TIMEOUT_S", "Input", "source_error"]
+__all__ = ["OPEN_TIMEOUT_S", "READ_TIMEOUT_S", "Input"]
 
 log = logging.getLogger(__name__)
 
@@ -72,18 +72,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
 _INDEXED = frozenset({"mov", "matroska"})
 """FFmpeg's first names of the containers whose header knows the true length."""
 
-_WORDS = {
-    "Immediate exit requested": "no answer in time",  # our own deadline, in FFmpeg's words
-    "Protocol not found": "this FFmpeg cannot read this kind of URL",
-}
-
-
-def source_error(source: Source, error: BaseException | str) -> SourceError:
-    """Say in one line, fit for anyone's eyes, what FFmpeg said about a source."""
-    words = error if isinstance(error, str) else getattr(error, "strerror", None) or str(error)
-    words = source.scrub(_WORDS.get(words, words)) or type(error).__name__
-    return SourceError(f"{source.public}: {words}", source=source.public, detail=words)
-
 
 class Input:
     """A source, open. Used by one thread at a time.
@@ -96,7 +84,6 @@ class Input:
     Attributes:
         video: the best video stream, None if there is none but a cover picture.
         audio: the best audio stream, None if there is none.
-        damaged: packets that could not be decoded.
 
     Raises:
         SourceError: it cannot be opened, or holds neither pictures nor sound.
@@ -106,7 +93,6 @@ class Input:
         self, source: Source, video: VideoSettings | None = None, *, analyse: bool = False
     ) -> None:
         self.source = source
-        self.damaged = 0
         self._damaged_in_a_row = 0
         self._receiver: SrtReceiver | None = None
         if source.scheme == "srt":
@@ -132,13 +118,6 @@ class Input:
             raise
         self._packets = self._container.demux(self._streams)
         self._first: Packet[Any] | None = None  # read already to see whether a rewind worked
-
-    @property
-    def rates(self) -> tuple[Fraction | None, Fraction | None]:
-        """Frames a second of the video stream, the average and FFmpeg's guess."""
-        if self.video is None:
-            return None, None
-        return self.video.average_rate, self.video.guessed_rate
 
     @property
     def sample_aspect(self) -> Fraction | None:
@@ -188,19 +167,19 @@ class Input:
             return self._read_device()
         packet = self._next()
         if packet is None and (reason := self._reason()):
-            raise source_error(self.source, reason)
+            raise self.source.error(reason)
         return packet
 
     def _next(self) -> Packet[Any] | None:
         try:
             return next(self._packets, None)
         except av.FFmpegError as error:
-            raise source_error(self.source, self._reason() or error) from None
+            raise self.source.error(self._reason() or error) from None
 
     def _read_device(self) -> Packet[Any] | None:
         while True:
             if self._device is not None and not v4l2.wait(self._device, READ_TIMEOUT_S):
-                raise source_error(self.source, "no picture came in time")
+                raise self.source.error("no picture came in time")
             packet = self._next()
             if packet is None or packet.size:
                 return None if packet is None else _detached(packet)
@@ -208,7 +187,7 @@ class Input:
             self._count_damaged("only damaged pictures come")
 
     def decode(self, packet: Packet[Any]) -> Sequence[av.VideoFrame | av.AudioFrame]:
-        """Decode a packet; a damaged one gives nothing and is counted.
+        """Decode a packet; a damaged one gives nothing.
 
         Raises:
             SourceError: nothing could be decoded for `MAX_DAMAGED` packets.
@@ -229,10 +208,9 @@ class Input:
         return frames
 
     def _count_damaged(self, error: av.FFmpegError | str) -> None:
-        self.damaged += 1
         self._damaged_in_a_row += 1
         if self._damaged_in_a_row >= MAX_DAMAGED:
-            raise source_error(self.source, error) from None
+            raise self.source.error(error) from None
 
     def is_video(self, packet: Packet[Any]) -> bool:
         """Say whether a packet is the video stream's."""
@@ -284,7 +262,7 @@ class Input:
         reason = receiver.error()
         receiver.close()
         if isinstance(error, SourceError) and reason:
-            raise source_error(self.source, reason) from None
+            raise self.source.error(reason) from None
 
     def _pick_video(self) -> VideoStream | None:
         stream = cast("VideoStream | None", self._container.streams.best("video"))
@@ -295,13 +273,13 @@ class Input:
     def _pick_streams(self) -> list[VideoStream | AudioStream]:
         streams = [stream for stream in (self.video, self.audio) if stream is not None]
         if not streams:
-            raise source_error(self.source, "it holds neither pictures nor sound")
+            raise self.source.error("it holds neither pictures nor sound")
         indices = {stream.index for stream in streams}
         for stream in self._container.streams:
             if stream.index not in indices:
                 stream.discard = Discard.all
             elif stream.codec_context is None:
-                raise source_error(self.source, f"FFmpeg has no decoder for its {stream.type}")
+                raise self.source.error(f"FFmpeg has no decoder for its {stream.type}")
         return streams
 
     def _set_up_decoders(self) -> None:
@@ -342,26 +320,24 @@ def _open(
 
 def _open_device(source: Source, video: VideoSettings | None) -> InputContainer:
     """Open a camera in the mode that fits best, else in the one that it is in."""
-    ways: list[dict[str, str]] = [{}]
-    if video is not None:
-        size, rate = f"{video.width}x{video.height}", str(video.fps)
-        ways.insert(0, {"video_size": size, "framerate": rate})
-    if source.scheme == "v4l2" and video is not None:
+    if video is None:
+        return _av_open_device(source, {})
+    options = {"video_size": f"{video.width}x{video.height}", "framerate": str(video.fps)}
+    if source.scheme == "v4l2":
         try:
             mode = choose(v4l2.read_modes(source.location, video), video)
         except OSError as error:
-            raise source_error(source, error) from None
+            raise source.error(error) from None
         if mode is not None:
             size, rate = f"{mode.width}x{mode.height}", str(mode.fps or video.fps)
-            ways[0] = {"input_format": mode.format, "video_size": size, "framerate": rate}
-    for options in ways[:-1]:
-        try:
-            return _av_open_device(source, options)
-        except SourceError as error:
-            # Only a refused mode is worth another try, not a missing or busy camera.
-            if "Invalid argument" not in error.detail:
-                raise
-    return _av_open_device(source, ways[-1])
+            options = {"input_format": mode.format, "video_size": size, "framerate": rate}
+    try:
+        return _av_open_device(source, options)
+    except SourceError as error:
+        # Only a refused mode is worth another try, not a missing or busy camera.
+        if "Invalid argument" not in error.detail:
+            raise
+    return _av_open_device(source, {})
 
 
 def _av_open_device(source: Source, options: dict[str, str]) -> InputContainer:
@@ -371,7 +347,7 @@ def _av_open_device(source: Source, options: dict[str, str]) -> InputContainer:
         container = _av_open(source, source.location, "v4l2", options)
     if over.is_set():
         container.close()
-        raise source_error(source, "no picture came in time")
+        raise source.error("no picture came in time")
     return container
 
 
@@ -408,5 +384,5 @@ def _av_open(
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         if timeout is not None and time.monotonic() - started >= OPEN_TIMEOUT_S:
             # What FFmpeg says of a call that was interrupted differs from protocol to protocol.
-            raise source_error(source, "no answer in time") from None
-        raise source_error(source, error) from None
+            raise source.error("no answer in time") from None
+        raise source.error(error) from None

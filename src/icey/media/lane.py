@@ -59,8 +59,6 @@ class Lane:
         self._waiting = True  # for the first keyframe of a passed-through source
         self._passing = False  # the last picture was a passed-through one
         self.closed = False
-        self.encoded = 0
-        self.withheld = 0
         self.sound_bytes = 0
 
     @property
@@ -106,7 +104,6 @@ class Lane:
             make: opens an encoder of a bitrate, where the lane has none yet.
         """
         if self._backlog_ms() > BACKLOG_MS:
-            self.withheld += 1
             return
         if self._encoder is None:
             self._encoder = make(self._bitrate)
@@ -147,9 +144,6 @@ class Lane:
             sink.push(data, timestamp, captured_ns, keyframe)
         except ClosedError:  # the viewer left between two frames
             self.closed = True
-            return
-        if sink is self._video:
-            self.encoded += 1
 
     def _clamp(self, bitrate: int) -> int:
         return max(MIN_BITRATE, min(bitrate, self._limit))

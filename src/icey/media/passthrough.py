@@ -16,7 +16,6 @@ from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 
 from icey.media.h264 import IDR, PPS, SLICES, SPS, nal_types
-from icey.media.input import source_error
 from icey.media.scale import Scaler, matrix_of
 
 if TYPE_CHECKING:
@@ -144,27 +143,27 @@ class LastGroup:
 def open_passthrough(
     opened: Input,
     wanted: bool | Literal["auto"],  # noqa: FBT001 - the setting's own type
-) -> tuple[bool, AnnexB | None]:
+) -> AnnexB | None:
     """Decide whether a source just opened is passed through (``media.passthroughVideo``).
 
     Returns:
-        Whether it is, and the filter for its packets.
+        The filter for its packets; None where it is decoded.
 
     Raises:
         SourceError: the setting is true and the source does not allow it.
     """
     if not wanted or opened.video is None:
-        return False, None
+        return None
     why = obstacle(opened.video) or _rotation_obstacle(opened)
     gap = keyframe_gap_s(opened.video)
     if why is None and wanted == "auto" and gap is not None and gap > MAX_KEYFRAME_GAP_S:
         why = f"the source has keyframes {gap:.0f} s apart"
     if why is None:
-        return True, AnnexB(opened.video)
+        return AnnexB(opened.video)
     if wanted == "auto":
         log.info("%s: encoding, as %s", opened.source.public, why)
-        return False, None
-    raise source_error(opened.source, f"media.passthroughVideo is true, but {why}")
+        return None
+    raise opened.source.error(f"media.passthroughVideo is true, but {why}")
 
 
 def _rotation_obstacle(opened: Input) -> str | None:

@@ -11,7 +11,7 @@ a network or a device gets a second thread, which may block: for `OPEN_TIMEOUT_S
 `READ_TIMEOUT_S` at most, so that is how long `Pipeline.join` may take.
 
 Every picture has a media time, and goes out when the clock reaches it. One that is later than
-`LATE_NS` while its successor is due too is dropped and counted: latency never builds up.
+`LATE_NS` while its successor is due too is dropped: latency never builds up.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from icey.media.caption import captioned
 from icey.media.capture import LiveReader, read_on
 from icey.media.demo_reader import DemoReader
 from icey.media.encode import AudioEncoder, VideoEncoder
-from icey.media.events import PipelineEvent, PipelineStats, SourceBroken, SourceEnded
-from icey.media.input import source_error
+from icey.media.events import PipelineEvent, SourceBroken, SourceEnded
 from icey.media.lane import Lane, Sink
 from icey.media.passthrough import AccessUnit, LastGroup
 from icey.media.picture import black, copy_of
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from icey.media.source import Source
     from icey.media.tap import Tap
 
-__all__ = ["Lane", "Pipeline", "PipelineStats", "Sink"]
+__all__ = ["Lane", "Pipeline", "Sink"]
 
 log = logging.getLogger(__name__)
 
@@ -112,21 +111,6 @@ class Pipeline:
         self._group = LastGroup()
         self._late = self._silent = False
         self._opus: AudioEncoder | None = None
-        self._encoded = self._repeated = self._skipped = 0
-
-    @property
-    def stats(self) -> PipelineStats:
-        """The counters as they are now."""
-        lanes = self._lanes
-        return PipelineStats(
-            state=self._state,
-            frames_encoded=self._encoded + sum(lane.encoded for lane in lanes),
-            frames_dropped=self._buffer.dropped + self._skipped,
-            frames_repeated=self._repeated,
-            restarts=self._buffer.restarts,
-            lanes=len(lanes),
-            bitrate=sum(lane.bitrate for lane in lanes),
-        )
 
     def prepare(self) -> None:
         """Open the source, decode its first picture, open an encoder. Blocks: for a thread.
@@ -136,7 +120,7 @@ class Pipeline:
         """
         with self._lock:
             if self._state != "new":
-                raise source_error(self._source, "the pipeline was used before")
+                raise self._source.error("the pipeline was used before")
             self._state = "opening"
         reader = self._reader
         spare = None
@@ -159,7 +143,7 @@ class Pipeline:
                     self._launch(self._read, "icey-read")
                 return
         reader.close()
-        raise source_error(self._source, "stopped while it was opened")
+        raise self._source.error("stopped while it was opened")
 
     def start(self) -> None:
         """Begin at the first picture. Returns at once; later calls do nothing.
@@ -171,7 +155,7 @@ class Pipeline:
             if self._buffer.stopping or self._sender is not None:
                 return
             if self._state != "ready":
-                raise source_error(self._source, "it was not prepared")
+                raise self._source.error("it was not prepared")
             self._state = "playing"
             self._sender = self._launch(self._send, "icey-send")
 
@@ -233,7 +217,7 @@ class Pipeline:
             read_on(self._reader, self._source, self._buffer, self._on_event)
         except Exception:
             log.exception("reading %s failed", self._source.public)
-            self._buffer.end(source_error(self._source, "internal error"))
+            self._buffer.end(self._source.error("internal error"))
 
     def _send(self) -> None:
         event: PipelineEvent | None = None
@@ -356,7 +340,6 @@ class Pipeline:
                 continue
             self._last = picture
             if late > LATE_NS and following is not None and following + buffer.slip_ns <= now:
-                self._skipped += 1
                 continue
             self._encode(picture, due)
             if self._tap is not None:
@@ -390,7 +373,6 @@ class Pipeline:
         if not passing and (idle >= REPEAT_NS or (wanted and idle >= URGENT_NS)):
             picture = self._standing_picture(now)
             if picture is not None:
-                self._repeated += 1
                 self._encode(picture, now)
         again = max(self._sent_ns, now - REPEAT_NS + EARLY_NS) + REPEAT_NS
         with self._buffer.changed:
@@ -436,19 +418,14 @@ class Pipeline:
         for lane in lanes:
             lane.encode(picture, timestamp, self._buffer.epoch_ns + due, self._make_encoder)
 
-    def _mark_sent(self, due: int) -> tuple[int, list[Lane]]:
+    def _mark_sent(self, due: int) -> tuple[int, tuple[Lane, ...]]:
         """Note that a picture goes out now; returns its media time, and the lanes that are open."""
         self._last_ns = max(due, self._last_ns + SECOND_NS // 1000)  # time never stands still
         self._sent_ns = self._buffer.now_ns()
-        for lane in self._lanes:
-            if lane.closed:
-                self._forget(lane)
-        return self._last_ns, [lane for lane in self._lanes if not lane.closed]
-
-    def _forget(self, lane: Lane) -> None:
-        with self._lock:
-            self._encoded += lane.encoded
-            self._lanes = tuple(other for other in self._lanes if other is not lane)
+        if any(lane.closed for lane in self._lanes):
+            with self._lock:
+                self._lanes = tuple(lane for lane in self._lanes if not lane.closed)
+        return self._last_ns, self._lanes
 
     def _set_late(self, *, late: bool) -> None:
         if late != self._late:
@@ -463,7 +440,6 @@ class Pipeline:
             for lane in self._lanes:
                 lane.close()
             # An encoder is 20 MB; whoever still holds this pipeline shall not hold that.
-            self._encoded += sum(lane.encoded for lane in self._lanes)
             self._lanes = ()
             self._spare = None
         self._last = self._opus = self._note = self._tap = None

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import av
 
 from icey.media.buffer import MediaBuffer, Shown
-from icey.media.input import Input, source_error
+from icey.media.input import Input
 from icey.media.passthrough import open_passthrough
 from icey.media.reader import InputReader
 from icey.media.scale import matrix_of
-from icey.media.timebase import SECOND_NS, FrameGrid, Timeline, output_rate, to_ns
+from icey.media.timebase import SECOND_NS, FrameGrid, output_rate, to_ns
 
 if TYPE_CHECKING:
     from typing import Any
@@ -50,7 +50,7 @@ class FileReader(InputReader):
     def __init__(self, source: Source, media: MediaSettings, buffer: MediaBuffer) -> None:
         super().__init__(source, media, buffer)
         self.threaded = source.kind != "file"
-        self._timeline = Timeline()
+        self._offset_ns = 0  # media time less source time, anew after each jump of source time
         self._grid = FrameGrid(self.rate)
         self._origin_ns = 0
         self._round_ns = 0  # media time at which this round of the loop began
@@ -75,11 +75,12 @@ class FileReader(InputReader):
         elif opened.video is None:
             self.still = f"{self.source.public}: sound only"
         else:
-            self.rate = output_rate(*opened.rates, self._media.video.fps)
+            video = opened.video
+            self.rate = output_rate(video.average_rate, video.guessed_rate, self._media.video.fps)
             self._grid = FrameGrid(self.rate)
-        self.passthrough, self._annexb = open_passthrough(opened, self._media.passthrough_video)
+        self._annexb = open_passthrough(opened, self._media.passthrough_video)
         self._origin_ns = opened.start_ns or 0
-        self._timeline.anchor(self._origin_ns, self._round_ns)
+        self._offset_ns = self._round_ns - self._origin_ns
         self._opened = True
         sound_before = self._buffer.sound.end_ns
         while not self._buffer.stopping:
@@ -87,7 +88,7 @@ class FileReader(InputReader):
             if done or not self.step(0):
                 break
         if not self._buffer.pictures and self._buffer.sound.end_ns == sound_before:
-            raise source_error(self.source, "nothing in it could be decoded")
+            raise self.source.error("nothing in it could be decoded")
 
     def step(self, now_ns: int) -> bool:  # noqa: ARG002 - a file does not look at the clock
         """Decode one picture or one packet of sound, or read one packet."""
@@ -147,7 +148,7 @@ class FileReader(InputReader):
             return
         due = self._unit_end_ns
         if packet.pts is not None:
-            due = self._timeline.media(to_ns(packet.pts, packet.time_base))
+            due = to_ns(packet.pts, packet.time_base) + self._offset_ns
         last = to_ns(packet.duration, packet.time_base) if packet.duration else self._grid.time(1)
         self._unit_end_ns = due + last
         self._buffer.put_picture(Shown(unit, deque([due])))
@@ -156,10 +157,8 @@ class FileReader(InputReader):
         if self._annexb is not None:
             self._pass_through(self._annexb, packet)
             return
-        for frame in opened.decode(packet):
-            if isinstance(frame, av.VideoFrame):
-                self.decoded += 1
-                self._frames.append(frame)
+        frames = opened.decode(packet)
+        self._frames.extend(frame for frame in frames if isinstance(frame, av.VideoFrame))
 
     def _decode_audio(self, opened: Input, packet: Packet[Any]) -> None:
         for frame in opened.decode(packet):
@@ -168,7 +167,7 @@ class FileReader(InputReader):
             line = self._buffer.sound
             due = line.end_ns
             if frame.pts is not None and frame.time_base is not None:
-                due = self._timeline.media(to_ns(frame.pts, frame.time_base))
+                due = to_ns(frame.pts, frame.time_base) + self._offset_ns
             for at, run in self._converted(frame, due):
                 # What lies before the beginning is padding of the encoder.
                 early = max(0, self._round_ns - at) * line.rate // SECOND_NS
@@ -185,10 +184,10 @@ class FileReader(InputReader):
         due = before + period
         if frame.pts is not None and frame.time_base is not None:
             source_ns = to_ns(frame.pts, frame.time_base)
-            due = self._timeline.media(source_ns)
+            due = source_ns + self._offset_ns
             if due < before - SECOND_NS or due > before + JUMP_NS:
                 due = before + period
-                self._timeline.anchor(source_ns, due)
+                self._offset_ns = due - source_ns
         self._show(until_ns=due)
         self._held = frame, max(due, before)
 
@@ -197,7 +196,6 @@ class FileReader(InputReader):
             return
         ticks = self._grid.cover(until_ns)
         if not ticks:
-            self._buffer.dropped += 1
             return
         aspect = self._input.sample_aspect if self._input is not None else None
         picture = self._scaler.scale(self._held[0], aspect, self.matrix)
@@ -206,7 +204,7 @@ class FileReader(InputReader):
     def _end_round(self, opened: Input) -> None:
         """Show the last picture for as long as it lasts, then begin again, or end."""
         if self.source.live:
-            raise source_error(self.source, "the stream ended")
+            raise self.source.error("the stream ended")
         line = self._buffer.sound
         end = self._unit_end_ns if self._annexb is not None else self._held_end()
         if line.started and line.end_ns > end + TAIL_NS:
@@ -214,7 +212,7 @@ class FileReader(InputReader):
         end = max(end, self._round_ns)
         self._check_length(opened, end - self._round_ns)
         if end < self._round_ns + SECOND_NS // 1000:
-            raise source_error(self.source, "nothing in it could be decoded")
+            raise self.source.error("nothing in it could be decoded")
         self._show(until_ns=end)
         self._held = None
         if not self._media.loop:
@@ -227,13 +225,12 @@ class FileReader(InputReader):
         self._round_ns = end
         opened.rewind()
         self._end_of_file = False
-        self._timeline.anchor(self._origin_ns, end)
+        self._offset_ns = end - self._origin_ns
 
     def _check_length(self, opened: Input, length_ns: int) -> None:
         promised = opened.promised_ns
         if promised is not None and length_ns < promised - SECOND_NS:
-            raise source_error(
-                self.source,
+            raise self.source.error(
                 f"the file breaks off after {length_ns / SECOND_NS:.1f} s"
                 f" of {promised / SECOND_NS:.1f} s (partial file)",
             )

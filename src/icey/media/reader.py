@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from icey.media.scale import Scaler
 from icey.media.sound import SoundConverter
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["InputReader", "Reader"]
 
 
-class Reader(Protocol):
+class Reader(ABC):
     """Fills a `MediaBuffer` with pictures, sized and on media time, and with sound.
 
     Used by one thread at a time. `step` does a small piece of work, so that whoever calls it
@@ -35,21 +36,23 @@ class Reader(Protocol):
     Attributes:
         rate: frames a second that it gives, at most.
         matrix: what U and V of its pictures mean.
-        passthrough: it gives access units instead of pictures.
         threaded: `step` may block, so it runs in a thread of its own.
         immediate: what it gives happened just now and is not to wait for its time.
-        decoded: pictures decoded.
         still: what to show where the source has no pictures at all; "" where it has.
     """
 
     rate: Fraction
-    matrix: Matrix
-    passthrough: bool
+    matrix: Matrix = "bt709"
     threaded: bool
     immediate: bool
-    decoded: int
-    still: str
+    still = ""
 
+    @property
+    def passthrough(self) -> bool:
+        """Whether it gives access units instead of pictures."""
+        return False
+
+    @abstractmethod
     def open(self) -> None:
         """Open the source, or open it anew. Blocks.
 
@@ -57,6 +60,7 @@ class Reader(Protocol):
             SourceError: it cannot be opened.
         """
 
+    @abstractmethod
     def step(self, now_ns: int) -> bool:
         """Read, decode or draw a little; returns whether there was anything to do.
 
@@ -68,16 +72,22 @@ class Reader(Protocol):
         """
 
     def next_step_ns(self) -> int | None:
-        """Return when `step` has something to do even if nothing was taken from the buffer."""
+        """Return when `step` has something to do even if nothing was taken from the buffer.
 
+        None: a file waits for room alone, and of a live source only the source knows.
+        """
+        return None
+
+    @abstractmethod
     def lagging(self, *, behind: bool) -> None:
         """Take note that pictures come too late, or no longer."""
 
+    @abstractmethod
     def close(self) -> None:
         """Free everything; harmless when closed."""
 
 
-class InputReader:
+class InputReader(Reader):
     """The part of a `Reader` that files and live sources share.
 
     Args:
@@ -89,10 +99,6 @@ class InputReader:
     def __init__(self, source: Source, media: MediaSettings, buffer: MediaBuffer) -> None:
         self.source = source
         self.rate = Fraction(media.video.fps)
-        self.matrix: Matrix = "bt709"
-        self.passthrough = False
-        self.decoded = 0
-        self.still = ""
         self._media = media
         self._buffer = buffer
         self._input: Input | None = None
@@ -100,9 +106,10 @@ class InputReader:
         self._scaler = Scaler(media.video.width, media.video.height)
         self._converter = SoundConverter(media.audio.sample_rate, media.audio.channels)
 
-    def next_step_ns(self) -> int | None:
-        """Return None: a file waits for room alone, and of a live source only the source knows."""
-        return None
+    @property
+    def passthrough(self) -> bool:
+        """Whether it gives access units instead of pictures."""
+        return self._annexb is not None
 
     def lagging(self, *, behind: bool) -> None:
         """Leave away pictures that no other needs while the machine cannot follow."""

@@ -19,13 +19,15 @@ class SampleLine:
     """A queue of samples without holes: gaps become silence, overlaps are cut off.
 
     Decoders round their times, so a run that starts within `TOLERANCE_NS` of the line's end just
-    continues it. The queue holds `limit_ns` at most; beyond that the oldest samples are dropped
-    and counted.
+    continues it. The queue holds `limit_ns` at most; beyond that the oldest samples are dropped.
 
     Args:
         rate: samples a second.
         channels: 1 or 2.
         limit_ns: what may wait, ns.
+
+    Attributes:
+        started: whether any sound ever came.
     """
 
     TOLERANCE_NS = 20_000_000
@@ -33,18 +35,12 @@ class SampleLine:
     def __init__(self, rate: int, channels: int, *, limit_ns: int = 2 * SECOND_NS) -> None:
         self.rate = rate
         self.block = rate // 50
-        self.dropped = 0
         self._channels = channels
         self._limit = limit_ns * rate // SECOND_NS
         self._runs: deque[NDArray[np.int16] | int] = deque()  # samples, or a count of silence
         self._head = 0  # index of the first waiting sample; sample n is due at n / rate s
         self._end = 0
-        self._started = False
-
-    @property
-    def started(self) -> bool:
-        """Whether any sound ever came."""
-        return self._started
+        self.started = False
 
     @property
     def head_ns(self) -> int:
@@ -69,8 +65,8 @@ class SampleLine:
     def put(self, media_ns: int, samples: NDArray[np.int16]) -> None:
         """Append samples, an array of shape (n, channels), that are due at `media_ns`."""
         start = self._index(media_ns)
-        if not self._started:
-            self._started = True
+        if not self.started:
+            self.started = True
             self._head = self._end = max(start, 0)
         gap = start - self._end
         if abs(gap) > self._index(self.TOLERANCE_NS):
@@ -85,7 +81,7 @@ class SampleLine:
     def fill(self, until_ns: int) -> None:
         """Continue a started line with silence up to a time, if it ends before."""
         gap = self._index(until_ns) - self._end
-        if self._started and gap > 0:
+        if self.started and gap > 0:
             self._append(gap)
             self._trim_head(self._end - self._limit)
 
@@ -114,9 +110,9 @@ class SampleLine:
         parts = self._remove(self.block)
         if len(parts) == 1 and not isinstance(parts[0], int):
             return due, parts[0]
-        shape = (0, self._channels)
+        silence = self._channels
         return due, np.concatenate(
-            [np.zeros((p, *shape[1:]), np.int16) if isinstance(p, int) else p for p in parts]
+            [np.zeros((p, silence), np.int16) if isinstance(p, int) else p for p in parts]
         )
 
     def _index(self, media_ns: int) -> int:
@@ -129,7 +125,6 @@ class SampleLine:
     def _trim_head(self, index: int) -> None:
         surplus = min(index - self._head, self._end - self._head)
         if surplus > 0:
-            self.dropped += surplus
             self._remove(surplus)
 
     def _remove(self, count: int) -> list[NDArray[np.int16] | int]:

@@ -75,8 +75,5 @@ class SoundConverter:
 
 def _layout_name(frame: av.AudioFrame) -> str:
     """Name the channel layout; old files only have a number of channels."""
-    name = frame.layout.name
-    defaults = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-    if "channels" in name:
-        return defaults.get(frame.layout.nb_channels, name)
-    return name
+    name, count = frame.layout.name, frame.layout.nb_channels
+    return f"{count}c" if "channels" in name and count <= 8 else name  # FFmpeg's default for it

@@ -49,6 +49,11 @@ FILE_SUFFIXES = frozenset(
 )
 """An HTTP URL that ends like this is a file on another machine: it has a beginning and an end."""
 
+_WORDS = {
+    "Immediate exit requested": "no answer in time",  # our own deadline, in FFmpeg's words
+    "Protocol not found": "this FFmpeg cannot read this kind of URL",
+}
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _DEVICE_PATH = re.compile(r"/dev/(?:video\d+|v4l/by-(?:id|path)/[^/]+)$")
 _DEVICE_NAME = re.compile(r"video\d+")
@@ -78,6 +83,12 @@ class Source:
         for secret in (f"file:{self.location}", self.location):
             text = text.replace(secret, self.public)
         return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+    def error(self, error: BaseException | str) -> SourceError:
+        """Say in one line, fit for anyone's eyes, what FFmpeg said about the source."""
+        words = error if isinstance(error, str) else getattr(error, "strerror", None) or str(error)
+        words = self.scrub(_WORDS.get(words, words)) or type(error).__name__
+        return SourceError(f"{self.public}: {words}", source=self.public, detail=words)
 
 
 def parse_source(text: str) -> Source:

@@ -6,12 +6,12 @@ URL's options have FFmpeg's names and units: https://ffmpeg.org/ffmpeg-protocols
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from icey import _core
-from icey.errors import EngineError, SourceError
+from icey.errors import EngineError
 
 if TYPE_CHECKING:
     from icey.media.source import Source
@@ -54,21 +54,21 @@ def parse_srt(source: Source) -> SrtAddress:
     base, _, query = source.location.partition("?")  # a stream id may have a # in it
     parts = urlsplit(base)
     if not parts.port:
-        raise _refused(source, "it names no port: write srt://HOST:PORT")
+        raise source.error("it names no port: write srt://HOST:PORT")
     options = dict(parse_qsl(query))
     mode = options.get("mode", "caller" if parts.hostname else "listener")
     if mode not in {"caller", "listener"}:
-        raise _refused(source, "mode: caller or listener")
+        raise source.error("mode: caller or listener")
     if mode == "caller" and not parts.hostname:
-        raise _refused(source, "it names no host to call")
+        raise source.error("it names no host to call")
     if options.get("transtype", "live") != "live":
-        raise _refused(source, "transtype: live only")
+        raise source.error("transtype: live only")
     latency = _integer(source, options, "rcvlatency", _integer(source, options, "latency", -1))
     if latency > MAX_LATENCY_US:
-        raise _refused(source, f"latency: at most {MAX_LATENCY_US} µs")
+        raise source.error(f"latency: at most {MAX_LATENCY_US} µs")
     key_bytes = _integer(source, options, "pbkeylen", 0)
     if key_bytes not in {0, 16, 24, 32}:
-        raise _refused(source, "pbkeylen: 16, 24 or 32, or 0 for what the sender takes")
+        raise source.error("pbkeylen: 16, 24 or 32, or 0 for what the sender takes")
     return SrtAddress(
         host=parts.hostname or "",
         port=parts.port,
@@ -92,20 +92,11 @@ def connect(source: Source, timeout_s: float) -> _core.SrtReceiver:
     """
     address = parse_srt(source)
     try:
-        return _core.SrtReceiver(
-            host=address.host,
-            port=address.port,
-            listen=address.listen,
-            stream_id=address.stream_id,
-            passphrase=address.passphrase,
-            key_bytes=address.key_bytes,
-            latency_ms=address.latency_ms,
-            timeout_s=timeout_s,
-        )
+        return _core.SrtReceiver(**asdict(address), timeout_s=timeout_s)
     except EngineError as error:
-        raise _refused(source, str(error)) from None
+        raise source.error(error) from None
     except UnicodeError:
-        raise _refused(source, "its URL is not UTF-8") from None
+        raise source.error("its URL is not UTF-8") from None
 
 
 def _integer(source: Source, options: dict[str, str], name: str, default: int) -> int:
@@ -115,8 +106,4 @@ def _integer(source: Source, options: dict[str, str], name: str, default: int) -
     try:
         return int(text)
     except ValueError:
-        raise _refused(source, f"{name}: not an integer") from None
-
-
-def _refused(source: Source, words: str) -> SourceError:
-    return SourceError(f"{source.public}: {words}", source=source.public, detail=words)
+        raise source.error(f"{name}: not an integer") from None

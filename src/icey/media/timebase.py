@@ -18,7 +18,6 @@ __all__ = [
     "FrameGrid",
     "KeyframeGate",
     "RateCap",
-    "Timeline",
     "output_rate",
     "to_ns",
     "to_timestamp",
@@ -66,21 +65,6 @@ def output_rate(average: Fraction | None, guessed: Fraction | None, limit: int) 
         return min(rate, Fraction(limit))
     multiple = -(-min(MIN_RATE, limit) // rate)
     return min(rate * multiple, Fraction(limit))
-
-
-class Timeline:
-    """Continues media time over the jumps of source time: loops, reopened sources."""
-
-    def __init__(self) -> None:
-        self._offset = 0
-
-    def anchor(self, source_ns: int, media_ns: int) -> None:
-        """From now on `source_ns` is the moment `media_ns`."""
-        self._offset = media_ns - source_ns
-
-    def media(self, source_ns: int) -> int:
-        """Return the media time of a source time."""
-        return source_ns + self._offset
 
 
 class FrameGrid:

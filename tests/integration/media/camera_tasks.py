@@ -42,7 +42,9 @@ def watch(*, pictures, video=None, hold=False):
     """Read pictures; returns how they are, and how old each was, s."""
     settings = VideoSettings(**(video or {}))
     opened = Input(parse_source(DEVICE), settings)
-    ages, frames = [], []
+    ages, frames, damaged = [], [], []
+    count = opened._count_damaged
+    opened._count_damaged = lambda error: (damaged.append(error), count(error))
     for _ in range(pictures):
         frame = _picture(opened)
         if frame.pts is not None:  # FFmpeg gives none to the first picture of H.264
@@ -54,7 +56,7 @@ def watch(*, pictures, video=None, hold=False):
         "format": frame.format.name,
         "size": [frame.width, frame.height],
         "matrix": frame.colorspace,
-        "damaged": opened.damaged,
+        "damaged": len(damaged),
     }
     opened.close()
     if hold:  # the pictures are good after the device is closed

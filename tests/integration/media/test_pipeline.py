@@ -168,14 +168,14 @@ def test_each_lane_has_its_own_encoder():
         lane = player.pipeline.add_lane(video=second, audio=None, bitrate=200_000)
         units = second.wait_count(10)
         assert units[0].keyframe
-        assert player.pipeline.stats.lanes == 2
-        assert player.pipeline.stats.bitrate == 2_200_000
+        assert len(player.pipeline._lanes) == 2
+        assert sum(lane.bitrate for lane in player.pipeline._lanes) == 2_200_000
         lane.close()
         player.video.wait_count(len(player.video.units) + 5)
         closed_at = len(second.units)
         player.video.wait_count(len(player.video.units) + 5)
         assert len(second.units) == closed_at
-        assert player.pipeline.stats.lanes == 1
+        assert len(player.pipeline._lanes) == 1
 
 
 def test_closed_sink_closes_its_lane_only():
@@ -191,8 +191,13 @@ def test_closed_sink_closes_its_lane_only():
         assert lane.closed
 
 
+def left_out(units):
+    """How many pictures of 30 a second are missing between the first unit and the last."""
+    return (units[-1].timestamp - units[0].timestamp) // 3000 + 1 - len(units)
+
+
 def test_slow_sink_builds_no_latency():
-    """Where a frame takes longer than it lasts, frames are dropped and counted, not queued."""
+    """Where a frame takes longer than it lasts, frames are dropped, not queued."""
 
     class Slow(CollectingSink):
         def push(self, data, timestamp, captured_ns, keyframe):
@@ -203,8 +208,7 @@ def test_slow_sink_builds_no_latency():
     player.video = Slow()
     with player:
         units = player.video.wait_count(40)
-        dropped = player.pipeline.stats.frames_dropped
-    assert dropped > 5
+    assert left_out(units) > 5
     assert max(unit.pushed_ns - unit.captured_ns for unit in units[5:]) < 300e6
 
 
@@ -221,7 +225,7 @@ def test_slow_machine_drops_frames_of_a_file(tmp_path):
     player.video = Slow()
     with player:
         units = player.video.wait_count(40)
-        assert player.pipeline.stats.frames_dropped > 5
+    assert left_out(units) > 5
     assert max(unit.pushed_ns - unit.captured_ns for unit in units[5:]) < 400e6
 
 
@@ -279,7 +283,7 @@ def test_stop_without_start(tmp_path):
     assert player.pipeline.join(1)
     assert psutil.Process().num_fds() == fds
     player.pipeline.start()
-    assert player.pipeline.stats.state == "stopped"
+    assert player.pipeline._state == "stopped"
 
 
 def test_stop_during_prepare(tmp_path, monkeypatch):

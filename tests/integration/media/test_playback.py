@@ -234,7 +234,7 @@ def test_no_loop_ends(tmp_path):
     with Player(path, settings(loop=False)) as player:
         assert player.wait_event(SourceEnded).reason == "source ended"
         assert len(player.video.units) == 30
-        assert player.pipeline.stats.state == "ended"
+        assert player.pipeline._state == "ended"
     assert player.events == [SourceEnded()]
 
 

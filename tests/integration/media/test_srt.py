@@ -107,7 +107,7 @@ def test_sender_restarts(sending, monkeypatch):
         sender.start()
         player.wait_event(SourceRestored, timeout=20)
         units = player.video.wait_count(len(player.video.units) + 30)
-        assert player.pipeline.stats.restarts == 1
+        assert sum(isinstance(event, SourceRestored) for event in player.events) == 1
     assert min(steps(units)) > 0
 
 

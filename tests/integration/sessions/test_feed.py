@@ -62,17 +62,15 @@ def test_memory_goes_with_the_feed(clip, no_collector, filmed):
         feed.start(peer.id)
         pipeline = weakref.ref(feed._pipeline)
         deadline = time.monotonic() + 10
-        while pipeline().stats.frames_encoded < 3 and time.monotonic() < deadline:
+        while pipeline()._last_ns < 100_000_000 and time.monotonic() < deadline:
             time.sleep(0.01)
-        encoded = pipeline().stats.frames_encoded
-        assert encoded >= 3
+        assert pipeline()._last_ns >= 100_000_000
         lanes = [weakref.ref(o) for o in gc.get_objects() if isinstance(o, Lane)]
         assert len(lanes) == 1
 
         feed.stop()
         assert feed.join_blocking(10)
         assert [lane() for lane in lanes] == [None]
-        assert pipeline().stats.frames_encoded >= encoded
         del feed
         assert pipeline() is None
     finally:

@@ -102,8 +102,8 @@ def test_nobody_then_somebody_then_nobody(stage):
     until(lambda: viewer.frames > 20)
     filming.follow({0: lane})
     assert filming._own is None  # no second encoder while somebody watches
-    assert pipeline.stats.lanes <= 2
-    until(lambda: pipeline.stats.lanes == 1)
+    assert len(pipeline._lanes) <= 2
+    until(lambda: len(pipeline._lanes) == 1)
 
     filming.follow({})
     lane.close()

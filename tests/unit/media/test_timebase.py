@@ -16,7 +16,6 @@ from icey.media.timebase import (
     FrameGrid,
     KeyframeGate,
     RateCap,
-    Timeline,
     output_rate,
     to_ns,
     to_timestamp,
@@ -100,15 +99,6 @@ def test_variable_rate_becomes_constant(steps):
         seen += ticks
         assert all(start - 17 * MS <= grid.time(t) <= now + 17 * MS for t in ticks)
     assert seen == list(range(len(seen)))
-
-
-def test_timeline_continues_over_a_loop():
-    """The first frame of the second round follows the last of the first."""
-    line = Timeline()
-    line.anchor(7 * SECOND_NS, 0)
-    assert line.media(9 * SECOND_NS) == 2 * SECOND_NS
-    line.anchor(7 * SECOND_NS, 3 * SECOND_NS)
-    assert line.media(7 * SECOND_NS) == 3 * SECOND_NS
 
 
 @pytest.mark.parametrize(
