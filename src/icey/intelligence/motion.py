@@ -206,31 +206,23 @@ def _box(cluster: NDArray[np.intp]) -> int:
 
 def clusters(hot: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
     """Return the 4-connected groups of true cells, each as (row, column) pairs of shape (n, 2)."""
-    parent: list[int] = []
-    runs: list[tuple[int, int, int]] = []  # row, first column, column after the last
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    above: list[int] = []
-    for row, line in enumerate(hot):
-        marks = np.flatnonzero(np.diff(np.concatenate(([0], line.astype(np.int8), [0])))).tolist()
-        here = []
-        for first, end in zip(marks[::2], marks[1::2], strict=True):
-            index = len(runs)
-            runs.append((row, first, end))
-            parent.append(index)
-            here.append(index)
-            for other in above:
-                if runs[other][1] < end and first < runs[other][2]:
-                    parent[root(index)] = root(other)
-        above = here
-    groups: dict[int, list[NDArray[np.intp]]] = {}
-    for index, (row, first, end) in enumerate(runs):
-        columns = np.arange(first, end)
-        pairs = np.stack([np.full_like(columns, row), columns], axis=1)
-        groups.setdefault(root(index), []).append(pairs)
-    return [np.concatenate(parts) for parts in groups.values()]
+    cells = [(row, column) for row, column in np.argwhere(hot).tolist()]
+    left = set(cells)
+    groups = []
+    for first in cells:
+        if first not in left:
+            continue
+        left.remove(first)
+        group = [first]
+        for row, column in group:  # it grows meanwhile
+            for near in (
+                (row - 1, column),
+                (row + 1, column),
+                (row, column - 1),
+                (row, column + 1),
+            ):
+                if near in left:
+                    left.remove(near)
+                    group.append(near)
+        groups.append(np.array(group, np.intp))
+    return groups
