@@ -184,7 +184,7 @@ def speech_event(
     data = {
         "type": f"speech:{activity.phase}",
         **_heard(sample, source, "energy"),
-        "active": activity.active,
+        "active": activity.phase != "end",
         "level": round(activity.level, 5),
         "peak": round(activity.peak, 5),
         "data": {"startThreshold": thresholds[0], "stopThreshold": thresholds[1]},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 __all__ = ["MAX_BYTES", "PreRoll", "Unit"]
@@ -79,18 +81,12 @@ class PreRoll:
         ):
             self.size -= groups.popleft().size
         if self.size > self._max_bytes:
-            self.clear()
+            groups.clear()
+            self.size = 0
             self.overflows += 1
 
     def since(self, at_ns: int) -> list[Unit]:
         """Return all units from the newest keyframe at or before a time, else all there are."""
-        first = 0
-        for index, group in enumerate(self._groups):
-            if group.at_ns <= at_ns:
-                first = index
-        return [unit for group in list(self._groups)[first:] for unit in group.units]
-
-    def clear(self) -> None:
-        """Drop everything: what follows does not continue it."""
-        self._groups.clear()
-        self.size = 0
+        later = bisect_right(self._groups, at_ns, key=lambda group: group.at_ns)
+        groups = islice(self._groups, max(0, later - 1), None)
+        return [unit for group in groups for unit in group.units]

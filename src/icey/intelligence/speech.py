@@ -38,11 +38,6 @@ class Activity:
     level: float
     peak: float
 
-    @property
-    def active(self) -> bool:
-        """Whether speech goes on."""
-        return self.phase != "end"
-
 
 def levels(samples: NDArray[np.int16]) -> tuple[float, float]:
     """Return the mean and the largest absolute sample, 0 to 1."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from icey.errors import SourceError
     from icey.media.passthrough import AccessUnit
 
-__all__ = ["Lost", "MediaBuffer", "Shown"]
+__all__ = ["MediaBuffer", "Shown"]
 
 PICTURES = 2
 """Pictures that may wait: 67 ms at 30 fps, which covers a rewind (5 ms), and 2.8 MB a viewer at
@@ -43,14 +43,6 @@ class Shown:
     times: deque[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A live source is away. ``retry_at_ns``: media time of the next try."""
-
-    detail: str
-    retry_at_ns: int
-
-
 class MediaBuffer:
     """Shared by a reader and a pipeline, maybe in two threads.
 
@@ -60,7 +52,7 @@ class MediaBuffer:
         slip_ns: how much later than that a source is sent that fell behind, ns.
         ended: nothing more will come.
         failure: why nothing more will come, where that is no end.
-        lost: set while a live source is away.
+        retry_at_ns: while a live source is away, the media time of the next try; else None.
         stopping: the pipeline was told to stop.
     """
 
@@ -72,7 +64,7 @@ class MediaBuffer:
         self.slip_ns = 0
         self.ended = False
         self.failure: SourceError | None = None
-        self.lost: Lost | None = None
+        self.retry_at_ns: int | None = None
         self.stopping = False
 
     def now_ns(self) -> int:

@@ -10,7 +10,7 @@ import av
 
 from icey.backoff import Backoff
 from icey.errors import SourceError
-from icey.media.buffer import Lost, MediaBuffer, Shown
+from icey.media.buffer import MediaBuffer, Shown
 from icey.media.events import SourceLost, SourceRestored
 from icey.media.input import Input
 from icey.media.passthrough import open_passthrough
@@ -135,10 +135,10 @@ def read_on(
     try:
         while not buffer.stopping:
             try:
-                if buffer.lost is not None:
+                if buffer.retry_at_ns is not None:
                     reader.open()
                     opened_ns = buffer.now_ns()
-                    buffer.lost = None
+                    buffer.retry_at_ns = None
                     log.info("%s is back", source.public)
                     on_event(SourceRestored())
                 if not reader.step(buffer.now_ns()):
@@ -151,7 +151,7 @@ def read_on(
                     buffer.end(error)
                     return
                 reader.close()
-                if buffer.lost is None and buffer.now_ns() - opened_ns > STABLE_NS:
+                if buffer.retry_at_ns is None and buffer.now_ns() - opened_ns > STABLE_NS:
                     backoff.succeeded()
                 _wait_to_retry(error, backoff.failed(), buffer, on_event)
     finally:
@@ -169,7 +169,7 @@ def _wait_to_retry(
     log.warning("%s; next try in %.0f s", error, seconds)
     retry_at = buffer.now_ns() + int(seconds * SECOND_NS)
     with buffer.changed:
-        buffer.lost = Lost(error.detail, retry_at)
+        buffer.retry_at_ns = retry_at
         buffer.changed.notify_all()
     on_event(SourceLost(error.detail, seconds))
     with buffer.changed:

@@ -38,6 +38,9 @@ class Lane:
 
     `request_keyframe`, `set_bitrate` and `close` may be called from any thread and return at once;
     the rest is the pipeline's.
+
+    Attributes:
+        bitrate: the one aimed at, bit/s.
     """
 
     def __init__(
@@ -53,18 +56,13 @@ class Lane:
         self._video, self._audio = video, audio
         self._backlog_ms = backlog_ms
         self._limit = limit
-        self._bitrate = self._clamp(bitrate)
+        self.set_bitrate(bitrate)
         self._encoder = encoder
         self._gate = KeyframeGate()
         self._waiting = True  # for the first keyframe of a passed-through source
         self._passing = False  # the last picture was a passed-through one
         self.closed = False
         self.sound_bytes = 0
-
-    @property
-    def bitrate(self) -> int:
-        """The bitrate aimed at, bit/s."""
-        return self._bitrate
 
     def request_keyframe(self) -> None:
         """Ask for a keyframe.
@@ -75,7 +73,7 @@ class Lane:
 
     def set_bitrate(self, bits_per_second: int) -> None:
         """Aim at a bitrate from the next frame on, within 150 kb/s and ``media.video.bitrate``."""
-        self._bitrate = self._clamp(bits_per_second)
+        self.bitrate = max(MIN_BITRATE, min(bits_per_second, self._limit))
 
     def close(self) -> None:
         """Push nothing more. Closing twice is harmless."""
@@ -106,14 +104,14 @@ class Lane:
         if self._backlog_ms() > BACKLOG_MS:
             return
         if self._encoder is None:
-            self._encoder = make(self._bitrate)
-        if self._encoder.bitrate != self._bitrate:
-            self._encoder.set_bitrate(self._bitrate)
+            self._encoder = make(self.bitrate)
+        if self._encoder.bitrate != self.bitrate:
+            self._encoder.set_bitrate(self.bitrate)
         # Between pictures of the source and ours there is no other way over than a keyframe.
         wanted = self._passing or self._gate.due(captured_ns)
         if wanted and not self._encoder.fits:
             # It starts with a keyframe anyway, and 40 kB of one are a second of a slow path.
-            self._encoder = make(self._bitrate)
+            self._encoder = make(self.bitrate)
         self._passing, self._waiting = False, True
         data, keyframe = self._encoder.encode(picture, timestamp, keyframe=wanted)
         if not data:
@@ -144,6 +142,3 @@ class Lane:
             sink.push(data, timestamp, captured_ns, keyframe)
         except ClosedError:  # the viewer left between two frames
             self.closed = True
-
-    def _clamp(self, bitrate: int) -> int:
-        return max(MIN_BITRATE, min(bitrate, self._limit))

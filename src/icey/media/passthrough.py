@@ -80,7 +80,9 @@ class AnnexB:
 
     def __init__(self, stream: VideoStream) -> None:
         self._to_annexb = BitStreamFilterContext("h264_mp4toannexb", stream)
-        self._headers = _annexb_headers(stream.codec_context.extradata or b"")
+        headers = stream.codec_context.extradata or b""
+        # Where it is avcC, the filter knows it.
+        self._headers = headers if headers.startswith((b"\0\0\1", b"\0\0\0\1")) else b""
 
     def convert(self, packet: Packet[VideoStream]) -> AccessUnit | None:
         """Return the packet's access unit; None where it holds no picture or is damaged."""
@@ -170,16 +172,8 @@ def _rotation_obstacle(opened: Input) -> str | None:
     """Look at the first picture of a file; only a decoded one says how it is turned."""
     if opened.source.live:
         return None
-    rotation = 0
-    while (packet := opened.read()) is not None:
-        frames = opened.decode(packet) if opened.is_video(packet) else []
-        if frames:
-            rotation = frames[0].rotation if isinstance(frames[0], av.VideoFrame) else 0
-            break
+    packets = filter(opened.is_video, iter(opened.read, None))
+    first = next((frame for packet in packets for frame in opened.decode(packet)), None)
+    rotation = first.rotation if isinstance(first, av.VideoFrame) else 0
     opened.rewind()
     return "the source is to be rotated" if rotation else None
-
-
-def _annexb_headers(extradata: bytes) -> bytes:
-    """Return SPS and PPS out of Annex B extradata; b"" where it is avcC, which the filter knows."""
-    return extradata if extradata.startswith((b"\0\0\1", b"\0\0\0\1")) else b""

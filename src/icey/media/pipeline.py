@@ -319,7 +319,9 @@ class Pipeline:
         self._silent = (
             self._source.live
             and line.started
-            and (missing > SILENCE_AFTER_NS or (self._buffer.lost is not None and missing > 0))
+            and (
+                missing > SILENCE_AFTER_NS or (self._buffer.retry_at_ns is not None and missing > 0)
+            )
         )
         if self._silent:
             line.fill(now - self._buffer.slip_ns)
@@ -368,7 +370,7 @@ class Pipeline:
     def _repeat(self, now: int) -> int:
         """Send the last picture again where none came for long; returns when to look again."""
         idle = now - self._sent_ns
-        passing = self._reader.passthrough and self._buffer.lost is None
+        passing = self._reader.passthrough and self._buffer.retry_at_ns is None
         wanted = any(lane.keyframe_due(self._buffer.epoch_ns + now) for lane in self._lanes)
         if not passing and (idle >= REPEAT_NS or (wanted and idle >= URGENT_NS)):
             picture = self._standing_picture(now)
@@ -383,9 +385,9 @@ class Pipeline:
     def _standing_picture(self, now: int) -> av.VideoFrame | None:
         """Return what to show while nothing comes: the last picture, with a note why."""
         video = self._settings.video
-        lost = self._buffer.lost
-        if lost is not None:
-            seconds = -((now - lost.retry_at_ns) // SECOND_NS)
+        retry_at = self._buffer.retry_at_ns
+        if retry_at is not None:
+            seconds = -((now - retry_at) // SECOND_NS)
             note = (
                 f"source lost, retrying in {seconds} s" if seconds > 0 else "source lost, retrying"
             )

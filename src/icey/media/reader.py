@@ -113,8 +113,9 @@ class InputReader(Reader):
 
     def lagging(self, *, behind: bool) -> None:
         """Leave away pictures that no other needs while the machine cannot follow."""
-        if self._input is not None:
-            self._input.skip_nonreference(skip=behind)
+        video = self._input.video if self._input is not None else None
+        if video is not None:
+            video.codec_context.skip_frame = "NONREF" if behind else "DEFAULT"
 
     def close(self) -> None:
         """Close the source."""

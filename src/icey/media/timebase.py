@@ -74,16 +74,14 @@ class FrameGrid:
     shown from the tick nearest to its time up to the next picture's; one with no tick of its own
     is dropped. Rounding to the nearest tick makes a steady source map one to one, however its
     timestamps were rounded.
+
+    Attributes:
+        next_tick: the first tick that no picture was given for yet.
     """
 
     def __init__(self, rate: Fraction) -> None:
         self.rate = rate
-        self._next = 0
-
-    @property
-    def next_tick(self) -> int:
-        """The first tick that no picture was given for yet."""
-        return self._next
+        self.next_tick = 0
 
     def time(self, tick: int) -> int:
         """Return when a tick is due, media ns."""
@@ -95,8 +93,8 @@ class FrameGrid:
 
     def cover(self, until_ns: int) -> range:
         """Hand out the ticks up to `until_ns`: those of the picture that this time replaces."""
-        ticks = range(self._next, max(self._next, self.tick(until_ns)))
-        self._next = ticks.stop
+        ticks = range(self.next_tick, max(self.next_tick, self.tick(until_ns)))
+        self.next_tick = ticks.stop
         return ticks
 
 

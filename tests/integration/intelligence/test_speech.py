@@ -18,7 +18,7 @@ def found_in(samples, **settings):
         block = samples[number * BLOCK : (number + 1) * BLOCK]
         activity = detector.process(block, number * 20_000, 20_000)
         if activity is not None and activity.phase != "update":
-            (starts if activity.active else ends).append(number / 50)
+            (starts if activity.phase != "end" else ends).append(number / 50)
     return starts, ends
 
 

@@ -102,7 +102,7 @@ def cycle(*, times):
 def describe(**video):
     """What a probe finds."""
     info = probe(parse_source(DEVICE), VideoSettings(**video), timeout_s=5)
-    return [info.video, info.width, info.height, info.fps, info.audio, info.duration_s]
+    return [info.video, info.width, info.height, info.fps, info.audio]
 
 
 if __name__ == "__main__":

@@ -146,4 +146,4 @@ def test_cannot_be_opened(camera, state, words):
 
 def test_probe(camera):
     """A probe opens the camera in the mode that viewers will get."""
-    assert camera.ask("describe") == ["mjpeg", 1280, 720, 30, "", None]
+    assert camera.ask("describe") == ["mjpeg", 1280, 720, 30, ""]
