@@ -86,8 +86,7 @@ class Branch(Generic[Sample, Output]):
         self._handle = handle
         self._emit = emit
         self._sampler = sampler
-        self._depth = depth
-        self._queue: deque[Sample] = deque()
+        self._queue: deque[Sample] = deque(maxlen=depth)
         self._changed = threading.Condition()  # guards the queue and `_stopping`
         self._stopping = False
         self._in_a_row = 0
@@ -113,10 +112,8 @@ class Branch(Generic[Sample, Output]):
         with self._changed:
             if self._stopping:
                 return
-            if len(self._queue) >= self._depth:
-                self._queue.popleft()
-                self.status.dropped += 1
-            self._queue.append(sample)
+            self.status.dropped += len(self._queue) == self._queue.maxlen
+            self._queue.append(sample)  # the oldest gives way
             self._changed.notify()
 
     def stop(self) -> None:

@@ -14,8 +14,6 @@ import av
 from av.error import FFmpegError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from av.container import InputContainer
 
 __all__ = [
@@ -72,14 +70,10 @@ class ParameterSets:
         )
 
 
-def nal_units(access_unit: bytes) -> Iterator[bytes]:
-    """Yield the NAL units of an access unit without their start codes (H.264 §B.1)."""
-    start = access_unit.find(b"\0\0\1")
-    while start >= 0:
-        following = access_unit.find(b"\0\0\1", start + 3)
-        unit = access_unit[start + 3 : following if following >= 0 else None]
-        yield unit.rstrip(b"\0") if following >= 0 else unit
-        start = following
+def nal_units(access_unit: bytes) -> list[bytes]:
+    """Return the NAL units of an access unit without their start codes (H.264 §B.1)."""
+    _, *units = access_unit.split(b"\0\0\1")
+    return [unit.rstrip(b"\0") for unit in units[:-1]] + units[-1:]
 
 
 def nal_types(access_unit: bytes) -> list[int]:

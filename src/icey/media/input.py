@@ -125,16 +125,9 @@ class Input:
         return self.video.sample_aspect_ratio if self.video is not None else None
 
     @property
-    def start_ns(self) -> int | None:
-        """The source time at which the container says that it starts, None if it does not."""
-        start = self._container.start_time
-        return None if start is None else start * 1000
-
-    @property
-    def duration_ns(self) -> int | None:
-        """How long the container says that it is, None if it does not."""
-        duration = self._container.duration
-        return None if duration is None else duration * 1000
+    def start_ns(self) -> int:
+        """The source time at which the container says that it starts, 0 if it does not."""
+        return (self._container.start_time or 0) * 1000
 
     @property
     def promised_ns(self) -> int | None:
@@ -142,14 +135,15 @@ class Input:
 
         FFmpeg reports a film that was cut off as one that ends; only this tells them apart.
         """
-        if self._container.format.name.split(",")[0] not in _INDEXED or self.duration_ns is None:
+        duration = self._container.duration
+        if self._container.format.name.split(",")[0] not in _INDEXED or duration is None:
             return None
         lengths = [
             to_ns(stream.duration, stream.time_base)
             for stream in self._streams
             if stream.duration is not None and stream.time_base is not None
         ]
-        return min(self.duration_ns, max(lengths, default=self.duration_ns))
+        return min([duration * 1000, max(lengths)] if lengths else [duration * 1000])
 
     def read(self) -> Packet[Any] | None:
         """Return the next packet of either stream; None at the end.
@@ -216,11 +210,6 @@ class Input:
         """Say whether a packet is the video stream's."""
         return self.video is not None and packet.stream_index == self.video.index
 
-    def skip_nonreference(self, *, skip: bool) -> None:
-        """Leave away the pictures that no other one needs, where decoding cannot keep up."""
-        if self.video is not None:
-            self.video.codec_context.skip_frame = "NONREF" if skip else "DEFAULT"
-
     def rewind(self) -> None:
         """Go back to the beginning.
 
@@ -228,9 +217,8 @@ class Input:
             SourceError: FFmpeg can neither seek nor open the source again.
         """
         self._packets.close()  # type: ignore[attr-defined] # it is a generator
-        start = self._container.start_time
         try:
-            self._container.seek(start if start is not None else 0)
+            self._container.seek(self._container.start_time or 0)
             self._packets = self._container.demux(self._streams)
             # A web server without ranges lets the seek pass, and fails the first read after it.
             self._first = next(self._packets, None)

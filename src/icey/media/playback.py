@@ -79,7 +79,7 @@ class FileReader(InputReader):
             self.rate = output_rate(video.average_rate, video.guessed_rate, self._media.video.fps)
             self._grid = FrameGrid(self.rate)
         self._annexb = open_passthrough(opened, self._media.passthrough_video)
-        self._origin_ns = opened.start_ns or 0
+        self._origin_ns = opened.start_ns
         self._offset_ns = self._round_ns - self._origin_ns
         self._opened = True
         sound_before = self._buffer.sound.end_ns

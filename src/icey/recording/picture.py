@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import av
 from av.error import FFmpegError
@@ -29,20 +29,6 @@ KEYFRAME_NS = 2 * SECOND_NS
 """From one keyframe to the next in what is encoded here: a player seeks to them."""
 
 
-class PictureWay(Protocol):
-    """Turns received frames into H.264 access units."""
-
-    transcoding: bool
-    codec: str
-    needs_keyframe: bool
-
-    def take(self, frame: ReceivedFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
-        """Take a frame and its time; yield access units, their times, and whether they are IDR."""
-
-    def ask_keyframe(self) -> None:
-        """Begin with a keyframe at the next picture, where that is decided here."""
-
-
 class Copied:
     """Copies the access units of the browser."""
 
@@ -51,7 +37,7 @@ class Copied:
     needs_keyframe = False
 
     def take(self, frame: ReceivedFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
-        """Yield the frame's own access unit."""
+        """Yield the frame's own access unit, its time, and whether it is an IDR."""
         yield frame.data, at_ns, frame.keyframe
 
     def ask_keyframe(self) -> None:
@@ -86,7 +72,7 @@ class Transcoded:
         self.needs_keyframe = False
 
     def take(self, frame: ReceivedFrame, at_ns: int) -> Iterator[tuple[bytes, int, bool]]:
-        """Decode, scale, encode; a frame that cannot be decoded is left out."""
+        """Decode, scale, encode; yield as `Copied.take`. What cannot be decoded is left out."""
         if self.needs_keyframe and not frame.keyframe:
             return
         packet = av.Packet(frame.data)
@@ -127,3 +113,7 @@ class Transcoded:
             self._key_ns, self._key_due = at_ns, False
         if unit:
             yield unit, at_ns, is_key
+
+
+PictureWay: TypeAlias = Copied | Transcoded
+"""Turns received frames into H.264 access units."""
