@@ -52,6 +52,7 @@ _DETECTOR_USE = re.compile(
     r"|[A-Za-z0-9][\w.-]*",
     re.ASCII,
 )
+_OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716 §2.1.3
 _MAX_SECRET = 1024
 _MAX_SOURCE = 4096
 _MAX_HOST = 253  # RFC 1035 §2.3.4, without the length octets
@@ -120,6 +121,12 @@ def _check_printable(text: str) -> str:
     return text
 
 
+def _check_opus_rate(rate: int) -> int:
+    if rate not in _OPUS_RATES:
+        raise ValueError("not a rate of Opus")
+    return rate
+
+
 def _check_detector_use(text: str) -> str:
     if not text.isprintable() or not _DETECTOR_USE.fullmatch(text):
         raise ValueError("names no detector")
@@ -181,7 +188,9 @@ Source: TypeAlias = Annotated[
         kind="source",
     ),
 ]
-OpusRate: TypeAlias = Literal[8000, 12_000, 16_000, 24_000, 48_000]  # RFC 6716 §2.1.3
+OpusRate: TypeAlias = Annotated[  # not a Literal: that would take 48000.0
+    int, AfterValidator(_check_opus_rate), Says(f"one of {', '.join(map(str, _OPUS_RATES))}")
+]
 WebhookUrl: TypeAlias = Annotated[
     SecretStr,
     AfterValidator(_check_webhook),
