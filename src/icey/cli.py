@@ -17,7 +17,7 @@ import os
 import re
 import signal
 import sys
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -195,14 +195,13 @@ class _Formatter(logging.Formatter):
     Nothing that we log holds a secret; this is for what libraries and tracebacks say.
     """
 
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"  # ISO 8601
+    default_msec_format = "%s.%03dZ"
+
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)-5s %(name)s: %(message)s")
         self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """Return the record's time in UTC, ISO 8601 with milliseconds."""
-        moment = datetime.fromtimestamp(record.created, UTC)
-        return moment.strftime(f"%Y-%m-%dT%H:%M:%S.{int(record.msecs):03d}Z")
 
     def format(self, record: logging.LogRecord) -> str:
         text = without_credentials(super().format(record))

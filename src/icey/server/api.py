@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from icey.preflight.report import PRODUCT, SERVICE
-from icey.server.auth import offered_tokens
 from icey.server.metrics import CONTENT_TYPE, metrics_text
 
 if TYPE_CHECKING:
@@ -92,11 +91,7 @@ def add_api(app: FastAPI, context: ApiContext) -> None:
     """Add the routes below ``/api``, ``/metrics``, and the JSON form of every error."""
 
     async def require_token(request: Request) -> None:
-        if not context.token.required:
-            return
-        offered = offered_tokens(request.headers.raw, request.scope["query_string"])
-        if not any(context.token.admits(token) for token in offered):
-            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+        context.token.check(request.headers.raw, request.scope["query_string"])
 
     @app.api_route("/api/health", methods=READ)
     async def health() -> JSONResponse:
