@@ -297,7 +297,8 @@ def _diagnose(flags: Mapping[str, str | bool]) -> int:
         report = run_preflight(_load(flags))
     except ConfigError as error:
         configure_logging("info")
-        report = run_without_settings(error, locate(flags, os.environ, Path.cwd()).path)
+        path, _ = locate(flags, os.environ, Path.cwd())
+        report = run_without_settings(error, path)
     if sys.stderr.isatty():
         from icey.preflight.table import print_table  # noqa: PLC0415
 
