@@ -41,17 +41,9 @@ if TYPE_CHECKING:
     from icey.config.load import Loaded
     from icey.config.model import LogLevel
 
-__all__ = ["COMMAND", "LEVELS", "TRACE", "configure_logging", "parse", "run"]
+__all__ = ["COMMAND", "TRACE", "configure_logging", "parse", "run"]
 
 COMMAND = "icey-server"
-
-LEVELS: Mapping[LogLevel, int] = {
-    "trace": TRACE,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-}
 
 _EPILOG = f"""\
 Each setting may also stand in the config file or in an environment variable:
@@ -224,8 +216,8 @@ def configure_logging(level: LogLevel, secrets: Iterable[str] = ()) -> None:
     handler.setFormatter(_Formatter(secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(LEVELS[level] if LEVELS[level] <= logging.DEBUG else logging.WARNING)
-    log.setLevel(LEVELS[level])
+    log.setLevel(level.upper())
+    root.setLevel(log.level if log.level <= logging.DEBUG else logging.WARNING)
 
 
 def run(argv: Sequence[str]) -> int:
