@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
+from bench import Row
 from bench.server import Server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Page
 
 CLICKS = 20
@@ -29,15 +32,7 @@ CLICK_TO_PICTURE = """() => new Promise(resolve => {
 })"""
 
 
-@dataclass(frozen=True)
-class Noticed:
-    """Milliseconds, a value for each click and for each picture."""
-
-    first_picture_ms: list[float]
-    glass_ms: list[float]
-
-
-def measure() -> Noticed:
+def rows() -> Iterator[Row]:
     """Click Watch on the demo picture, again and again, then read its clock from the screen."""
     with Server({"source": "demo:"}) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -57,7 +52,18 @@ def measure() -> Noticed:
         page.wait_for_timeout(3000)  # the browser's jitter buffer finds its size
         glass = page.evaluate("count => watching.glass(count)", PICTURES)
         browser.close()
-    return Noticed(first_picture, glass)
+    yield Row(
+        f"click to first picture, median of {CLICKS}",
+        "150 ms",
+        f"{statistics.median(first_picture):.0f} ms"
+        f" ({min(first_picture):.0f}–{max(first_picture):.0f})",
+    )
+    yield Row(
+        "capture to glass, median",
+        "100 ms",
+        f"{statistics.median(glass):.0f} ms"
+        f" ({min(glass):.0f}–{max(glass):.0f}; {len(glass)} pictures)",
+    )
 
 
 def _click(page: Page) -> float:

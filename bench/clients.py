@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from bench import wait_until
 from bench.symple import Caller
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ class LightClients:
             self._process.stdin.write(json.dumps(answer) + "\n")
             self._process.stdin.flush()
         threading.Thread(target=self._read, daemon=True).start()
-        deadline = time.monotonic() + CONNECTED_WITHIN_S
-        while self.report.get("connected", 0) < self._count:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"not all of {self._count} clients connected: {self.report}")
-            time.sleep(0.05)
+        wait_until(
+            lambda: self.report.get("connected", 0) >= self._count,
+            CONNECTED_WITHIN_S,
+            lambda: f"not all of {self._count} clients connected: {self.report}",
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

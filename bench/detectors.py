@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import Row
 from bench.clip import write_clip
 from icey.config.intelligence import IntelligenceSettings
 from icey.config.model import MediaSettings
@@ -19,11 +18,12 @@ from icey.media.pipeline import Pipeline
 from icey.media.source import parse_source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from icey.intelligence.events import Event
 
 MEASURE_S = 15.0
 BRANCHES = {"icey-motion": "motion", "icey-energy": "speech"}
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class _Nowhere:
@@ -51,38 +51,13 @@ class _Timed(Analysis):
         self.spent_ns += time.thread_time_ns() - began
 
 
-@dataclass
-class Detecting:
-    """What was measured.
-
-    Attributes:
-        core_percent: of each branch's thread, by name; CPU as a share of one core.
-        tap_percent: CPU that the sending thread spends handing over, as a share of one core.
-        stream_percent: CPU of the stream without detectors, one viewer.
-        latencies_ms: from the moment that a picture was sent until its event was made.
-        frames: pictures encoded a second, without and with detectors.
-    """
-
-    core_percent: dict[str, float] = field(default_factory=dict)
-    tap_percent: float = 0.0
-    stream_percent: float = 0.0
-    latencies_ms: list[float] = field(default_factory=list)
-    frames: tuple[float, float] = (0.0, 0.0)
-
-    @property
-    def latency_ms(self) -> float:
-        """The median latency."""
-        return statistics.median(self.latencies_ms)
-
-
-def measure() -> Detecting:
+def rows() -> Iterator[Row]:
     """Play a clip without detectors, then with both."""
-    found = Detecting()
     with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
         clip = write_clip(Path(folder) / "clip.mp4")
         began = time.process_time()
-        without = _play(clip, None, found)
-        found.stream_percent = 100 * (time.process_time() - began) / MEASURE_S
+        fps_without, _ = _play(clip, None)
+        stream_percent = 100 * (time.process_time() - began) / MEASURE_S
         events: list[Event] = []
         # Every frame is motion here, so that there is an event for each sample.
         settings = IntelligenceSettings.model_validate(
@@ -94,36 +69,44 @@ def measure() -> Detecting:
         analysis = _Timed(
             settings, [], source="clip.mp4", stream_id="bench", on_event=events.append
         )
-        found.frames = without, _play(clip, analysis, found)
+        fps_with, branch_percent = _play(clip, analysis)
         analysis.stop()
         analysis.join()
-        found.tap_percent = analysis.spent_ns / MEASURE_S / 1e7
-        found.latencies_ms = [
-            event.data["data"]["latencyUsec"] / 1000
-            for event in events
-            if event.kind == "icey:vision"
-        ]
-    return found
+    costs = ", ".join(f"{name} {share:.2f} %" for name, share in branch_percent.items())
+    yield Row(
+        "motion and speech beside a stream",
+        "",
+        f"{costs} of a core, handing over {analysis.spent_ns / MEASURE_S / 1e7:.2f} %; the stream"
+        f" alone {stream_percent:.1f} %; {fps_without:.1f} fps without, {fps_with:.1f} with",
+    )
+    # From the moment that a picture was sent until its event was made.
+    latencies = [
+        event.data["data"]["latencyUsec"] / 1000 for event in events if event.kind == "icey:vision"
+    ]
+    yield Row(
+        "frame to event, median",
+        "",
+        f"{statistics.median(latencies):.1f} ms ({min(latencies):.1f}–{max(latencies):.1f};"
+        f" {len(latencies)} events)",
+    )
 
 
-def _play(clip: Path, analysis: Analysis | None, found: Detecting) -> float:
-    """Play for a while; return the pictures encoded a second."""
+def _play(clip: Path, analysis: Analysis | None) -> tuple[float, dict[str, float]]:
+    """Play for a while; return pictures encoded a second, and each branch's percent of a core."""
     media = MediaSettings()
     pipeline = Pipeline(parse_source(str(clip)), media, on_event=lambda _: None, tap=analysis)
     pipeline.prepare()
     lane = pipeline.add_lane(video=_Nowhere(), audio=_Nowhere(), bitrate=media.video.bitrate)
     pipeline.start()
     time.sleep(MEASURE_S)
-    for thread in threading.enumerate():
-        if thread.name in BRANCHES and thread.native_id is not None:
-            share = 100 * _cpu_s(thread.native_id) / MEASURE_S
-            found.core_percent[BRANCHES[thread.name]] = share
+    shares = {
+        BRANCHES[thread.name]: 100
+        * time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+        / MEASURE_S
+        for thread in threading.enumerate()
+        if thread.name in BRANCHES and thread.ident is not None
+    }
     encoded = lane.encoded
     pipeline.stop()
     pipeline.join(10)
-    return encoded / MEASURE_S
-
-
-def _cpu_s(thread: int) -> float:
-    fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return encoded / MEASURE_S, shares

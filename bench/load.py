@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import Row
 from bench.clients import LightClients
+from bench.clip import PASSES_THROUGH, write_clip
 from bench.server import Cost, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SETTLE_S = 4.0
 MEASURE_S = 10.0
@@ -59,7 +62,7 @@ class Load:
     @property
     def frames_per_second(self) -> float:
         """Pictures a second at each viewer, on the average."""
-        return self.frames / self.clients / MEASURE_S if self.clients else 0.0
+        return self.frames / self.clients / MEASURE_S
 
     def percent_each(self, less: Load) -> float:
         """CPU of one more client, as a share of a core."""
@@ -74,6 +77,46 @@ class Load:
     def packet_us_more(self, less: Load) -> float:
         """CPU µs of one more packet."""
         return 1e6 * (self.cost.cpu_s - less.cost.cpu_s) / max(self.packets - less.packets, 1)
+
+
+def rows() -> Iterator[Row]:
+    """CPU and memory of viewers, per pipeline; CPU of a packet at 50 viewers."""
+    with tempfile.TemporaryDirectory(prefix="icey-bench-") as folder:
+        clip = write_clip(Path(folder) / "clip.mp4")
+        yield from _pipeline("per-peer", {"source": str(clip)}, "11 %")
+        yield from _pipeline("shared", {"source": "demo:"}, "0.2 % one more")
+        one, fifty = measure({"source": "demo:"}, [1, 50])
+        yield _of_fifty("shared", "", one, fifty)
+        cpu, memory = fifty.percent_each(one), fifty.mebibytes_each(one)
+        yield Row("shared, CPU of one more viewer of 50", "0.2 %", f"{cpu:.2f} %")
+        yield Row("shared, memory of one more viewer", "", f"{memory:.2f} MiB")
+        clip = write_clip(Path(folder) / "baseline.mp4", PASSES_THROUGH)
+        media = {"source": str(clip), "pipeline": "shared", "passthroughVideo": True}
+        yield _of_fifty("passed through", "5 µs", *measure(media, [1, 50]))
+
+
+def _of_fifty(name: str, budget: str, one: Load, fifty: Load) -> Row:
+    """Compare one viewer and fifty: the difference is what the packets cost alone."""
+    return Row(
+        f"{name}, 50 viewers: CPU a sent packet",
+        budget,
+        f"{fifty.packet_us:.1f} µs all in, {fifty.packet_us_more(one):.1f} µs one more,"
+        f" {fifty.engine_us:.1f} µs of the engine's thread; {fifty.packets_per_second:.0f}"
+        f" packets/s, {fifty.frames_per_second:.1f} fps, {fifty.lost} lost",
+    )
+
+
+def _pipeline(name: str, media: dict[str, Any], budget: str) -> Iterator[Row]:
+    idle, *loaded = measure(media, [0, 1, 2, 4])
+    yield Row(f"{name}, 0 viewers", budget, f"{idle.cost.core_percent:.1f} % of a core")
+    for load in loaded:
+        yield Row(
+            f"{name}, {load.clients} viewers",
+            budget,
+            f"{load.cost.core_percent:.1f} % of a core = {load.percent_each(idle):.1f} % and"
+            f" {load.mebibytes_each(idle):.1f} MiB each, {load.frames_per_second:.1f} fps,"
+            f" {load.lost} lost",
+        )
 
 
 def measure(media: dict[str, Any], counts: list[int]) -> list[Load]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import Row, wait_until
 from bench.clients import LightClients
 from bench.clip import write_units
-from bench.load import Load, loads
+from bench.load import loads
 from bench.server import Server
 from icey.recording.library import Library
 from icey.storage.paths import PART, parse_name
@@ -18,8 +20,29 @@ from icey.storage.paths import PART, parse_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bench.load import Load
+
 PARTS_WITHIN_S = 20.0
 CAMERAS = 2
+
+
+def rows() -> Iterator[Row]:
+    """CPU and memory of a session that records; what a kill -9 costs."""
+    for name, budget in (("copy", "1.5 %"), ("transcode", "")):
+        idle, *costs = measure([0, 1, 2, 4], video=name)
+        for cost in costs:
+            yield Row(
+                f"record, {name}, {cost.clients} sessions",
+                budget,
+                f"{cost.percent_each(idle):.2f} % of a core and {cost.mebibytes_each(idle):.1f} MiB"
+                " each",
+            )
+    losses = kill_losses(20)
+    yield Row(
+        f"kill -9 while recording loses, {len(losses)} files",
+        "1.5 s",
+        f"worst {max(losses):.2f} s, median {statistics.median(losses):.2f} s",
+    )
 
 
 def measure(counts: list[int], **record: str) -> Iterator[Load]:
@@ -63,8 +86,8 @@ def kill_losses(kills: int) -> list[float]:
 
 def _wait_for_parts(folder: Path, count: int) -> None:
     """Wait until exactly so many recordings are open, or being repaired."""
-    deadline = time.monotonic() + PARTS_WITHIN_S
-    while len(list(folder.glob(f"*{PART}*"))) != count:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not {count} open recordings within {PARTS_WITHIN_S:g} s")
-        time.sleep(0.02)
+    wait_until(
+        lambda: len(list(folder.glob(f"*{PART}*"))) == count,
+        PARTS_WITHIN_S,
+        lambda: f"not {count} open recordings within {PARTS_WITHIN_S:g} s",
+    )

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench import Row
 from bench.clients import build
 from bench.ports import free_port
 from bench.server import Server, cpu_seconds
@@ -42,6 +43,20 @@ class Cost:
     packet_us: float
     packets_per_second: float
     lost: int
+
+
+def rows() -> Iterator[Row]:
+    """CPU of a datagram through the TURN server, beside coturn under the same load."""
+    for transport, pace in (("udp", "burst"), ("udp", "paced"), ("tcp", "burst")):
+        yield Row(
+            f"TURN over {transport.upper()}, {pace}: CPU a datagram",
+            "",
+            "; ".join(
+                f"{cost.server} {cost.packet_us:.1f} µs at {cost.packets_per_second:.0f}/s,"
+                f" {cost.lost} lost"
+                for cost in measure(pace, transport)
+            ),
+        )
 
 
 def measure(pace: str, transport: str) -> list[Cost]:

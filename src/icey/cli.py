@@ -17,7 +17,7 @@ import os
 import re
 import signal
 import sys
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -41,17 +41,9 @@ if TYPE_CHECKING:
     from icey.config.load import Loaded
     from icey.config.model import LogLevel
 
-__all__ = ["COMMAND", "LEVELS", "TRACE", "configure_logging", "parse", "run"]
+__all__ = ["COMMAND", "TRACE", "configure_logging", "parse", "run"]
 
 COMMAND = "icey-server"
-
-LEVELS: Mapping[LogLevel, int] = {
-    "trace": TRACE,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-}
 
 _EPILOG = f"""\
 Each setting may also stand in the config file or in an environment variable:
@@ -195,14 +187,13 @@ class _Formatter(logging.Formatter):
     Nothing that we log holds a secret; this is for what libraries and tracebacks say.
     """
 
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"  # ISO 8601
+    default_msec_format = "%s.%03dZ"
+
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)-5s %(name)s: %(message)s")
         self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """Return the record's time in UTC, ISO 8601 with milliseconds."""
-        moment = datetime.fromtimestamp(record.created, UTC)
-        return moment.strftime(f"%Y-%m-%dT%H:%M:%S.{int(record.msecs):03d}Z")
 
     def format(self, record: logging.LogRecord) -> str:
         text = without_credentials(super().format(record))
@@ -225,8 +216,8 @@ def configure_logging(level: LogLevel, secrets: Iterable[str] = ()) -> None:
     handler.setFormatter(_Formatter(secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(LEVELS[level] if LEVELS[level] <= logging.DEBUG else logging.WARNING)
-    log.setLevel(LEVELS[level])
+    log.setLevel(level.upper())
+    root.setLevel(log.level if log.level <= logging.DEBUG else logging.WARNING)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -298,7 +289,8 @@ def _diagnose(flags: Mapping[str, str | bool]) -> int:
         report = run_preflight(_load(flags))
     except ConfigError as error:
         configure_logging("info")
-        report = run_without_settings(error, locate(flags, os.environ, Path.cwd()).path)
+        path, _ = locate(flags, os.environ, Path.cwd())
+        report = run_without_settings(error, path)
     if sys.stderr.isatty():
         from icey.preflight.table import print_table  # noqa: PLC0415
 

@@ -7,7 +7,7 @@
     ├── ConfigError               exit code 3   file, key, value, allowed
     ├── PreflightError            exit code 4   checks
     ├── SourceError                             source, detail
-    ├── SignallingError                         status, peer
+    ├── SignallingError                         status
     ├── RecordingError                          detail
     └── EngineError
         ├── AddressInUseError                   host, port
@@ -110,10 +110,9 @@ class SourceError(IceyError):
 class SignallingError(IceyError):
     """A peer broke the signalling protocol; ``status`` is the code of the ``error`` frame."""
 
-    def __init__(self, message: str, *, status: int, peer: str = "") -> None:
+    def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
-        self.peer = peer
 
 
 class RecordingError(IceyError):

@@ -41,15 +41,10 @@ def read(path: Path) -> dict[Any, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read: {error.strerror}", file=str(path), allowed="a readable file"
-        ) from error
+        raise _refusal(path, f"cannot be read: {error.strerror}", "a readable file") from error
     if len(data) > MAX_BYTES:
-        raise ConfigError(
-            f"{path}: larger than {MAX_BYTES} bytes, so hardly a config file",
-            file=str(path),
-            allowed=f"at most {MAX_BYTES} bytes",
-        )
+        fault = f"larger than {MAX_BYTES} bytes, so hardly a config file"
+        raise _refusal(path, fault, f"at most {MAX_BYTES} bytes")
     return parse(data, path)
 
 
@@ -65,30 +60,24 @@ def parse(data: bytes, path: Path) -> dict[Any, Any]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, column = _position(data[: error.start].decode("utf-8", "replace"))
-        raise ConfigError(
-            f"{path}: line {line}, column {column}: not UTF-8",
-            file=str(path),
-            allowed=f"{name} in UTF-8",
-        ) from None
+        fault = f"line {line}, column {column}: not UTF-8"
+        raise _refusal(path, fault, f"{name} in UTF-8") from None
     try:
         document = parser(text)
     except _BrokenError as error:
-        raise ConfigError(
-            f"{path}: {error}: not valid {name}", file=str(path), allowed=f"valid {name}"
-        ) from None
+        raise _refusal(path, f"{error}: not valid {name}", f"valid {name}") from None
     except RecursionError:
-        raise ConfigError(
-            f"{path}: nested too deeply", file=str(path), allowed="a few levels of nesting"
-        ) from None
+        raise _refusal(path, "nested too deeply", "a few levels of nesting") from None
     if document is None and name == "YAML":  # nothing but comments
         return {}
     if not isinstance(document, dict):
-        raise ConfigError(
-            f"{path}: the document must be an object with keys such as 'http' and 'media'",
-            file=str(path),
-            allowed="an object",
-        )
+        fault = "the document must be an object with keys such as 'http' and 'media'"
+        raise _refusal(path, fault, "an object")
     return document
+
+
+def _refusal(path: Path, fault: str, allowed: str) -> ConfigError:
+    return ConfigError(f"{path}: {fault}", file=str(path), allowed=allowed)
 
 
 class _BrokenError(Exception):

@@ -29,7 +29,7 @@ from icey.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["DEFAULT_CONFIG", "Loaded", "Location", "load", "locate"]
+__all__ = ["DEFAULT_CONFIG", "Loaded", "load", "locate"]
 
 DEFAULT_CONFIG = "config.json"
 _TTL: KeyPath = ("turn", "credentialTtlSeconds")
@@ -52,19 +52,6 @@ class Loaded:
     warnings: list[str] = field(default_factory=list)
     path: Path | None = None
     exists: bool = False
-
-
-@dataclass(frozen=True)
-class Location:
-    """The path of the config file, and who named it.
-
-    Attributes:
-        path: the file, absolute.
-        named: who named it; empty for the default place, where it need not exist.
-    """
-
-    path: Path
-    named: str
 
 
 @dataclass
@@ -101,8 +88,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loa
             what is allowed, one line for each fault, the attributes those of the first.
     """
     cwd = cwd.absolute()
-    location = locate(flags, environ, cwd)
-    from_file, exists = _file_layer(location)
+    path, named = locate(flags, environ, cwd)
+    from_file, exists = _file_layer(path, named)
     environment = _environment_layer(environ, cwd)
     command_line = _flag_layer(flags, cwd)
     for layer in (from_file, environment, command_line):
@@ -113,25 +100,24 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Loa
             merged.values.setdefault(key.path, cwd / key.default)
     settings = _validate(merged)
     _refuse_contradictions(settings, merged)
-    return Loaded(settings, merged.warnings, location.path, exists)
+    return Loaded(settings, merged.warnings, path, exists)
 
 
-def locate(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> Location:
-    """Return which config file is meant; it need not exist."""
+def locate(flags: Mapping[str, Any], environ: Mapping[str, str], cwd: Path) -> tuple[Path, str]:
+    """Return the path of the config file, which need not exist, and who named it, if anybody."""
     if flags.get("config") is not None:
-        return Location(cwd / str(flags["config"]), f"flag {CONFIG_FLAG}")
+        return cwd / str(flags["config"]), f"flag {CONFIG_FLAG}"
     if environ.get(CONFIG_ENVIRONMENT):
-        return Location(cwd / environ[CONFIG_ENVIRONMENT], f"environment {CONFIG_ENVIRONMENT}")
-    return Location(cwd / DEFAULT_CONFIG, "")
+        return cwd / environ[CONFIG_ENVIRONMENT], f"environment {CONFIG_ENVIRONMENT}"
+    return cwd / DEFAULT_CONFIG, ""
 
 
-def _file_layer(location: Location) -> tuple[_Layer, bool]:
-    path = location.path
+def _file_layer(path: Path, named: str) -> tuple[_Layer, bool]:
     content = document.read(path)
     if content is None:
-        if location.named:
+        if named:
             raise ConfigError(
-                f"{path}: no such file (named by {location.named})",
+                f"{path}: no such file (named by {named})",
                 file=str(path),
                 allowed="a config file that exists",
             )
@@ -313,20 +299,6 @@ def _refuse_contradictions(settings: Settings, layer: _Layer) -> None:
             key=f"tls.{missing}",
             allowed="both tls.cert and tls.key, or neither",
         )
-    _refuse_turn_contradictions(settings, layer)
-    speech = settings.media.intelligence.speech
-    if speech.stop_threshold > speech.start_threshold:
-        path = ("media", "intelligence", "speech", "stopThreshold")
-        place = layer.places.get(path) or layer.places[(*path[:-1], "startThreshold")]
-        raise _refusal(
-            place,
-            ".".join(path),
-            shown(speech.stop_threshold),
-            f"at most the startThreshold of {speech.start_threshold}",
-        )
-
-
-def _refuse_turn_contradictions(settings: Settings, layer: _Layer) -> None:
     turn = settings.turn
     if turn.enabled and turn.tls_port and not settings.tls_active:
         place = layer.places[("turn", "tlsPort")]
@@ -339,7 +311,16 @@ def _refuse_turn_contradictions(settings: Settings, layer: _Layer) -> None:
             allowed="0 without tls.cert and tls.key",
         )
     if turn.relay_port_max < turn.relay_port_min:
-        path = ("turn", "relayPortMax")
-        place = layer.places.get(path) or layer.places[("turn", "relayPortMin")]
         allowed = f"at least the relayPortMin of {turn.relay_port_min}"
-        raise _refusal(place, ".".join(path), shown(turn.relay_port_max), allowed)
+        raise _beside(layer, ("turn", "relayPortMax"), "relayPortMin", turn.relay_port_max, allowed)
+    speech = settings.media.intelligence.speech
+    if speech.stop_threshold > speech.start_threshold:
+        path = ("media", "intelligence", "speech", "stopThreshold")
+        allowed = f"at most the startThreshold of {speech.start_threshold}"
+        raise _beside(layer, path, "startThreshold", speech.stop_threshold, allowed)
+
+
+def _beside(layer: _Layer, path: KeyPath, other: str, value: object, allowed: str) -> ConfigError:
+    """Return the refusal of a value beside another of its group; either may have its default."""
+    place = layer.places.get(path) or layer.places[(*path[:-1], other)]
+    return _refusal(place, ".".join(path), shown(value), allowed)

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,8 +127,13 @@ def _write_in(folder: Path, *, keep: bool) -> int:
     Raises:
         OSError: the folder cannot be made, or the file not written.
     """
-    made = _make(folder)
+    missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
+    made: list[Path] = []
     try:
+        for path in reversed(missing):
+            with suppress(FileExistsError):  # a recording made it at the same moment
+                path.mkdir()
+                made.insert(0, path)
         with tempfile.NamedTemporaryFile(prefix=".icey-preflight-", dir=folder) as file:
             file.write(b"icey")
             file.flush()
@@ -135,30 +141,7 @@ def _write_in(folder: Path, *, keep: bool) -> int:
         return shutil.disk_usage(folder).free
     finally:
         if not keep:
-            _remove(made)
-
-
-def _make(folder: Path) -> list[Path]:
-    """Make a folder with its parents; return those that were not there, innermost first."""
-    missing = []
-    for path in (folder, *folder.parents):
-        if path.exists():
-            break
-        missing.append(path)
-    made: list[Path] = []
-    try:
-        for path in reversed(missing):
-            with suppress(FileExistsError):  # a recording made it at the same moment
-                path.mkdir()
-                made.insert(0, path)
-    except OSError:
-        _remove(made)
-        raise
-    return made
-
-
-def _remove(made: list[Path]) -> None:
-    for path in made:
-        # A folder that somebody has put something into since then is not ours any more.
-        with suppress(OSError):
-            path.rmdir()
+            for path in made:
+                # A folder that somebody has put something into since then is not ours any more.
+                with suppress(OSError):
+                    path.rmdir()

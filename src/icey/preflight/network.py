@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from icey.preflight.finding import Finding, failed, passed
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.preflight.running import Running
 
-__all__ = ["check_ports", "media_address"]
+__all__ = ["bind", "check_ports", "media_address"]
 
 
 @dataclass(frozen=True)
@@ -75,34 +75,51 @@ def _claim(
 
 def _problem(host: str, claim: _Claim) -> str:
     """Bind as the server will; return what is in the way and what to do, or an empty text."""
+    datagrams = claim.kind == socket.SOCK_DGRAM
     try:
-        addresses = _addresses(host, claim)
-    except OSError as error:
+        # HTTP takes every address of a name, the media its first IPv4 one.
+        probes = bind(media_address(host) if datagrams else host, claim.port, claim.kind)
+        for probe in probes:
+            with probe:
+                if not datagrams:
+                    probe.listen(1)
+    except socket.gaierror as error:
         return (
             f"the host '{host}' has no address ({error.strerror}): set --host or http.host to an "
             "address of this machine, or 0.0.0.0"
         )
-    for family, address in addresses:
-        try:
-            _bind(family, claim.kind, address)
-        except OSError as error:
-            return f"{claim} on {host}: {_advice(error, claim)}"
+    except OSError as error:
+        return f"{claim} on {host}: {_advice(error, claim)}"
     return ""
 
 
-_Address: TypeAlias = "tuple[socket.AddressFamily, tuple[Any, ...]]"
+def bind(host: str, port: int, kind: socket.SocketKind) -> list[socket.socket]:
+    """Bind every address of a host, without listening yet.
 
-
-def _addresses(host: str, claim: _Claim) -> list[_Address]:
-    """Return what the server binds: HTTP every address of a name, the media its first IPv4 one.
+    Args:
+        host: an address or a name; ``localhost`` often is both an IPv4 and an IPv6 one.
+        port: 0 takes a free one, the same for all addresses.
+        kind: of TCP or UDP.
 
     Raises:
-        OSError: the name has no address.
+        OSError: the name has no address, or one of them cannot be bound.
     """
-    if claim.kind == socket.SOCK_DGRAM:
-        host = media_address(host)
-    found = socket.getaddrinfo(host, claim.port, type=claim.kind, flags=socket.AI_PASSIVE)
-    return [(family, address) for family, _, _, _, address in found]
+    bound: list[socket.socket] = []
+    with ExitStack() as opened:
+        for family, _, protocol, _, address in socket.getaddrinfo(
+            host, port, type=kind, flags=socket.AI_PASSIVE
+        ):
+            one = opened.enter_context(socket.socket(family, kind, protocol))
+            if kind == socket.SOCK_STREAM:
+                # A port whose last connections linger in TIME_WAIT is free.
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            chosen = port or (bound[0].getsockname()[1] if bound else 0)
+            one.bind((address[0], chosen, *address[2:]))
+            bound.append(one)
+        opened.pop_all()
+    return bound
 
 
 def media_address(host: str) -> str:
@@ -115,18 +132,6 @@ def media_address(host: str) -> str:
         return str(ipaddress.ip_address(host))
     except ValueError:
         return socket.gethostbyname(host)
-
-
-def _bind(family: socket.AddressFamily, kind: socket.SocketKind, address: tuple[Any, ...]) -> None:
-    with closing(socket.socket(family, kind)) as probe:
-        if kind == socket.SOCK_STREAM:
-            # As the server does: a port whose last connections linger in TIME_WAIT is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        probe.bind(address)
-        if kind == socket.SOCK_STREAM:
-            probe.listen(1)
 
 
 def _advice(error: OSError, claim: _Claim) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from icey.errors import PreflightError
 from icey.preflight.finding import Finding, render
+from icey.preflight.folders import web_root
+from icey.preflight.source import describe_source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from icey.config.model import Settings
@@ -21,11 +24,19 @@ SERVICE = "icey-server"
 
 @dataclass(frozen=True)
 class ConfigFacts:
-    """The config file; ``error`` is why it is refused, empty where it is not."""
+    """The config file.
+
+    Attributes:
+        path: where it is, or would be.
+        exists: whether it is there.
+        error: why it is refused; empty where it is not.
+        warnings: what the loader warned of.
+    """
 
     path: Path | None
     exists: bool
     error: str = ""
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -36,19 +47,13 @@ class Report:
         settings: what was checked; defaults where the configuration is refused.
         config: where the settings came from.
         findings: what each check found, by its name, in the order of the checks.
-        source: the source in public and on the operator's terminal, by ``public``.
-        web_root: the folder of the web UI.
         http_port: the port listened on, or to be listened on.
-        config_warnings: what the loader warned of.
     """
 
     settings: Settings
     config: ConfigFacts
     findings: dict[str, Finding]
-    source: dict[bool, dict[str, object]]
-    web_root: Path
     http_port: int
-    config_warnings: list[str] = field(default_factory=list)
 
     @property
     def ready(self) -> bool:
@@ -69,16 +74,12 @@ class Report:
         return "degraded" if warns else "ok"
 
     @property
-    def checks(self) -> list[dict[str, str]]:
-        """The checks as the API shows them."""
-        return self._checks(public=True)
+    def web_root(self) -> Path:
+        """The folder of the web UI."""
+        return web_root(self.settings)
 
-    @property
-    def warnings(self) -> list[str]:
-        """What the operator should know: warnings of the configuration, then of the checks."""
-        return self._warnings(public=True)
-
-    def _checks(self, *, public: bool) -> list[dict[str, str]]:
+    def checks(self, *, public: bool = True) -> list[dict[str, str]]:
+        """Return the checks as the API shows them."""
         return [
             {
                 "name": name,
@@ -88,7 +89,8 @@ class Report:
             for name, finding in self.findings.items()
         ]
 
-    def _warnings(self, *, public: bool) -> list[str]:
+    def warnings(self, *, public: bool = True) -> list[str]:
+        """Return what the operator should know: of the configuration, then of the checks."""
         if self.config.error:
             return []  # the other checks could only say that there was nothing to check
         of_checks = [
@@ -96,7 +98,7 @@ class Report:
             for name, finding in self.findings.items()
             if finding.result == "warn" and name != "config"  # whose reasons these are already
         ]
-        return [*self.config_warnings, *of_checks]
+        return [*self.config.warnings, *of_checks]
 
     def raise_unless_ready(self) -> None:
         """Refuse to go on where a check failed.
@@ -109,7 +111,7 @@ class Report:
             return
         lines = [
             f"  {check['name']}: {check['detail']}"
-            for check in self._checks(public=False)
+            for check in self.checks(public=False)
             if check["result"] == "fail"
         ]
         raise PreflightError("\n".join(["cannot start:", *lines]), checks=self.failures)
@@ -140,7 +142,7 @@ class Report:
             "mode": settings.media.mode,
             "status": self.status,
             "ready": self.ready,
-            "source": self.source[public],
+            "source": describe_source(settings.media, public=public),
             "http": {
                 "host": settings.http.host,
                 "port": self.http_port,
@@ -160,6 +162,6 @@ class Report:
             },
             "web": {"root": shown(self.web_root)},
             "config": config,
-            "checks": self._checks(public=public),
-            "warnings": self._warnings(public=public),
+            "checks": self.checks(public=public),
+            "warnings": self.warnings(public=public),
         }

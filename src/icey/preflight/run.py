@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from icey.config.model import Settings
 from icey.preflight.certificate import check_tls
 from icey.preflight.finding import Detail, Finding, failed, passed, warned
-from icey.preflight.folders import check_record_dir, check_web_root, web_root
+from icey.preflight.folders import check_record_dir, check_web_root
 from icey.preflight.intelligence import check_intelligence
 from icey.preflight.network import check_ports
 from icey.preflight.report import ConfigFacts, Report
 from icey.preflight.software import check_ffmpeg, check_openssl
-from icey.preflight.source import check_source, describe_source
+from icey.preflight.source import check_source
 from icey.preflight.turn import check_turn
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ def run_preflight(loaded: Loaded, *, running: Running | None = None) -> Report:
         futures["ports"].result()
         futures["turn"] = pool.submit(_guard, "turn", CHECKS["turn"], settings, running)
         findings = {name: futures[name].result() for name in CHECKS}
-    return _report(
-        settings,
-        ConfigFacts(loaded.path, loaded.exists),
-        {"config": config, **findings},
-        running,
-        loaded.warnings,
+    port = running.http_port if running is not None else None
+    return Report(
+        settings=settings,
+        config=ConfigFacts(loaded.path, loaded.exists, warnings=loaded.warnings),
+        findings={"config": config, **findings},
+        http_port=settings.http.port if port is None else port,
     )
 
 
@@ -95,12 +95,11 @@ def run_without_settings(error: ConfigError, path: Path) -> Report:
         else warned("not checked, because the configuration is refused")
         for name, check in CHECKS.items()
     }
-    return _report(
-        settings,
-        ConfigFacts(path, path.exists(), str(error)),
-        {"config": failed(*_with_path(str(error), path)), **findings},
-        None,
-        [],
+    return Report(
+        settings=settings,
+        config=ConfigFacts(path, path.exists(), str(error)),
+        findings={"config": failed(*_with_path(str(error), path)), **findings},
+        http_port=settings.http.port,
     )
 
 
@@ -121,22 +120,3 @@ def _guard(name: str, check: _Check, settings: Settings, running: Running | None
         return failed(
             f"the check itself broke ({type(error).__name__}): see the log, and report it"
         )
-
-
-def _report(
-    settings: Settings,
-    config: ConfigFacts,
-    findings: dict[str, Finding],
-    running: Running | None,
-    warnings: list[str],
-) -> Report:
-    port = running.http_port if running is not None else None
-    return Report(
-        settings=settings,
-        config=config,
-        findings=findings,
-        source={public: describe_source(settings.media, public=public) for public in (True, False)},
-        web_root=web_root(settings),
-        http_port=settings.http.port if port is None else port,
-        config_warnings=list(warnings),
-    )

@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from icey.preflight.report import PRODUCT, SERVICE
-from icey.server.auth import offered_tokens
 from icey.server.metrics import CONTENT_TYPE, metrics_text
 
 if TYPE_CHECKING:
@@ -92,13 +91,12 @@ def add_api(app: FastAPI, context: ApiContext) -> None:
     """Add the routes below ``/api``, ``/metrics``, and the JSON form of every error."""
 
     async def require_token(request: Request) -> None:
-        if not context.token.required:
-            return
-        offered = offered_tokens(request.headers.raw, request.scope["query_string"])
-        if not any(context.token.admits(token) for token in offered):
-            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+        context.token.check(request.headers.raw, request.scope["query_string"])
 
-    app.include_router(_open_routes(context))
+    @app.api_route("/api/health", methods=READ)
+    async def health() -> JSONResponse:
+        return _json({"status": "ok", **context.identity()})
+
     app.include_router(_protected_routes(context), dependencies=[Depends(require_token)])
 
     @app.api_route("/metrics", methods=READ, dependencies=[Depends(require_token)])
@@ -110,16 +108,6 @@ def add_api(app: FastAPI, context: ApiContext) -> None:
 
     app.add_exception_handler(HTTPException, _error_response)
     app.add_exception_handler(Exception, _error_response)
-
-
-def _open_routes(context: ApiContext) -> APIRouter:
-    router = APIRouter(prefix="/api")
-
-    @router.api_route("/health", methods=READ)
-    async def health() -> JSONResponse:
-        return _json({"status": "ok", **context.identity()})
-
-    return router
 
 
 def _protected_routes(context: ApiContext) -> APIRouter:
@@ -166,8 +154,9 @@ def status_json(context: ApiContext) -> dict[str, Any]:
     checked, running = report.to_json(), context.sessions.status()
     media = settings.media
     source = checked["source"]
+    troubled = report.status == "ok" and running["state"] == "degraded"
     return {
-        "status": _worse(report.status, running["state"]),
+        "status": "degraded" if troubled else report.status,
         "ready": report.ready,
         **context.identity(),
         "mode": media.mode,
@@ -223,10 +212,6 @@ def _turn_for_browsers(context: ApiContext, hostname: str) -> dict[str, Any]:
         "credential": credential.password,
         "ttlSec": credential.ttl_seconds,
     }
-
-
-def _worse(checked: str, state: str) -> str:
-    return "degraded" if checked == "ok" and state == "degraded" else checked
 
 
 def _browser_config(context: ApiContext, hostname: str) -> dict[str, Any]:

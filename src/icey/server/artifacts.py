@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 from icey.recording.library import Library
-from icey.server.auth import offered_tokens
 from icey.server.links import SignedLinks
 from icey.server.ranges import range_counts
 
@@ -36,12 +34,6 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 """What is served; whatever else lies in the folder, an open recording too, is not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    path: Path
-    status: os.stat_result
 
 
 class _File(FileResponse):
@@ -128,12 +120,9 @@ class Artifacts:
         }
 
     async def _serve(self, request: Request, path: str) -> _File:
-        offered = offered_tokens(request.headers.raw, request.scope["query_string"])
-        admitted = not self._token.required or any(map(self._token.admits, offered))
-        if not admitted and not self._links.opens(
-            f"/artifacts/{path}", request.scope["query_string"]
-        ):
-            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+        query = request.scope["query_string"]
+        if not self._links.opens(f"/artifacts/{path}", query):
+            self._token.check(request.headers.raw, query)
         folder, below = self._folder, path
         name, _, rest = path.partition("/")
         if name in self._elsewhere:
@@ -141,17 +130,18 @@ class Artifacts:
         found = await asyncio.to_thread(_find, folder, below)
         if found is None:
             raise HTTPException(404)
+        real, status = found
         return _File(
-            found.path,
-            stat_result=found.status,
-            media_type=CONTENT_TYPES[found.path.suffix],
-            filename=found.path.name,
+            real,
+            stat_result=status,
+            media_type=CONTENT_TYPES[real.suffix],
+            filename=real.name,
             content_disposition_type="inline",
             headers={"Cache-Control": "private, no-cache"},
         )
 
 
-def _find(folder: Path, path: str) -> _Found | None:
+def _find(folder: Path, path: str) -> tuple[Path, os.stat_result] | None:
     """Find a file below a folder; return None for everything that is not served."""
     parts = path.split("/")
     if any(not part or _hidden(part) or "\\" in part or "\0" in part for part in parts):
@@ -169,7 +159,7 @@ def _find(folder: Path, path: str) -> _Found | None:
         return None
     if not stat.S_ISREG(status.st_mode) or real.suffix != wanted.suffix:
         return None
-    return _Found(real, status)
+    return real, status
 
 
 def _hidden(name: str) -> bool:

@@ -7,6 +7,8 @@ import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from starlette.exceptions import HTTPException
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -35,6 +37,15 @@ class AccessToken:
         the length of the right one shows.
         """
         return self._digest is None or hmac.compare_digest(self._digest, _digest(token))
+
+    def check(self, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> None:
+        """Refuse an HTTP request that needs the token and lacks it; see `offered_tokens`.
+
+        Raises:
+            HTTPException: 401.
+        """
+        if self.required and not any(map(self.admits, offered_tokens(headers, query))):
+            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
 
 
 def offered_tokens(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> list[str]:

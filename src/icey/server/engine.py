@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from icey._core import Engine
 from icey.errors import EngineError
 from icey.preflight.network import media_address
-from icey.turn.service import open_turn
+from icey.turn.service import TurnService
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from icey.config.model import Settings
-    from icey.turn.service import TurnService
 
 __all__ = ["running_engine"]
 
@@ -31,14 +30,16 @@ async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, Turn
         EngineError: an address in ``http.host`` or ``webrtc.additionalHosts`` cannot be used, or
             the certificate of TURN.
     """
-    engine, turn = await asyncio.to_thread(_open_blocking, settings)
+    opened = contextlib.ExitStack()
     try:
-        yield engine, turn
+        yield await asyncio.to_thread(_open_blocking, settings, opened)
     finally:
-        await asyncio.to_thread(_close_blocking, engine, turn)
+        await asyncio.to_thread(opened.close)
 
 
-def _open_blocking(settings: Settings) -> tuple[Engine, TurnService | None]:
+def _open_blocking(
+    settings: Settings, opened: contextlib.ExitStack
+) -> tuple[Engine, TurnService | None]:
     host = _bind_address(settings.http.host)
     external = [settings.turn.external_ip] if settings.turn.external_ip else []
     engine = Engine(
@@ -46,17 +47,12 @@ def _open_blocking(settings: Settings) -> tuple[Engine, TurnService | None]:
         port=settings.webrtc.port,
         additional_hosts=[*external, *settings.webrtc.additional_hosts],
     )
-    try:
-        return engine, open_turn(engine, settings, host=host)
-    except EngineError:
-        engine.close()
-        raise
-
-
-def _close_blocking(engine: Engine, turn: TurnService | None) -> None:
-    if turn is not None:
-        turn.close()
-    engine.close()
+    opened.callback(engine.close)
+    if not settings.turn.enabled:
+        return engine, None
+    turn = TurnService(engine, settings, host=host)
+    opened.callback(turn.close)
+    return engine, turn
 
 
 def _bind_address(host: str) -> str:

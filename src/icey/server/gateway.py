@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic.alias_generators import to_camel
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
@@ -65,16 +67,10 @@ class Gateway:
 
     def status(self) -> dict[str, int]:
         """Count sockets, peers and messages, as ``/api/status`` shows them."""
-        counters = self.hub.counters
         return {
             "sockets": self.hub.sessions,
             "peers": self.hub.peers,
-            "received": counters.received,
-            "delivered": counters.delivered,
-            "unroutable": counters.unroutable,
-            "broken": counters.broken,
-            "overRate": counters.over_rate,
-            "refused": counters.refused,
+            **{to_camel(name): count for name, count in asdict(self.hub.counters).items()},
             "slowReaders": self.slow_readers,
         }
 

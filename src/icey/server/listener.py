@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from icey.errors import AddressInUseError
+from icey.preflight import network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,28 +145,16 @@ def bind(host: str, port: int) -> list[socket.socket]:
     """Bind every address of a host, without listening yet.
 
     Args:
-        host: an address or a name; ``localhost`` often is both an IPv4 and an IPv6 one.
+        host: an address or a name.
         port: 0 takes a free one, the same for all addresses.
 
     Raises:
         AddressInUseError: the port is taken, may not be used, or the host is not of this machine.
     """
-    bound: list[socket.socket] = []
     try:
-        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in infos:
-            listener = socket.socket(family, kind, protocol)
-            bound.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            chosen = port or (bound[0].getsockname()[1] if len(bound) > 1 else 0)
-            listener.bind((address[0], chosen, *address[2:]))
+        return network.bind(host, port, socket.SOCK_STREAM)
     except OSError as error:
-        for listener in bound:
-            listener.close()
         reason = error.strerror or str(error)
         raise AddressInUseError(
             f"cannot listen on {host} port {port}: {reason}", host=host, port=port
         ) from error
-    return bound

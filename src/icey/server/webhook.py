@@ -189,14 +189,9 @@ class Webhook:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
-            host, port = self._url.hostname or "", self._url.port
-            if self._url.scheme == "https":
-                context = ssl.create_default_context()
-                self._connection = http.client.HTTPSConnection(
-                    host, port, timeout=TIMEOUT_S, context=context
-                )
-            else:
-                self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+            tls = self._url.scheme == "https"
+            kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+            self._connection = kind(self._url.hostname or "", self._url.port, timeout=TIMEOUT_S)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -219,10 +214,9 @@ class Webhook:
 
 def _may_pass(error: Exception) -> bool:
     """Return whether a second try may succeed."""
-    return not isinstance(error, http.client.InvalidURL) and (
-        isinstance(
-            error, OSError | http.client.HTTPException
-        )  # a wrong certificate is a ValueError
+    # A wrong certificate is a ValueError.
+    return isinstance(error, OSError | http.client.HTTPException) and not isinstance(
+        error, http.client.InvalidURL
     )
 
 

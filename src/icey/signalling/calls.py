@@ -126,23 +126,15 @@ class CallTable:
     def __init__(self) -> None:
         self._by_caller: dict[str, _Call] = {}
         self._by_id: dict[str, _Call] = {}
-        self._total = 0
-        self._dropped = 0
+        self.total = 0
+        """Calls since the start."""
+        self.candidates_dropped = 0
+        """Early candidates thrown away because too many waited."""
 
     @property
     def active(self) -> int:
         """Calls that have not ended, in whichever state."""
         return len(self._by_id)
-
-    @property
-    def total(self) -> int:
-        """Calls since the start."""
-        return self._total
-
-    @property
-    def candidates_dropped(self) -> int:
-        """Early candidates thrown away because too many waited."""
-        return self._dropped
 
     def open_calls(self) -> list[str]:
         """Return the ids of all calls that have not ended, oldest first."""
@@ -264,8 +256,8 @@ class CallTable:
         if before is not None:
             # Not said to the caller: to it, a hang-up would mean the call that it just began.
             actions.extend(self._end(before, "replaced by a new call"))
-        self._total += 1
-        call = _Call(f"call-{self._total}", caller, now + ACCEPT_TIMEOUT_S, announced)
+        self.total += 1
+        call = _Call(f"call-{self.total}", caller, now + ACCEPT_TIMEOUT_S, announced)
         self._by_caller[caller] = call
         self._by_id[call.id] = call
         actions.append(Incoming(call.id, caller))
@@ -302,7 +294,7 @@ class CallTable:
         if len(call.early) < EARLY_CANDIDATES:
             call.early.append(arrived)
         else:
-            self._dropped += 1
+            self.candidates_dropped += 1
         return []
 
     def _malformed(self, caller: str, reason: str) -> list[CallAction]:

@@ -73,29 +73,28 @@ HubAction: TypeAlias = Deliver | ToServer | Left | Close
 
 @dataclass(slots=True)
 class Counters:
-    """What the hub has seen since its start; these only grow.
+    """What the hub has seen since its start; these only grow. `/api/status` shows all of them.
 
     Attributes:
         received: text frames of peers.
         delivered: frames that were sent, each receiver counted.
-        over_rate: received frames that were ignored: too many in a short time.
-        broken: received frames that are no message.
         unroutable: messages whose receiver is not there, or not in reach.
+        broken: received frames that are no message.
+        over_rate: received frames that were ignored: too many in a short time.
         refused: sockets that were refused, as there were too many.
     """
 
     received: int = 0
     delivered: int = 0
-    over_rate: int = 0
-    broken: int = 0
     unroutable: int = 0
+    broken: int = 0
+    over_rate: int = 0
     refused: int = 0
 
 
 @dataclass(slots=True)
 class _Session:
     id: str
-    deadline: float
     bucket: TokenBucket
     peer: Peer | None = None
     closing: bool = False
@@ -158,7 +157,7 @@ class Hub:
             session = self._new_id()
         deadline = now + self.limits.auth_timeout_s
         bucket = TokenBucket(self.limits.messages, self.limits.window_s, now)
-        self._sessions[session] = _Session(session, deadline, bucket)
+        self._sessions[session] = _Session(session, bucket)
         self._waiting[session] = deadline
         return session
 
@@ -170,10 +169,11 @@ class Hub:
         self.counters.received += 1
         if not state.bucket.take(now):
             return self._over_rate(state, now)
+        # Four bytes a character at most: only a text that could be too long is measured.
+        longest = self.limits.message_bytes
+        if len(text) * 4 > longest and len(text.encode("utf-8", "surrogatepass")) > longest:
+            return self.too_large(session)
         try:
-            # Four bytes a character at most: only a text that could be too long is measured.
-            if len(text) * 4 > self.limits.message_bytes:
-                self._check_size(text)
             message = decode(text, self.limits)
         except SignallingError as error:
             return self._undecodable(state, error)
@@ -184,7 +184,8 @@ class Hub:
         state = self._sessions.get(session)
         if state is None or state.closing:
             return []
-        return self._undecodable(state, self._size_error())
+        message = f"message exceeds {self.limits.message_bytes} bytes"
+        return self._undecodable(state, SignallingError(message, status=413))
 
     def close(self, session: str) -> list[HubAction]:
         """Forget the session of a closed socket. Idempotent."""
@@ -290,12 +291,13 @@ class Hub:
         if peer is None:
             return []
         state.peer = None
-        others = self._sessions_in(peer.rooms, but=state.id)
+        others = self._members(peer.rooms, but=state.id)
+        others.pop(self.server.id, None)
         for room in peer.rooms:
             self._leave_room(room, state.id)
         actions: list[HubAction] = [Left(peer.address)]
         if others:
-            actions.append(self._deliver(others, peer.farewell()))
+            actions.append(self._deliver(tuple(others), peer.farewell()))
         return actions
 
     def _leave_room(self, room: str, session: str) -> None:
@@ -450,13 +452,6 @@ class Hub:
             actions.extend(self._end(state, 1008, str(error)))
         return actions
 
-    def _check_size(self, text: str) -> None:
-        if len(text.encode("utf-8", "surrogatepass")) > self.limits.message_bytes:
-            raise self._size_error()
-
-    def _size_error(self) -> SignallingError:
-        return SignallingError(f"message exceeds {self.limits.message_bytes} bytes", status=413)
-
     # Look-ups
 
     def _members(self, rooms: Iterable[str], *, but: str) -> dict[str, None]:
@@ -465,11 +460,6 @@ class Hub:
             found.update(self._rooms.get(room, {}))
         found.pop(but, None)
         return found
-
-    def _sessions_in(self, rooms: Iterable[str], *, but: str) -> tuple[str, ...]:
-        found = self._members(rooms, but=but)
-        found.pop(self.server.id, None)
-        return tuple(found)
 
     def _peer(self, session: str) -> Peer:
         peer = self._sessions[session].peer

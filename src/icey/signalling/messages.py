@@ -11,7 +11,7 @@ import json
 import math
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from icey.errors import SignallingError
 
@@ -94,7 +94,7 @@ def decode(text: str, limits: Limits) -> dict[str, Any]:
             deeply, or has a number that JSON cannot carry on (NaN, Infinity, 1e999).
     """
     try:
-        message = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        message = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise SignallingError("not valid JSON", status=400) from error
     if not isinstance(message, dict):
@@ -199,11 +199,8 @@ def _check_name(name: str, what: str, longest: int, *, status: int) -> None:
             raise SignallingError(f"{what} contains a control character", status=status)
 
 
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _finite(literal: str) -> float:
+    """Read a number, or one of Python's constants NaN and Infinity, which are not JSON."""
     number = float(literal)
     if not math.isfinite(number):
         raise ValueError("number out of range")

@@ -9,8 +9,6 @@ from icey._core import probe_turn
 from icey.errors import TurnProbeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from icey.turn.service import TurnTarget
 
 __all__ = ["Trial", "try_from_outside", "try_here"]
@@ -48,10 +46,7 @@ class Trial:
 
 def try_here(target: TurnTarget) -> list[Trial]:
     """Probe every transport on this machine. Blocks, for at most `HERE_TIMEOUT_S` each."""
-    return [
-        _try(target, target.host, transport, port, HERE_TIMEOUT_S)
-        for transport, port in _ways(target)
-    ]
+    return _try_all(target, target.host, HERE_TIMEOUT_S)
 
 
 def try_from_outside(target: TurnTarget) -> list[Trial]:
@@ -59,19 +54,14 @@ def try_from_outside(target: TurnTarget) -> list[Trial]:
 
     Blocks, for at most `OUTSIDE_TIMEOUT_S` each. The list is empty where no such address is set.
     """
-    if not target.external_ip:
-        return []
-    return [
-        _try(target, target.external_ip, transport, port, OUTSIDE_TIMEOUT_S)
-        for transport, port in _ways(target)
-    ]
+    return _try_all(target, target.external_ip, OUTSIDE_TIMEOUT_S) if target.external_ip else []
 
 
-def _ways(target: TurnTarget) -> Iterator[tuple[Transport, int]]:
-    yield "udp", target.port
-    yield "tcp", target.port
+def _try_all(target: TurnTarget, host: str, timeout_s: float) -> list[Trial]:
+    ways: list[tuple[Transport, int]] = [("udp", target.port), ("tcp", target.port)]
     if target.tls_port is not None:
-        yield "tls", target.tls_port
+        ways.append(("tls", target.tls_port))
+    return [_try(target, host, transport, port, timeout_s) for transport, port in ways]
 
 
 def _try(target: TurnTarget, host: str, transport: Transport, port: int, timeout_s: float) -> Trial:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.turn.credentials import Credential
 
-__all__ = ["TurnService", "TurnTarget", "open_turn"]
+__all__ = ["TurnService", "TurnTarget"]
 
 _PROBE_TTL_S = 60
 
@@ -137,16 +137,6 @@ class TurnService:
     def close(self) -> None:
         """End every allocation and free the ports."""
         self._server.close()
-
-
-def open_turn(engine: Engine, settings: Settings, *, host: str) -> TurnService | None:
-    """Open the TURN server of an engine; None where it is turned off.
-
-    Raises:
-        AddressInUseError: ``turn.port`` or ``turn.tlsPort`` is taken.
-        EngineError: an address cannot be used, or the certificate.
-    """
-    return TurnService(engine, settings, host=host) if settings.turn.enabled else None
 
 
 def _answering(host: str) -> str:

@@ -69,7 +69,7 @@ def test_shape(tmp_path, public):
 def test_ready():
     """With all checks passed the report is ready and ok."""
     report = run.run_preflight(Loaded(settings()))
-    assert (report.ready, report.status, report.warnings) == (True, "ok", [])
+    assert (report.ready, report.status, report.warnings()) == (True, "ok", [])
     report.raise_unless_ready()
 
 
@@ -78,7 +78,7 @@ def test_warning_degrades():
     loaded = Loaded(settings(), warnings=["unknown key 'htpp'"])
     report = run.run_preflight(loaded)
     assert (report.ready, report.status) == (True, "degraded")
-    assert len(report.warnings) == 1
+    assert len(report.warnings()) == 1
 
 
 def test_failure():
@@ -96,10 +96,10 @@ def test_warnings_of_the_configuration(tmp_path):
     (tmp_path / "config.json").write_text('{"http": {"prot": 1}}')
     loaded = load({"turn.enabled": False, "media.source": "demo:"}, {}, tmp_path)
     report = run.run_preflight(loaded)
-    config = report.checks[0]
+    config = report.checks()[0]
     assert (config["name"], config["result"]) == ("config", "warn")
     assert "http.prot" in config["detail"]
-    assert report.warnings == loaded.warnings
+    assert report.warnings() == loaded.warnings
 
 
 def test_nothing_public_is_absolute(tmp_path):
@@ -115,7 +115,7 @@ def test_nothing_public_is_absolute(tmp_path):
     report = run.run_preflight(load(flags, {}, tmp_path))
     public, private = (json.dumps(report.to_json(public=p)) for p in (True, False))
     assert str(tmp_path) not in public
-    assert str(tmp_path) not in json.dumps([report.checks, report.warnings])
+    assert str(tmp_path) not in json.dumps([report.checks(), report.warnings()])
     assert private.count(str(tmp_path)) >= 5
     assert report.to_json()["tls"] == {"configured": True, "enabled": False, "certFile": "cert.pem"}
     assert report.to_json()["config"]["path"] == "config.json"

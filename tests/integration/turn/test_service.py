@@ -9,7 +9,7 @@ import pytest
 from icey._core import Engine, probe_turn
 from icey.config.model import Settings
 from icey.errors import AddressInUseError, TurnProbeError
-from icey.turn.service import TurnService, open_turn
+from icey.turn.service import TurnService
 
 HERE = "127.0.0.1"
 
@@ -132,8 +132,3 @@ def test_closing_frees_the_port(engine):
         with socket.socket(socket.AF_INET, kind) as again:
             again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             again.bind((HERE, port))
-
-
-def test_off(engine):
-    """TURN that is turned off is not opened."""
-    assert open_turn(engine, settings(enabled=False), host=HERE) is None

@@ -21,8 +21,6 @@ def printed():
             settings=Settings(),
             config=ConfigFacts(None, exists=False),
             findings=findings,
-            source={},
-            web_root=Path("/web"),
             http_port=4500,
         )
         out = io.StringIO()
