@@ -48,8 +48,9 @@ def test_rtsp_server_restarts(rtsp_server):
         assert "secret" not in lost.detail
         before = len(player.video.units)
         sounded = len(player.audio.units)
-        noted = player.video.wait(lambda units: len(units) >= before + 4)[-1]
+        player.video.wait_count(before + 4)
         player.audio.wait_count(sounded + 30)
+        noted = player.video.units[-1]
         rtsp_server.start()
         player.wait_event(SourceRestored, timeout=20)
         after = len(player.video.units)

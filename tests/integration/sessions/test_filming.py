@@ -17,6 +17,8 @@ from icey.media.source import parse_source
 from icey.sessions.filming import OWN, Filming
 from integration.media.material import Film, bar_number, make
 
+pytestmark = pytest.mark.alone
+
 RATE = 30
 
 
