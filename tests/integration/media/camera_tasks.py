@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -41,7 +42,7 @@ def _picture(opened):
 def watch(*, pictures, video=None, hold=False):
     """Read pictures; returns how they are, and how old each was, s."""
     settings = VideoSettings(**(video or {}))
-    opened = Input(parse_source(DEVICE), settings)
+    opened: Any = Input(parse_source(DEVICE), settings)
     ages, frames, damaged = [], [], []
     count = opened._count_damaged
     opened._count_damaged = lambda error: (damaged.append(error), count(error))
