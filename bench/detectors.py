@@ -27,10 +27,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class _Nowhere:
-    """Takes what is encoded."""
+    """Counts what is encoded."""
 
-    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001 - as `Sink` has it
-        """Take it."""
+    taken = 0
+
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: ARG002, FBT001 - as `Sink` has it
+        """Count it."""
+        self.taken += 1
 
 
 class _Timed(Analysis):
@@ -111,14 +114,15 @@ def _play(clip: Path, analysis: Analysis | None, found: Detecting) -> float:
     media = MediaSettings()
     pipeline = Pipeline(parse_source(str(clip)), media, on_event=lambda _: None, tap=analysis)
     pipeline.prepare()
-    lane = pipeline.add_lane(video=_Nowhere(), audio=_Nowhere(), bitrate=media.video.bitrate)
+    video = _Nowhere()
+    pipeline.add_lane(video=video, audio=_Nowhere(), bitrate=media.video.bitrate)
     pipeline.start()
     time.sleep(MEASURE_S)
     for thread in threading.enumerate():
         if thread.name in BRANCHES and thread.native_id is not None:
             share = 100 * _cpu_s(thread.native_id) / MEASURE_S
             found.core_percent[BRANCHES[thread.name]] = share
-    encoded = lane.encoded
+    encoded = video.taken
     pipeline.stop()
     pipeline.join(10)
     return encoded / MEASURE_S
