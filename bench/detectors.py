@@ -29,11 +29,11 @@ BRANCHES = {"icey-motion": "motion", "icey-energy": "speech"}
 class _Nowhere:
     """Counts what is encoded."""
 
-    pushed = 0
+    taken = 0
 
-    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001 - as `Sink` has it
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: ARG002, FBT001 - as `Sink` has it
         """Count it."""
-        self.pushed += 1
+        self.taken += 1
 
 
 class _Timed(Analysis):
@@ -99,18 +99,15 @@ def _play(clip: Path, analysis: Analysis | None) -> tuple[float, dict[str, float
     media = MediaSettings()
     pipeline = Pipeline(parse_source(str(clip)), media, on_event=lambda _: None, tap=analysis)
     pipeline.prepare()
-    pictures = _Nowhere()
-    pipeline.add_lane(video=pictures, audio=_Nowhere(), bitrate=media.video.bitrate)
+    video = _Nowhere()
+    pipeline.add_lane(video=video, audio=_Nowhere(), bitrate=media.video.bitrate)
     pipeline.start()
     time.sleep(MEASURE_S)
-    shares = {
-        BRANCHES[thread.name]: 100
-        * time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-        / MEASURE_S
-        for thread in threading.enumerate()
-        if thread.name in BRANCHES and thread.ident is not None
-    }
-    encoded = pictures.pushed
+    for thread in threading.enumerate():
+        if thread.name in BRANCHES and thread.native_id is not None:
+            share = 100 * _cpu_s(thread.native_id) / MEASURE_S
+            found.core_percent[BRANCHES[thread.name]] = share
+    encoded = video.taken
     pipeline.stop()
     pipeline.join(10)
     return encoded / MEASURE_S, shares

@@ -45,7 +45,12 @@ def watch(*, pictures, video=None, hold=False):
     opened: Any = Input(parse_source(DEVICE), settings)
     ages, frames, damaged = [], [], []
     count = opened._count_damaged
-    opened._count_damaged = lambda error: (damaged.append(error), count(error))
+
+    def note(error):
+        damaged.append(error)
+        count(error)
+
+    opened._count_damaged = note  # type: ignore[method-assign] # nobody else asks for them
     for _ in range(pictures):
         frame = _picture(opened)
         if frame.pts is not None:  # FFmpeg gives none to the first picture of H.264
