@@ -103,10 +103,13 @@ def _play(clip: Path, analysis: Analysis | None) -> tuple[float, dict[str, float
     pipeline.add_lane(video=video, audio=_Nowhere(), bitrate=media.video.bitrate)
     pipeline.start()
     time.sleep(MEASURE_S)
-    for thread in threading.enumerate():
-        if thread.name in BRANCHES and thread.native_id is not None:
-            share = 100 * _cpu_s(thread.native_id) / MEASURE_S
-            found.core_percent[BRANCHES[thread.name]] = share
+    shares = {
+        BRANCHES[thread.name]: 100
+        * time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+        / MEASURE_S
+        for thread in threading.enumerate()
+        if thread.name in BRANCHES and thread.ident is not None
+    }
     encoded = video.taken
     pipeline.stop()
     pipeline.join(10)

@@ -50,7 +50,7 @@ def watch(*, pictures, video=None, hold=False):
         damaged.append(error)
         count(error)
 
-    opened._count_damaged = note  # type: ignore[method-assign] # nobody else asks for them
+    opened._count_damaged = note
     for _ in range(pictures):
         frame = _picture(opened)
         if frame.pts is not None:  # FFmpeg gives none to the first picture of H.264
