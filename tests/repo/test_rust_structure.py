@@ -13,7 +13,8 @@ CRATES = sorted(path.parent for path in RUST.glob("*/Cargo.toml"))
 # Protocol as a state machine: datagrams and `now` are handed in, so that tests simulate both.
 SANS_IO = (RUST / "turn" / "src", RUST / "engine" / "src" / "core")
 IO = re.compile(
-    r"\b(UdpSocket|TcpListener|TcpStream|libc|thread::spawn|Instant::now|SystemTime::now)\b"
+    r"\b(UdpSocket|TcpListener|TcpStream|Unix(?:Datagram|Stream|Listener)|icey_udp|libc"
+    r"|thread::spawn|Instant::now|SystemTime::now|elapsed\(\))"
 )
 
 COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
