@@ -45,11 +45,12 @@ fuzz_target!(|data: &[u8]| {
     let mut core = Core::new(local, counters.clone());
     core.create_peer(
         1,
-        PeerOptions {
+        Some(PeerOptions {
             estimation: Estimation::Twcc,
             max_bitrate: 1 << 20,
             start_bitrate: 1 << 20,
-        },
+        }),
+        None,
         now,
     );
     core.accept_offer(1, OFFER, now, &mut Nowhere)

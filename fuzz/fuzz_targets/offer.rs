@@ -48,11 +48,12 @@ fuzz_target!(|data: &[u8]| {
     core.create_peer(3, None, Some((Writer::new(Arc::default()), forwarding)), now);
     core.create_peer(
         1,
-        PeerOptions {
+        Some(PeerOptions {
             estimation: Estimation::Remb,
             max_bitrate: 1,
             start_bitrate: 1,
-        },
+        }),
+        None,
         now,
     );
     // A peer that sends, one that receives and one that forwards, and twice each: the second is a renegotiation if
