@@ -64,6 +64,12 @@ fn what_a_caller_sends_comes_back_to_it() {
         // Sender reports of both streams.
         let reports = &network.browsers[camera.browser].reports;
         assert!(reports.len() >= 8, "{} {estimation:?}", reports.len());
+        // str0m tells 0 until its pacer has sent the first packet, see `connection`.
+        for report in reports {
+            let info = &report.sender_info;
+            let is_unsent = estimation == Estimation::Twcc && info.sender_packet_count == 0;
+            assert!(is_unsent || info.rtp_time.numer() != 0, "{report:?}");
+        }
     }
 }
 

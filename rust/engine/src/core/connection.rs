@@ -12,6 +12,8 @@
 //! * A stream sends sender reports from its declaration on, with RTP time 0 until it has sent
 //!   media, and libwebrtc takes the 0 for a point of its RTP-to-wallclock line. So a stream is
 //!   declared with its first packet (`send::pacer`), and else only while an offer is answered.
+//!   It learns the clock rate when it sends the first packet: a report that is due while that
+//!   waits in the pacer still has the 0 (seen once, at the start of a caller's paced video).
 //! * A wallclock in the future makes a sender report with RTP time 0, too. So it is clamped.
 //! * Resends stop above a ratio of bytes; the default of 15 % leaves holes at 10 % loss or in a
 //!   burst. Ours still bounds what a peer that NACKs everything can make us send.
