@@ -131,10 +131,7 @@ impl RtpRewriter {
     /// a keyframe, or this is not its track.
     pub fn rewrite_frame(&mut self, frame: &Frame) -> Option<u32> {
         let starts = frame.keyframe || self.kind == MediaKind::Audio;
-        if self.next == Some(frame.track) && starts {
-            self.current = self.next.take();
-            self.waiting = true; // takes the path of a start, below
-        }
+        self.go_over(frame.track, starts);
         if self.current != Some(frame.track) || (self.waiting && !starts) {
             return None;
         }
@@ -153,16 +150,21 @@ impl RtpRewriter {
         Some(timestamp)
     }
 
+    /// Carries the next track from its start on.
+    fn go_over(&mut self, track: TrackId, starts: bool) {
+        if self.next == Some(track) && starts {
+            self.current = self.next.take();
+            self.waiting = true; // takes the path of a start
+        }
+    }
+
     /// The numbers of a publisher's packet, if it is to be sent.
     pub fn rewrite(&mut self, track: TrackId, packet: &RtpPacket) -> Option<RtpPosition> {
         let known = self.followed.filter(|run| run.epoch == packet.epoch);
         let starts = self.kind == MediaKind::Audio
             || packet.start == KeyframeStart::ParameterSets
             || (packet.start == KeyframeStart::Picture && known.is_some());
-        if self.next == Some(track) && starts {
-            self.current = self.next.take();
-            self.waiting = true; // takes the path of a start, below
-        }
+        self.go_over(track, starts);
         if self.current != Some(track) {
             return None;
         }
@@ -213,17 +215,20 @@ impl RtpRewriter {
         let Some(line) = self.timeline else {
             return fastrand::u32(..);
         };
-        let elapsed = captured.saturating_duration_since(line.captured).as_nanos();
-        let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
-        line.rtp.wrapping_add((units as u32).max(1))
+        line.rtp
+            .wrapping_add(self.units(line.captured, captured).max(1))
     }
 
     /// The RTP timestamp of a moment after the newest that was sent.
     pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
         let line = self.timeline?;
-        let elapsed = now.saturating_duration_since(line.captured).as_nanos();
-        let units = elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000;
-        Some(line.rtp.wrapping_add(units as u32))
+        Some(line.rtp.wrapping_add(self.units(line.captured, now)))
+    }
+
+    /// The RTP time between two moments.
+    fn units(&self, from: Instant, to: Instant) -> u32 {
+        let elapsed = to.saturating_duration_since(from).as_nanos();
+        (elapsed * u128::from(self.kind.clock_rate()) / 1_000_000_000) as u32
     }
 
     /// How far the numbers of forwarded packets have come, and how many packets that were. What is
