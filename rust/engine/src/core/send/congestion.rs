@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// The least time between two judgements of a path by what its reports say.
+const JUDGED_EACH: Duration = Duration::from_millis(900);
+
 /// A path that loses so much, 0..1, and by its estimate carries less than is sent, is too narrow.
 const TOO_MUCH_LOSS: f32 = 0.1;
 
@@ -71,6 +74,8 @@ pub struct Congestion {
     pause: Duration,
     resumed: Option<Instant>,
     strikes: u32,
+    /// When the path was judged last.
+    judged: Option<Instant>,
     last: Option<(Instant, SentTotal)>,
     requested: Option<Instant>,
     /// Its packets come from a source that other viewers share.
@@ -84,6 +89,7 @@ impl Default for Congestion {
             pause: FIRST_PAUSE,
             resumed: None,
             strikes: 0,
+            judged: None,
             last: None,
             requested: None,
             is_relayed: false,
@@ -143,16 +149,20 @@ impl Congestion {
     pub fn judge(
         &mut self,
         now: Instant,
-        loss: Option<f32>,
+        loss: f32,
         sent: SentTotal,
         estimate: Option<u64>,
     ) -> Option<Duration> {
-        let last = self.last.replace((now, sent));
-        let ((at, before), loss) = (last?, loss?);
-        let elapsed = now.saturating_duration_since(at).as_secs_f64();
-        if self.state != State::Free || elapsed < 0.1 {
+        let is_early = |at| now.saturating_duration_since(at) < JUDGED_EACH;
+        if self.judged.is_some_and(is_early) {
             return None;
         }
+        self.judged = Some(now);
+        let (at, before) = self.last.replace((now, sent))?;
+        if self.state != State::Free {
+            return None;
+        }
+        let elapsed = now.saturating_duration_since(at).as_secs_f64();
         let rate = (sent.bytes.saturating_sub(before.bytes) * 8) as f64 / elapsed;
         let loss = loss - sent.missing_since(&before);
         let is_narrow = match estimate {
@@ -209,7 +219,7 @@ mod tests {
                 packets: u64::from(n) * 200,
                 sequence: u64::from(n) * 200 * 100 / (100 - missing),
             };
-            let pause = congestion.judge(now, Some(loss), sent, estimate);
+            let pause = congestion.judge(now, loss, sent, estimate);
             if let Some(pause) = pause {
                 found.push(pause.as_secs());
                 assert!(congestion.begin(Some(now + pause)));

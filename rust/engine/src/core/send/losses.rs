@@ -41,13 +41,21 @@ impl ReceptionReport {
 /// The losses of one stream, report by report.
 #[derive(Debug, Default)]
 pub struct Losses {
+    /// When sending began at the earliest.
+    start: Option<Instant>,
     newest: Option<ReceptionReport>,
 }
 
 impl Losses {
+    /// What is sent was negotiated, for the first time or again.
+    pub fn handle_negotiated(&mut self, now: Instant) {
+        self.start.get_or_insert(now);
+    }
+
     /// Takes a report: the share lost and the bit/s sent since the one before, where that can be
-    /// told. `start` is when sending began at the earliest.
-    pub fn handle_report(&mut self, report: ReceptionReport, start: Instant) -> Option<(f64, u64)> {
+    /// told.
+    pub fn handle_report(&mut self, report: ReceptionReport) -> Option<(f64, u64)> {
+        let start = self.start?;
         let losses = match self.newest {
             // The newest report is told again and again until the next one comes.
             Some(before) if before.sequence == report.sequence => return None,
@@ -108,7 +116,9 @@ mod tests {
             fraction: Some(0.25),
             sent: 1000,
         };
-        assert_eq!(losses.handle_report(report, start), Some((0.25, 4000)));
-        assert_eq!(losses.handle_report(report, start), None);
+        losses.handle_negotiated(start);
+        losses.handle_negotiated(start + Duration::from_secs(1));
+        assert_eq!(losses.handle_report(report), Some((0.25, 4000)));
+        assert_eq!(losses.handle_report(report), None);
     }
 }

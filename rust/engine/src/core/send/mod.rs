@@ -7,3 +7,5 @@ pub mod pacer;
 pub mod packetize;
 pub mod parameters;
 pub mod rewriter;
+pub mod streams;
+pub mod way;
