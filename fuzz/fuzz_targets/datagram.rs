@@ -7,11 +7,12 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use icey_engine::core::options::Local;
 use icey_engine::core::Core;
 use icey_engine::core::context::{Datagram, Outbound};
+use icey_engine::core::wallclock::Wallclock;
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, PeerOptions};
 use libfuzzer_sys::fuzz_target;
@@ -41,6 +42,7 @@ fuzz_target!(|data: &[u8]| {
         certificate,
         addresses: vec![server],
         additional: vec![],
+        wallclock: Wallclock::new(Instant::now(), SystemTime::now()),
     };
     let mut core = Core::new(local, counters.clone());
     core.create_peer(

@@ -4,12 +4,13 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::Writer;
 use icey_engine::core::Core;
 use icey_engine::core::context::{Datagram, Outbound};
+use icey_engine::core::wallclock::Wallclock;
 use icey_engine::stats::Counters;
 use icey_engine::{Delivery, EngineError, Estimation, PeerOptions, ReceiverOptions};
 use libfuzzer_sys::fuzz_target;
@@ -30,6 +31,7 @@ fn local() -> Local {
                 .expect("aws-lc-rs makes certificates"),
             addresses: vec![([192, 0, 2, 1], 4501).into()],
             additional: vec![],
+            wallclock: Wallclock::new(Instant::now(), SystemTime::now()),
         })
         .clone()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use icey_engine::{Estimation, MediaKind};
 use network::watch::{check, is_whole, packets};
-use network::{CLEAN, Link, Network, VIDEO, rtp_browser};
+use network::{CLEAN, Link, Network, VIDEO, began, rtp_browser};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,6 +34,11 @@ fn a_viewer_is_told_how_its_streams_belong_together() {
         let (first, last) = (infos[1], infos[infos.len() - 1]);
         let passed = last.ntp_time.duration_since(first.ntp_time);
         let passed = passed.expect("later").as_secs_f64();
+        let since = first.ntp_time.duration_since(began());
+        assert!(
+            since.expect("the real time") < 3 * SECOND,
+            "reports tell the real time"
+        );
         let units = (last.rtp_time.numer() as u32).wrapping_sub(first.rtp_time.numer() as u32);
         assert!((f64::from(units) / f64::from(rate) - passed).abs() < 0.02);
         let total = packets.len() as u32;

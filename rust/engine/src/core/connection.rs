@@ -54,7 +54,6 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc};
 
 use super::context::{Context, Datagram, Link};
-use super::forward::keys::KeySlot;
 use super::forward::packet::RtpPacket;
 use super::forward::rtcp::is_rtcp;
 use super::ice::demux::{AddressPair, Class, classify};
@@ -71,6 +70,7 @@ use super::sdp::offer::{self, Wanted};
 use super::sdp::{answer, negotiation};
 use super::track::Frame;
 use super::viewer::Viewer;
+use super::wallclock::Wallclock;
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::id::{PeerId, TrackId};
@@ -125,6 +125,7 @@ impl Connection {
         id: PeerId,
         sends: Option<PeerOptions>,
         receives: Option<(Writer, ReceiverOptions)>,
+        wallclock: Wallclock,
         now: Instant,
     ) -> Self {
         Self {
@@ -139,7 +140,7 @@ impl Connection {
             ssrcs: SsrcLimit::new(now),
             stats: PeerStats::default(),
             sends,
-            viewer: sends.map(|options| Viewer::new(options.estimation, KeySlot::default(), now)),
+            viewer: sends.map(|options| Viewer::new(options.estimation, wallclock, now)),
             publisher: receives.map(|(inbox, options)| Publisher::new(id, inbox, options, now)),
         }
     }

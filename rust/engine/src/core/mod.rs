@@ -20,6 +20,7 @@ pub mod send;
 pub mod timers;
 pub mod track;
 pub mod viewer;
+pub mod wallclock;
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
@@ -97,7 +98,7 @@ impl Core {
         receives: Option<(Writer, ReceiverOptions)>,
         now: Instant,
     ) {
-        let connection = Connection::new(id, sends, receives, now);
+        let connection = Connection::new(id, sends, receives, self.local.wallclock, now);
         self.connections.insert(id, connection);
     }
 

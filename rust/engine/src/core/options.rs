@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use str0m::config::DtlsCert;
 
+use super::wallclock::Wallclock;
+
 /// How the bitrate to a peer is estimated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Estimation {
@@ -35,4 +37,6 @@ pub struct Local {
     /// Further addresses that are advertised, e.g. a NAT's. Datagrams to them arrive at one of
     /// `addresses`, so ICE must not know them: it would send from them.
     pub additional: Vec<SocketAddr>,
+    /// The wallclock that sender reports go by.
+    pub wallclock: Wallclock,
 }

@@ -31,6 +31,7 @@ use super::send::rewriter::RtpPosition;
 use super::send::streams::{OutgoingStream, OutgoingStreams};
 use super::send::way::{OutgoingPacket, Way};
 use super::track::Frame;
+use super::wallclock::Wallclock;
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::id::TrackId;
@@ -49,12 +50,12 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// A viewer whose keys will be found in `keys`.
-    pub fn new(estimation: Estimation, keys: KeySlot, now: Instant) -> Self {
+    /// A viewer that waits for its offer.
+    pub fn new(estimation: Estimation, wallclock: Wallclock, now: Instant) -> Self {
         Self {
             streams: OutgoingStreams::default(),
             is_connected: false,
-            way: Way::new(estimation, keys, now),
+            way: Way::new(estimation, wallclock, now),
             congestion: Congestion::default(),
             estimate: Estimate::default(),
             losses: Losses::default(),

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use icey_udp::{
     EngineEnd, IoThread, MediaAddresses, OpenError, PEER_BYTES, ReceiveBuffers, RelayedBatch,
@@ -34,6 +34,7 @@ use crate::core::options::{Local, PeerOptions};
 use crate::core::receive::inbox::Writer;
 use crate::core::receive::options::ReceiverOptions;
 use crate::core::track::{Frame, TrackState};
+use crate::core::wallclock::Wallclock;
 use crate::error::EngineError;
 use crate::event::Event;
 use crate::stats::Stats;
@@ -95,6 +96,7 @@ impl Engine {
             certificate,
             addresses: media.local,
             additional: media.additional,
+            wallclock: Wallclock::new(Instant::now(), SystemTime::now()),
         };
         let worker = Worker {
             core: Core::new(local_side, counters.clone()),

@@ -7,23 +7,26 @@ mod browser;
 mod caller;
 pub mod camera;
 mod media;
+mod outbox;
 pub mod relay;
 pub mod watch;
 
 pub use browser::{Browser, CLEAN, Link, access_unit, receiving, rtp_browser};
 pub use camera::{Camera, Sent};
+pub use outbox::Nowhere;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use icey_engine::core::Core;
-use icey_engine::core::context::{Datagram, Outbound};
+use icey_engine::core::context::Datagram;
 use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::{Inbox, Writer};
 use icey_engine::core::track::{Frame, TrackState};
+use icey_engine::core::wallclock::Wallclock;
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, Event, MediaKind, PeerOptions, ReceiverOptions};
 use str0m::bwe::BweKind;
@@ -31,6 +34,8 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc, RtcConfig};
+
+use self::outbox::Outbox;
 
 pub const SERVER: &str = "10.0.0.1:4501";
 pub const VIDEO: u64 = 1;
@@ -43,21 +48,9 @@ struct OnTheWire {
     data: Vec<u8>,
 }
 
-/// Collects what the core sends.
-#[derive(Default)]
-struct Outbox(Vec<Datagram>);
-
-impl Outbound for Outbox {
-    fn send(&mut self, datagram: Datagram) {
-        self.0.push(datagram);
-    }
-}
-
-/// Throws everything away.
-pub struct Nowhere;
-
-impl Outbound for Nowhere {
-    fn send(&mut self, _: Datagram) {}
+/// The wallclock at the start of a simulation.
+pub fn began() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
 /// The world.
@@ -93,13 +86,14 @@ impl Network {
             .generate_certificate()
             .expect("aws-lc-rs makes certificates");
         let server: SocketAddr = SERVER.parse().expect("an address");
+        let now = Instant::now();
         let local = Local {
             certificate,
             addresses: vec![server],
             additional: vec![],
+            wallclock: Wallclock::new(now, began()),
         };
         let counters = Arc::<Counters>::default();
-        let now = Instant::now();
         let mut core = Core::new(local, counters.clone());
         core.create_track(TrackState::new(VIDEO, MediaKind::Video));
         core.create_track(TrackState::new(AUDIO, MediaKind::Audio));

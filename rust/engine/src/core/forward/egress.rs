@@ -22,6 +22,7 @@ use super::rtx_cache::{RtxCache, SentPacket};
 use super::srtp::Srtp;
 use crate::core::send::parameters::StreamParameters;
 use crate::core::send::rewriter::RtpPosition;
+use crate::core::wallclock::Wallclock;
 
 /// How often a viewer is told how media time and wallclock belong together.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,9 +30,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// From the first packet of a stream to a report: those of sound and picture mostly follow each other
 /// at once, and are reported on together.
 const FIRST_REPORT: Duration = Duration::from_millis(5);
-
-/// Where our wallclock begins. Only that a viewer's streams share it matters (RFC 3550 §4).
-const ORIGIN: Duration = Duration::from_secs(3_900_000_000);
 
 /// After so long the 24 bits of a time of sending begin anew, in ns.
 const SEND_TIME_WRAP: u128 = 64_000_000_000;
@@ -59,6 +57,7 @@ pub struct Egress {
     keys: KeySlot,
     /// Once the keys are known, and if they are of a known kind.
     srtp: Option<Srtp>,
+    wallclock: Wallclock,
     start: Instant,
     /// The CNAME that ties the streams together.
     name: String,
@@ -71,16 +70,22 @@ pub struct Egress {
 
 impl Egress {
     /// `keys` is where the keys are found once the viewer is connected.
-    pub fn new(keys: KeySlot, now: Instant) -> Self {
+    pub fn new(keys: KeySlot, wallclock: Wallclock, now: Instant) -> Self {
         Self {
             keys,
             srtp: None,
+            wallclock,
             start: now,
             name: String::new(),
             streams: Vec::new(),
             reference_time: None,
             report_at: None,
         }
+    }
+
+    /// Begins anew, with keys that will be found elsewhere.
+    pub fn reset(&mut self, keys: KeySlot, now: Instant) {
+        *self = Self::new(keys, self.wallclock, now);
     }
 
     /// Takes the keys, which DTLS has agreed on just now.
@@ -255,7 +260,7 @@ impl Egress {
     }
 
     fn sender_infos(&self, now: Instant, time_of: impl Fn(u32) -> Option<u32>) -> Vec<SenderInfo> {
-        let wallclock = ORIGIN + now.saturating_duration_since(self.start);
+        let wallclock = self.wallclock.ntp(now);
         let sending = self.streams.iter().filter(|stream| stream.packets > 0);
         sending
             .filter_map(|stream| {

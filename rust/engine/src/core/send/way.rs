@@ -18,6 +18,7 @@ use crate::core::forward::egress::Egress;
 use crate::core::forward::keys::KeySlot;
 use crate::core::forward::rtcp::Feedback;
 use crate::core::options::Estimation;
+use crate::core::wallclock::Wallclock;
 use crate::stats::PeerStats;
 
 /// A packet with its numbers on the wire.
@@ -42,11 +43,13 @@ pub struct Way {
 }
 
 impl Way {
-    /// A way whose keys will be found in `keys`.
-    pub fn new(estimation: Estimation, keys: KeySlot, now: Instant) -> Self {
+    /// A way that has no keys yet.
+    pub fn new(estimation: Estimation, wallclock: Wallclock, now: Instant) -> Self {
         let sender = match estimation {
             Estimation::Twcc => Sender::Paced(Pacer::default()),
-            Estimation::Remb => Sender::Direct(Box::new(Egress::new(keys, now))),
+            Estimation::Remb => {
+                Sender::Direct(Box::new(Egress::new(KeySlot::default(), wallclock, now)))
+            }
         };
         Self { sender }
     }
@@ -73,7 +76,7 @@ impl Way {
     /// Where the keys of a new instance of str0m will be found.
     pub fn set_keys(&mut self, keys: KeySlot, now: Instant) {
         if let Some(egress) = self.egress() {
-            *egress = Egress::new(keys, now);
+            egress.reset(keys, now);
         }
     }
 
