@@ -19,7 +19,7 @@ use super::receive::inbox::Writer;
 use super::receive::ingress::Ingress;
 use super::receive::options::{Delivery, ReceiverOptions};
 use super::receive::output::Output;
-use super::receive::{frames, packets};
+use super::receive::{frame_sink, packet_sink};
 use super::sdp::offer::Prepared;
 use crate::error::EngineError;
 use crate::event::Event;
@@ -291,8 +291,8 @@ impl Publisher {
     /// When a keyframe may be requested again, of whichever layer.
     fn next_request(&self) -> Option<Instant> {
         let spacing = match self.delivery {
-            Delivery::Frames => frames::KEYFRAME_SPACING,
-            Delivery::Packets { .. } => packets::KEYFRAME_SPACING,
+            Delivery::Frames => frame_sink::KEYFRAME_SPACING,
+            Delivery::Packets { .. } => packet_sink::KEYFRAME_SPACING,
         };
         self.requested.map(|at| at + spacing)
     }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use str0m::rtp::{RtpPacket as Decrypted, Ssrc};
 
 use super::frame::{Codec, ReceivedPacket};
-use super::frames::{self, FrameSink};
+use super::frame_sink::{self, FrameSink};
 use super::keyframe_requester::KeyframeRequester;
 use super::output::Output;
-use super::packets::{self, PacketSink};
+use super::packet_sink::{self, PacketSink};
 use super::sender_report::NewestReport;
 use super::timestamp::TimestampUnwrapper;
 use crate::core::forward::packet::{Origin, RtpPacket};
@@ -47,7 +47,7 @@ impl Ingress {
     pub fn frames(origin: Origin, codec: Codec) -> Self {
         Self::new(
             origin,
-            frames::KEYFRAME_SPACING,
+            frame_sink::KEYFRAME_SPACING,
             Sink::Frames(FrameSink::new(codec)),
         )
     }
@@ -56,7 +56,7 @@ impl Ingress {
     pub fn packets(origin: Origin) -> Self {
         Self::new(
             origin,
-            packets::KEYFRAME_SPACING,
+            packet_sink::KEYFRAME_SPACING,
             Sink::Packets(PacketSink::new(origin)),
         )
     }
