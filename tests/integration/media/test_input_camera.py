@@ -13,6 +13,7 @@ def camera(tmp_path):
     return Camera(tmp_path, pictures=("MJPG-1280x720", "YUYV-640x480"))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("video", "fourcc", "size"),
     [
@@ -44,6 +45,7 @@ def test_matrix(tmp_path):
     assert (seen["size"], seen["matrix"]) == ([1280, 720], SMPTE170M)
 
 
+@pytest.mark.alone
 def test_picture_outlives_the_device(camera):
     """Pictures that are held stay good when the device is closed, and nothing goes back to it."""
     seen = camera.ask("watch", pictures=40, video={"width": 640, "height": 480}, hold=True)
@@ -90,6 +92,7 @@ def test_modes(camera):
     ]
 
 
+@pytest.mark.alone
 def test_camera_with_its_own_h264(tmp_path):
     """A camera that gives nothing but H.264 plays."""
     camera = Camera(tmp_path, ("H264 1280 720 30",), ("H264-1280x720",))

@@ -29,6 +29,7 @@ from integration.media.sinks import (
 FAST = {"preset": "ultrafast"}
 
 
+@pytest.mark.alone
 def test_demo_plays_on_time():
     """The demo gives 30 pictures a second, pushed within milliseconds of their capture."""
     with Player("demo:", settings(size=(640, 360))) as player:
@@ -86,6 +87,7 @@ def strip_of(luma):
     )
 
 
+@pytest.mark.alone
 def test_first_picture_is_there_at_start():
     """Start gives a keyframe within 100 ms: the source and an encoder are open by then."""
     player = Player("demo:", settings(size=(1280, 720)))
@@ -100,6 +102,7 @@ def test_first_picture_is_there_at_start():
     assert first.keyframe
 
 
+@pytest.mark.alone
 def test_keyframe_on_request_is_an_idr_with_headers():
     """A request makes the next frame an IDR with SPS and PPS, and it can be decoded alone."""
     with Player("demo:") as player:
@@ -196,6 +199,7 @@ def left_out(units):
     return (units[-1].timestamp - units[0].timestamp) // 3000 + 1 - len(units)
 
 
+@pytest.mark.alone
 def test_slow_sink_builds_no_latency():
     """Where a frame takes longer than it lasts, frames are dropped, not queued."""
 
