@@ -81,6 +81,25 @@ def watch(pipeline, filming, number, bitrate):
     return viewer, pipeline.add_lane(video=video, audio=audio, bitrate=bitrate)
 
 
+def left_out(pipeline):
+    """The moments of pictures that the pipeline leaves out where the machine is late; fills up."""
+    moments = set()
+    take, encode = pipeline._take_picture, pipeline._encode
+
+    def taking(now):
+        taken = take(now)
+        if taken is not None:
+            moments.add(taken[1])
+        return taken
+
+    def encoding(picture, due):
+        moments.discard(due)
+        encode(picture, due)
+
+    pipeline._take_picture, pipeline._encode = taking, encoding
+    return moments
+
+
 def decoded(units):
     """The numbers modulo 16 of what was filmed, by one decoder from beginning to end."""
     decoder = av.CodecContext.create("h264", "r")
@@ -94,6 +113,7 @@ def decoded(units):
 def test_nobody_then_somebody_then_nobody(stage):
     """Through a viewer's coming and going no picture is missing; all can be decoded in one go."""
     pipeline, filming, clips = stage
+    late = left_out(pipeline)
     filming.follow({})
     pipeline.start()
     until(lambda: len(clips.units) > 20)
@@ -114,7 +134,7 @@ def test_nobody_then_somebody_then_nobody(stage):
     numbers = decoded(clips.units)
     steps = [(later - earlier) % 16 for earlier, later in pairwise(numbers)]
     # At a change the same picture may come from both.
-    assert set(steps) <= {0, 1}
+    assert sum(max(step - 1, 0) for step in steps) <= len(late)
     assert steps.count(0) <= 2
     assert clips.packets == sorted(set(clips.packets))
     gaps = [round((b - a) / 1e6) for a, b in pairwise(clips.packets)]
