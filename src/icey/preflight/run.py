@@ -13,7 +13,7 @@ from icey.preflight.folders import check_record_dir, check_web_root
 from icey.preflight.intelligence import check_intelligence
 from icey.preflight.network import check_ports
 from icey.preflight.report import ConfigFacts, Report
-from icey.preflight.software import check_ffmpeg, check_openssl
+from icey.preflight.software import check_ffmpeg, check_openssl, load_ffmpeg
 from icey.preflight.source import check_source
 from icey.preflight.turn import check_turn
 
@@ -62,6 +62,7 @@ def run_preflight(loaded: Loaded, *, running: Running | None = None) -> Report:
         config = passed("read ", loaded.path)
     else:
         config = passed("no config file; defaults, environment and flags")
+    load_ffmpeg()
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="icey-preflight") as pool:
         futures = {
             name: pool.submit(_guard, name, check, settings, running)

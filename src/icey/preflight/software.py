@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ssl
 from fractions import Fraction
@@ -32,6 +33,16 @@ def check_openssl() -> Finding:
             "with a full OpenSSL, and turn off its FIPS mode"
         )
     return passed(ssl.OPENSSL_VERSION)
+
+
+def load_ffmpeg() -> None:
+    """Load PyAV, before checks that use it run side by side.
+
+    Its classes refer to each other, and one that another thread is loading still is missing to
+    them: "SystemError: Missing type object". Where it cannot be loaded, `check_ffmpeg` tells.
+    """
+    with contextlib.suppress(ImportError):
+        import av  # noqa: F401, PLC0415
 
 
 def check_ffmpeg() -> Finding:

@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+from bench.ports import free_port
 
 from icey._core import Engine
 from icey.config.model import Settings
@@ -27,9 +28,7 @@ def check(turn, running=None):
 
 def test_before_the_start():
     """A TURN server is opened for the test, used over UDP and TCP, and leaves its port free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HERE, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     for _ in range(2):
         began = time.monotonic()
         result, detail = check(settings(port=port))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from bench.ports import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -184,9 +185,7 @@ def test_refusal(receiver, hook, status):
 
 def test_nobody_is_there(hook, caplog):
     """Where nobody listens, an event is given up after its tries; the log says so once."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     waits = []
     sent = hook(
         f"http://alice:wonder@127.0.0.1:{port}/secret-path?key=k",
@@ -316,9 +315,7 @@ def test_end_delivers_what_waits(receiver):
 
 def test_end_while_nobody_answers():
     """At the end of the server nobody waits for a webhook that is away."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     sent = Webhook(f"http://127.0.0.1:{port}/")
     post(sent, 1, 2)
     until(lambda: sent.status()["retries"] == 0 and sent.status()["error"] != "")
