@@ -4,8 +4,6 @@ import sys
 
 from icey import cli
 
-__all__ = ["main"]
-
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""

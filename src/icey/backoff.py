@@ -6,8 +6,6 @@ wait on conditions that end the wait early: a thread that is to stop, an event l
 
 from __future__ import annotations
 
-__all__ = ["Backoff"]
-
 
 class Backoff:
     """Seconds to wait before the next try: 1, 2, 4 … 30."""

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from icey.config.load import Loaded
     from icey.config.model import LogLevel
 
-__all__ = ["COMMAND", "TRACE", "configure_logging", "parse", "run"]
-
 COMMAND = "icey-server"
 
 _EPILOG = f"""\

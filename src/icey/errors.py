@@ -28,22 +28,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "AddressInUseError",
-    "CandidateError",
-    "ClosedError",
-    "ConfigError",
-    "EngineError",
-    "IceyError",
-    "OfferError",
-    "PreflightError",
-    "RecordingError",
-    "SignallingError",
-    "SourceError",
-    "TurnProbeError",
-    "UsageError",
-]
-
 
 class IceyError(Exception):
     """The root of the tree; ``exit_code`` is what the process ends with if nobody handles it."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 
-__all__ = ["version"]
-
 
 def version() -> str:
     """The version of the installed package, or ``0+uninstalled`` when run from the sources."""

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = [
-    "ServerProcess",
-    "Usage",
-    "command",
-    "running_server",
-    "start",
-    "write_config",
-]
-
 READY_WITHIN_S = 60  # the budget is 1.5 s; the rest is for a machine that others use too
 STOP_WITHIN_S = 10
 POOL_THREADS = 8

@@ -6,10 +6,11 @@ import json
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from bench.server import command, write_config
 from playwright.async_api import expect
 
 from e2e.chromium import AUTOPLAY, open_chromium
-from e2e.server_process import command, running_server, write_config
+from e2e.server_process import running_server
 from e2e.viewer import Viewer
 from e2e.waiting import until
 from integration.media.camera import BARS, DEVICE, PICTURES, UNCOMPRESSED, Camera

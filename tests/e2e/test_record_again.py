@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 import pytest
+from bench.server import write_config
 from playwright.async_api import expect
 
 from e2e.chromium import AUTOPLAY, open_chromium
 from e2e.publisher import DrawnCamera, Publisher
 from e2e.recording_file import read_recording
-from e2e.server_process import READY_WITHIN_S, running_server, start, write_config
+from e2e.server_process import READY_WITHIN_S, running_server, start
 from e2e.waiting import until
 
 pytestmark = pytest.mark.alone

@@ -8,10 +8,11 @@ import time
 from contextlib import AsyncExitStack
 
 import pytest
+from bench.server import write_config
 
 from e2e.aiortc_publisher import aiortc_publisher
 from e2e.recording_file import read_recording
-from e2e.server_process import READY_WITHIN_S, running_server, start, write_config
+from e2e.server_process import READY_WITHIN_S, running_server, start
 from e2e.waiting import until
 
 pytestmark = pytest.mark.alone

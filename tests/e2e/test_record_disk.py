@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from bench.server import write_config
 
 from e2e.aiortc_publisher import aiortc_publisher
 from e2e.recording_file import read_recording
-from e2e.server_process import running_server, start, write_config
+from e2e.server_process import running_server, start
 from e2e.waiting import until
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from bench.server import write_config
 from playwright.async_api import expect
 
 from e2e.clip import make_clip
-from e2e.server_process import running_server, start, write_config
+from e2e.server_process import running_server, start
 from e2e.viewer import Viewer
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from icey import cli
+from icey.config.model import TRACE
 from icey.errors import EngineError, UsageError
 
 COMMAND = [sys.executable, "-m", "icey"]
@@ -399,7 +400,7 @@ def test_log_lines(capsys, quiet_logging):
 def test_log_level_trace(capsys, quiet_logging):
     """The level trace lies below debug and has its name."""
     cli.configure_logging("trace")
-    logging.getLogger("icey").log(cli.TRACE, "packet")
+    logging.getLogger("icey").log(TRACE, "packet")
     assert capsys.readouterr().err.split()[1:] == ["TRACE", "icey:", "packet"]
 
 

@@ -11,16 +11,6 @@ if TYPE_CHECKING:
 
     from icey.config.keys import Key
 
-__all__ = [
-    "BOOLEAN_WORDS",
-    "CONFIG_ENVIRONMENT",
-    "CONFIG_FLAG",
-    "Binding",
-    "read_text",
-    "resolve_path",
-    "resolve_source",
-]
-
 CONFIG_FLAG = "--config"
 CONFIG_ENVIRONMENT = "ICEY_CONFIG"
 

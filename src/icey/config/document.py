@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["MAX_BYTES", "parse", "read"]
-
 MAX_BYTES = 1024 * 1024
 """Largest config file that is read."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-__all__ = ["SettingsModel"]
-
 
 class SettingsModel(BaseModel):
     """A group of settings: frozen, strict about types, with camelCase keys."""

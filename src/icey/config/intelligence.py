@@ -17,17 +17,6 @@ from icey.config.values import (
     WebhookUrl,
 )
 
-__all__ = [
-    "ClipSettings",
-    "DetectorSettings",
-    "IntelligenceSettings",
-    "MotionSettings",
-    "NormalizeSettings",
-    "SnapshotSettings",
-    "SpeechSettings",
-    "VisionSettings",
-]
-
 
 class NormalizeSettings(SettingsModel):
     """``media.intelligence.vision.normalize``: the pictures that the detectors get."""

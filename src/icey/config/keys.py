@@ -23,8 +23,6 @@ from icey.config.values import Kind, Says
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Key", "KeyPath", "bound", "keys", "nearest", "sections"]
-
 KeyPath: TypeAlias = tuple[str, ...]
 
 _NEAREST_SCORE = 60.0  # of 100; a suggestion below it would confuse more than it helps

@@ -29,8 +29,6 @@ from icey.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["DEFAULT_CONFIG", "Loaded", "load", "locate"]
-
 DEFAULT_CONFIG = "config.json"
 _TTL: KeyPath = ("turn", "credentialTtlSeconds")
 _NEAREST_VARIABLE_SCORE = 75.0  # other programs may own variables that begin with ICEY_ too

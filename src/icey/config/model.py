@@ -31,24 +31,6 @@ from icey.config.values import (
     TokenText,
 )
 
-__all__ = [
-    "MAX_CREDENTIAL_TTL_SECONDS",
-    "TRACE",
-    "AudioSettings",
-    "AuthSettings",
-    "HttpSettings",
-    "LogLevel",
-    "MediaSettings",
-    "Mode",
-    "RecordSettings",
-    "RelaySettings",
-    "Settings",
-    "TlsSettings",
-    "TurnSettings",
-    "VideoSettings",
-    "WebrtcSettings",
-]
-
 MAX_CREDENTIAL_TTL_SECONDS = 86_400
 """One day: a longer ``turn.credentialTtlSeconds`` is clamped to it, with a warning."""
 

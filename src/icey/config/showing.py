@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 
-__all__ = ["printable", "shown", "type_name", "without_credentials"]
-
 _MAX_SHOWN = 100
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
 _TYPE_NAMES: dict[type, str] = {

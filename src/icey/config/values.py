@@ -16,29 +16,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-__all__ = [
-    "DetectorUse",
-    "FilePath",
-    "Host",
-    "IpAddress",
-    "IpAddresses",
-    "Kind",
-    "Microseconds",
-    "OpusRate",
-    "Origins",
-    "PictureSide",
-    "PixelFormat",
-    "Port",
-    "Realm",
-    "RelayPort",
-    "Says",
-    "Secret",
-    "Source",
-    "TokenText",
-    "Unit",
-    "WebhookUrl",
-]
-
 Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "path", "source", "list"]
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")

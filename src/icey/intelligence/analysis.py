@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
     Seen: TypeAlias = tuple[Sequence[Detection], Mapping[str, Any]]
 
-__all__ = ["Analysis", "Evidence", "is_wanted"]
-
 log = logging.getLogger(__name__)
 
 UNITS = 60

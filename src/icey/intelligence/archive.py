@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from icey.intelligence.analysis import Evidence
     from icey.intelligence.clip import ClipFinished
 
-__all__ = ["Archive", "StreamArchive"]
-
 log = logging.getLogger(__name__)
 
 SCHEMA = "icey.clip/1"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from icey.intelligence.sampler import Sampler
 
-__all__ = ["MAX_FAILURES", "Branch", "BranchStatus"]
-
 log = logging.getLogger(__name__)
 
 MAX_FAILURES = 5

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from icey.intelligence.events import Event
     from icey.intelligence.shelf import Shelf
 
-__all__ = ["KEYFRAME_NS", "MAX_CLIP_NS", "ClipFinished", "Clips"]
-
 log = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from icey.intelligence.sample import Moment, UnitSample
 
-__all__ = ["UnitDecoder"]
-
 log = logging.getLogger(__name__)
 
 

@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "Detection",
-    "Detector",
-    "FrameContext",
-    "Region",
-    "SoundContext",
-    "SoundDetector",
-]
-
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 

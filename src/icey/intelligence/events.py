@@ -26,18 +26,6 @@ if TYPE_CHECKING:
     from icey.intelligence.sample import PictureSample, SoundSample
     from icey.intelligence.speech import Activity
 
-__all__ = [
-    "MAX_DETECTIONS",
-    "MAX_GRID_CELLS",
-    "Event",
-    "EventKind",
-    "heard_event",
-    "motion_data",
-    "plain",
-    "speech_event",
-    "vision_event",
-]
-
 EventKind: TypeAlias = Literal["icey:vision", "icey:speech", "icey:clip"]
 """``icey:clip`` says that a clip is finished; it goes to other programs, not to peers."""
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Cells: TypeAlias = NDArray[np.float32]
 
-__all__ = ["MAX_REGIONS", "Motion", "MotionDetector", "clusters", "luma_cells"]
-
 MAX_REGIONS = 8
 """Regions in an event at most; the largest are kept."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from icey.config.intelligence import NormalizeSettings
 
-__all__ = ["Normalizer", "is_full_range", "luma_of", "rgb_of"]
-
 _LUMA_FIRST = frozenset(
     {"gray", "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21"}
 )

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from icey.config.intelligence import DetectorSettings, IntelligenceSettings
     from icey.intelligence.detector import Detector, SoundDetector
 
-__all__ = ["GROUP", "Found", "Plugin", "Takes", "find_plugins"]
-
 log = logging.getLogger(__name__)
 
 GROUP = "icey.detectors"

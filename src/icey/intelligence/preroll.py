@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
-__all__ = ["MAX_BYTES", "PreRoll", "Unit"]
-
 MAX_BYTES = 32 << 20
 """Bytes kept of a stream at most; 32 MiB are two minutes at 2 Mb/s."""
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from icey.media.passthrough import AccessUnit
 
-__all__ = ["Moment", "PictureSample", "SoundSample", "UnitSample"]
-
 
 @dataclass(frozen=True, slots=True)
 class Moment:

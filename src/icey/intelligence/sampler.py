@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Sampler"]
-
 
 class Sampler:
     """Chooses among the frames of one stream.

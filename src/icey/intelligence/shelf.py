@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import RecordSettings
 
-__all__ = ["CLIPS", "SNAPSHOTS", "Shelf"]
-
 log = logging.getLogger(__name__)
 
 SNAPSHOTS = "snapshots"

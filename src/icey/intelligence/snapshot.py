@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from icey.intelligence.events import Event
     from icey.intelligence.shelf import Shelf
 
-__all__ = ["Snapshots", "jpeg"]
-
 log = logging.getLogger(__name__)
 
 QUALITY = 85

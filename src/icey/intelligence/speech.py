@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from icey.config.intelligence import SpeechSettings
 
-__all__ = ["Activity", "SpeechDetector", "SpeechPhase", "levels"]
-
 SpeechPhase: TypeAlias = Literal["start", "update", "end"]
 
 FULL_SCALE = 32768

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from icey.intelligence.branch import BranchStatus
 
-__all__ = ["Tally", "TallyGroup"]
-
 _COUNTS = ("seen", "sampled", "dropped", "processed", "emitted", "failed")
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from icey.errors import SourceError
     from icey.media.passthrough import AccessUnit
 
-__all__ = ["MediaBuffer", "Shown"]
-
 PICTURES = 2
 """Pictures that may wait: 67 ms at 30 fps, which covers a rewind (5 ms), and 2.8 MB a viewer at
 720p, to which the picture that is held back to learn its length adds a third."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import VideoSettings
 
-__all__ = ["FORMATS", "Mode", "choose"]
-
 FORMATS = {
     "YUYV": "yuyv422",
     "UYVY": "uyvy422",

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from icey.media.reader import Reader
     from icey.media.source import Source
 
-__all__ = ["LiveReader", "read_on"]
-
 log = logging.getLogger(__name__)
 
 ROOM_WAIT_S = 0.1

@@ -37,20 +37,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = [
-    "BARS",
-    "BARS_BOTTOM",
-    "BARS_TOP",
-    "BEEP_NS",
-    "STRIP_BLOCKS",
-    "STRIP_HEIGHT",
-    "STRIP_MIN_WIDTH",
-    "DemoPicture",
-    "decode_strip",
-    "demo_sound",
-    "encode_strip",
-]
-
 STRIP_BLOCKS = 64
 STRIP_HEIGHT = 1 / 20
 """Height of the time strip, as a fraction of the picture's."""

@@ -15,8 +15,6 @@ from icey.media.timebase import SECOND_NS, FrameGrid
 if TYPE_CHECKING:
     from icey.config.model import MediaSettings
 
-__all__ = ["DemoReader"]
-
 
 class DemoReader(Reader):
     """A `Reader` of ``demo:``; nothing can go wrong with it, and it is live."""

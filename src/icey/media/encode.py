@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from icey.config.model import AudioSettings, VideoSettings
     from icey.media.scale import Matrix
 
-__all__ = ["MIN_BITRATE", "AudioEncoder", "VideoEncoder"]
-
 MIN_BITRATE = 150_000
 """Bit/s below which the picture is not worth sending."""
 

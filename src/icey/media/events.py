@@ -5,15 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = [
-    "PipelineEvent",
-    "SourceBroken",
-    "SourceEnded",
-    "SourceLost",
-    "SourceRestored",
-    "State",
-]
-
 
 @dataclass(frozen=True)
 class SourceLost:

@@ -16,20 +16,6 @@ from av.error import FFmpegError
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-__all__ = [
-    "IDR",
-    "MAX_PIXELS",
-    "PPS",
-    "SLICES",
-    "SPS",
-    "ParameterSets",
-    "annex_b",
-    "nal_types",
-    "nal_units",
-    "open_unit",
-    "parameter_sets",
-]
-
 IDR, SPS, PPS = 5, 7, 8  # H.264 table 7-1
 SLICES = frozenset(range(1, 6))
 

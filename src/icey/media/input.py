@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from icey.config.model import VideoSettings
     from icey.media.source import Source
 
-__all__ = ["OPEN_TIMEOUT_S", "READ_TIMEOUT_S", "Input"]
-
 log = logging.getLogger(__name__)
 
 OPEN_TIMEOUT_S = 5.0

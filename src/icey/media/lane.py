@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from icey.media.passthrough import AccessUnit
 
-__all__ = ["Lane", "Sink"]
-
 log = logging.getLogger(__name__)
 
 

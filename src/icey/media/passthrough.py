@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from icey.media.input import Input
 
-__all__ = ["AccessUnit", "AnnexB", "LastGroup", "obstacle", "open_passthrough"]
-
 log = logging.getLogger(__name__)
 
 PROFILES = frozenset({"Baseline", "Constrained Baseline", "Main", "High"})

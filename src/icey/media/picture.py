@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     Plane: TypeAlias = NDArray[np.uint8]
 
-__all__ = ["black", "copy_of", "fill", "planes", "yuv709"]
-
 
 def planes(picture: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
     """Return writable views of Y, U and V, of shapes (h, w), (h/2, w/2) and (h/2, w/2)."""

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from icey.media.source import Source
     from icey.media.tap import Tap
 
-__all__ = ["Lane", "Pipeline", "Sink"]
-
 log = logging.getLogger(__name__)
 
 LATE_NS = 100_000_000

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from icey.media.passthrough import AnnexB
     from icey.media.source import Source
 
-__all__ = ["FileReader"]
-
 log = logging.getLogger(__name__)
 
 PENDING_BYTES = 16 << 20

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from icey.config.model import VideoSettings
     from icey.media.source import Source
 
-__all__ = ["SourceInfo", "probe"]
-
 
 @dataclass(frozen=True)
 class SourceInfo:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from icey.media.scale import Matrix
     from icey.media.source import Source
 
-__all__ = ["InputReader", "Reader"]
-
 
 class Reader(ABC):
     """Fills a `MediaBuffer` with pictures, sized and on media time, and with sound.

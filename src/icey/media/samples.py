@@ -12,8 +12,6 @@ from icey.media.timebase import SECOND_NS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SampleLine"]
-
 
 class SampleLine:
     """A queue of samples without holes: gaps become silence, overlaps are cut off.

@@ -16,8 +16,6 @@ from av.video.reformatter import ColorRange
 if TYPE_CHECKING:
     import av
 
-__all__ = ["Fit", "Matrix", "Scaler", "fit", "matrix_of"]
-
 Matrix: TypeAlias = Literal["bt709", "smpte170m"]
 """What the encoder is told about the meaning of U and V; HDR and the rest become ``bt709``."""
 

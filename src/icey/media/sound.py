@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SoundConverter"]
-
 
 class SoundConverter:
     """Resamples and mixes down; made anew inside whenever the source's sound changes.

@@ -14,8 +14,6 @@ from urllib.parse import unquote, urlsplit
 
 from icey.errors import SourceError
 
-__all__ = ["URL_SCHEMES", "Source", "SourceKind", "parse_source"]
-
 SourceKind: TypeAlias = Literal["demo", "file", "device", "url"]
 
 URL_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "http", "https", "udp"})

@@ -16,8 +16,6 @@ from icey.errors import EngineError
 if TYPE_CHECKING:
     from icey.media.source import Source
 
-__all__ = ["SrtAddress", "connect", "parse_srt"]
-
 MAX_LATENCY_US = 60_000_000
 """More is a mistake of the unit: FFmpeg's is µs."""
 

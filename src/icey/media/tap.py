@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from icey.media.passthrough import AccessUnit
 
-__all__ = ["Tap"]
-
 
 class Tap(Protocol):
     """Takes what is due, the moment it is sent, whether or not anybody watches.

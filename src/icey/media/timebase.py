@@ -10,19 +10,6 @@ from __future__ import annotations
 from collections import deque
 from fractions import Fraction
 
-__all__ = [
-    "AUDIO_CLOCK",
-    "SECOND_NS",
-    "VIDEO_CLOCK",
-    "ArrivalClock",
-    "FrameGrid",
-    "KeyframeGate",
-    "RateCap",
-    "output_rate",
-    "to_ns",
-    "to_timestamp",
-]
-
 SECOND_NS = 1_000_000_000
 VIDEO_CLOCK = 90_000
 """Units a second of RTP timestamps of H.264 (RFC 6184 §8.1)."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import VideoSettings
 
-__all__ = ["deadline", "descriptors", "is_bt709", "read_modes", "wait"]
-
 _CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
 _CAN_CAPTURE, _CAN_CAPTURE_PLANES, _HAS_DEVICE_CAPS = 0x1, 0x1000, 0x80000000
 _SPACE_709, _ENCODING_709 = 3, 2  # V4L2_COLORSPACE_REC709, V4L2_YCBCR_ENC_709

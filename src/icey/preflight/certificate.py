@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import Settings
 
-__all__ = ["check_tls"]
-
 _EXPIRES_SOON = timedelta(days=14)
 _RENEW = "renew it (certbot renew, or openssl req -x509 for a test)"
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-__all__ = ["Detail", "Finding", "Result", "failed", "passed", "render", "warned"]
-
 Result: TypeAlias = Literal["pass", "warn", "fail"]
 
 Detail: TypeAlias = tuple[str | Path, ...]

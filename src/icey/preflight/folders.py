@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.preflight.running import Running
 
-__all__ = ["check_record_dir", "check_web_root", "web_root"]
-
 _LOW_DISK_BYTES = 1024**3
 """With less than a GiB to write, a recording is about to end: an hour at 2 Mbit/s needs that."""
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from icey.config.intelligence import VisionSettings
     from icey.config.model import Settings
 
-__all__ = ["check_intelligence"]
-
 
 def check_intelligence(settings: Settings) -> Finding:
     """Import the detectors that are to run; warn where they stay inactive."""

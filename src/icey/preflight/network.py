@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.preflight.running import Running
 
-__all__ = ["bind", "check_ports", "media_address"]
-
 
 @dataclass(frozen=True)
 class _Claim:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import Settings
 
-__all__ = ["PRODUCT", "SERVICE", "ConfigFacts", "Report"]
-
 PRODUCT = "icey"
 SERVICE = "icey-server"
 

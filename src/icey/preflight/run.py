@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from icey.errors import ConfigError
     from icey.preflight.running import Running
 
-__all__ = ["CHECKS", "run_preflight", "run_without_settings"]
-
 log = logging.getLogger(__name__)
 
 _Check: TypeAlias = "Callable[[Settings, Running | None], Finding]"

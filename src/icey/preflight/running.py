@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from icey.turn.service import TurnTarget
 
-__all__ = ["Running", "SourceState"]
-
 
 @dataclass(frozen=True)
 class SourceState:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
     from av.video.codeccontext import VideoCodecContext
 
-__all__ = ["check_ffmpeg", "check_openssl"]
-
 _VIDEO_ENCODER = "libx264"
 _AUDIO_ENCODER = "libopus"
 _REINSTALL_AV = "reinstall PyAV with its wheel, which has both: pip install --force-reinstall av"

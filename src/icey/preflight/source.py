@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from icey.media.source import Source
     from icey.preflight.running import Running
 
-__all__ = ["PROBE_TIMEOUT_SECONDS", "check_source", "describe_source"]
-
 PROBE_TIMEOUT_SECONDS = 10.0
 """How long a camera or a URL may take to show its first picture."""
 

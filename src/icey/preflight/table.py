@@ -13,8 +13,6 @@ from icey.preflight.finding import render
 if TYPE_CHECKING:
     from icey.preflight.report import Report
 
-__all__ = ["print_table"]
-
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 

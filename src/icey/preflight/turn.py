@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from icey.turn.selftest import Trial
     from icey.turn.service import TurnTarget
 
-__all__ = ["check_turn", "reachability"]
-
 _OFF = "or go without TURN: --no-turn or turn.enabled"
 
 

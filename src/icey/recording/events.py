@@ -5,14 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = [
-    "RecordingEnded",
-    "RecordingEvent",
-    "RecordingFailed",
-    "RecordingFinished",
-    "RecordingStarted",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class RecordingStarted:

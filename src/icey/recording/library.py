@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-__all__ = ["Library", "Recording"]
-
 log = logging.getLogger(__name__)
 
 

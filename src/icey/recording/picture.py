@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from icey.config.model import VideoSettings
     from icey.media.scale import Matrix
 
-__all__ = ["Copied", "PictureWay", "Transcoded"]
-
 log = logging.getLogger(__name__)
 
 KEYFRAME_NS = 2 * SECOND_NS

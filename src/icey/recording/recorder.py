@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from icey.recording.picture import PictureWay
     from icey.storage.take import FinishedFile
 
-__all__ = ["Recorder"]
-
 log = logging.getLogger(__name__)
 
 PULL_SECONDS = 0.2

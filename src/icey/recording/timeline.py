@@ -25,8 +25,6 @@ from statistics import median
 
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK
 
-__all__ = ["Timeline"]
-
 REPORTS = 5
 """Reports of a stream whose median counts: they are stamped by threads, some of them late."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from icey.server.readiness import Readiness
     from icey.sessions.calls import Calls
 
-__all__ = ["ApiContext", "add_api", "status_json"]
-
 READ = ["GET", "HEAD"]
 WRITE = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 

@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from icey.sessions.calls import Calls
     from icey.sessions.mode import Mode
 
-__all__ = ["create_app", "open_artifacts", "open_calls", "run", "serve"]
-
 log = logging.getLogger(__name__)
 
 SHUTDOWN_REASON = "server is shutting down"

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from icey.recording.library import Recording
     from icey.server.auth import AccessToken
 
-__all__ = ["Artifacts"]
-
 log = logging.getLogger(__name__)
 
 CONTENT_TYPES = {".mp4": "video/mp4", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}

@@ -12,8 +12,6 @@ from starlette.exceptions import HTTPException
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["AccessToken", "offered_tokens", "origin_allowed"]
-
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 

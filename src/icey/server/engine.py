@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import Settings
 
-__all__ = ["running_engine"]
-
 
 @contextlib.asynccontextmanager
 async def running_engine(settings: Settings) -> AsyncIterator[tuple[Engine, TurnService | None]]:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from icey.server.webhook import Webhook
 
-__all__ = ["EVENT_STREAM", "EventFeed"]
-
 QUEUE_BYTES = 1 << 20
 """What may wait for one reader, bytes; as for a WebSocket."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from icey.sessions.calls import Calls
     from icey.signalling.hub import HubAction
 
-__all__ = ["Gateway", "Socket"]
-
 log = logging.getLogger(__name__)
 
 GOING_AWAY = 1001

@@ -16,8 +16,6 @@ from urllib.parse import parse_qsl, quote
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LINK_SECONDS", "SignedLinks"]
-
 LINK_SECONDS = 12 * 3600
 """How long a link opens its file: a page that is open over night still plays."""
 

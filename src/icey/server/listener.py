@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import TlsSettings
 
-__all__ = ["ABORT", "HttpServer", "bind"]
-
 ABORT = "icey.abort"
 """The ASGI extension by which an answer cuts its connection. ASGI alone can only close it, which
 waits for a client that does not read."""

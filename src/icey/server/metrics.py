@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-__all__ = ["CONTENT_TYPE", "metrics_text"]
-
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _SINGLES = {

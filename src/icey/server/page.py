@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Scope
 
-__all__ = ["Page"]
-
 
 class Page(StaticFiles):
     """Serves the files of the web UI; ``index.html`` stands for its folder.

@@ -8,8 +8,6 @@ import os
 import resource
 import sys
 
-__all__ = ["give_back_large_buffers", "raise_descriptor_limit", "refuse_huge_pages"]
-
 log = logging.getLogger(__name__)
 
 DESCRIPTORS = 16_384

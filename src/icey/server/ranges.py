@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["range_counts"]
-
 _SPEC = r"(\d{1,18})-(\d{0,18})|-(\d{1,18})"
 _ONE = re.compile(_SPEC, re.ASCII)
 _SET = re.compile(rf"bytes=\s*(?:{_SPEC})(?:\s*,\s*(?:{_SPEC}))*", re.ASCII | re.IGNORECASE)

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from icey.preflight.report import Report
 
-__all__ = ["Readiness"]
-
 TTL_S = 5.0
 """How long a report counts as fresh, so that asking for it is no way to load the server."""
 

@@ -14,8 +14,6 @@ from icey.config.model import TRACE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["log_counters"]
-
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0

@@ -24,8 +24,6 @@ from icey.backoff import Backoff
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TRIES", "Webhook"]
-
 log = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 256

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from icey.server.gateway import Gateway
 
-__all__ = ["PATHS", "SignallingSocket", "socket_class"]
-
 log = logging.getLogger(__name__)
 
 # The library writes every frame into its log at DEBUG, and the first one holds the token.

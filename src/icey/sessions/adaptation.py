@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["MINIMUM_BITRATE", "LanePlan", "Move"]
-
 MINIMUM_BITRATE = 150_000
 """The lowest video bitrate in bit/s: below it 720p is not a picture any more."""
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from icey.signalling.calls import CallAction
     from icey.turn.service import TurnService
 
-__all__ = ["Call", "Calls"]
-
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from icey.intelligence.events import Event
     from icey.media.source import Source
 
-__all__ = ["SHARED_STREAM", "Detection", "stream_of"]
-
 WAITING = 512
 """Events that may wait for the loop."""
 

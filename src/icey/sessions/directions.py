@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Directions", "directions_of"]
-
 _SENDING = {"a=sendonly", "a=sendrecv"}
 _RECEIVING = {"a=recvonly", "a=sendrecv"}
 _ALL = _SENDING | _RECEIVING | {"a=inactive"}

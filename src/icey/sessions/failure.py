@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["what_to_change", "what_was_seen"]
-
 
 def what_to_change(*, webrtc_port: int, turn_port: int | None, external_ip: str) -> str:
     """Name the ports and settings that the operator can change.

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from icey.intelligence.analysis import Analysis
     from icey.intelligence.clip import Clips
     from icey.media.events import PipelineEvent
-    from icey.media.pipeline import Lane, Sink
+    from icey.media.lane import Lane, Sink
     from icey.media.source import Source
-
-__all__ = ["Feed", "feed_is_shared"]
 
 log = logging.getLogger(__name__)
 

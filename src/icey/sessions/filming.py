@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     PassOn = Callable[[int, bytes, int, bool], None]
 
-__all__ = ["Filming"]
-
 OWN = -1
 """The number of the lane that nobody watches; viewers' lanes count from 0."""
 

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LayerChoice"]
-
 MARGIN = 1.1
 """A layer needs that much more than its own rate: headers, resends."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     MediaEvent: TypeAlias = KeyframeRequested | BitrateEstimated | MediaStarted | PeerCongested
     """The events of a peer between its connection and its end."""
 
-__all__ = ["CLOSE_SECONDS", "MediaEvent", "Mode", "Session"]
-
 CLOSE_SECONDS = 4.0
 """How long the work of calls may take when the server ends, where no file is to be finished."""
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from icey.sessions.mode import MediaEvent
     from icey.sessions.work import Work
 
-__all__ = ["RecordMode"]
-
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 0.3

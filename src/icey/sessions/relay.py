@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from icey.sessions.mode import MediaEvent
     from icey.sessions.work import Work
 
-__all__ = ["RelayMode"]
-
 log = logging.getLogger(__name__)
 
 TAKEN = "relay already has a source"

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from icey.sessions.mode import MediaEvent
     from icey.sessions.work import Work
 
-__all__ = ["StreamMode"]
-
 log = logging.getLogger(__name__)
 
 START_BITRATE = 800_000

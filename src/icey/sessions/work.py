@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from icey._core import Peer, PeerStats
 
-__all__ = ["Work", "stats_blocking"]
-
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")

@@ -23,17 +23,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "CallAction",
-    "CallState",
-    "CallTable",
-    "CandidateArrived",
-    "Ended",
-    "Incoming",
-    "Offered",
-    "Send",
-]
-
 OFFER_TIMEOUT_S = 15.0
 """Seconds from ``call:accept`` (or ``call:init``) to the offer; then the caller is hung up."""
 

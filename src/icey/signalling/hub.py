@@ -29,8 +29,6 @@ from icey.signalling.peers import Peer, ServerPeer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Close", "Counters", "Deliver", "Hub", "HubAction", "Left", "ToServer"]
-
 ROUTED = frozenset({"message", "command", "event"})
 
 _ALPHABET = string.ascii_letters + string.digits

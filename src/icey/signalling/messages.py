@@ -18,19 +18,6 @@ from icey.errors import SignallingError
 if TYPE_CHECKING:
     from icey.signalling.limits import Limits
 
-__all__ = [
-    "PROTOCOL",
-    "RESERVED",
-    "Auth",
-    "Frame",
-    "check_room",
-    "check_rooms",
-    "decode",
-    "error_frame",
-    "extras_of",
-    "parse_auth",
-]
-
 PROTOCOL = "symple/4"
 
 RESERVED = frozenset({"id", "user", "name", "type", "online"})

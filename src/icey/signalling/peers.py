@@ -7,8 +7,6 @@ from typing import Any
 
 from icey.signalling.messages import PUBLIC_ROOM, Auth, Frame
 
-__all__ = ["CAPABILITIES", "SERVER_ID", "SERVER_USER", "Peer", "ServerPeer"]
-
 SERVER_USER = "icey"
 SERVER_ID = "server"
 

@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
     from icey.media.h264 import ParameterSets
 
-__all__ = [
-    "Box",
-    "boxes_of_file",
-    "declared_size",
-    "shift_offsets",
-    "with_parameter_sets",
-]
-
 CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 
 VISUAL_ENTRY_BYTES = 78

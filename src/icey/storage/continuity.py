@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS
 
-__all__ = ["SILENCE", "SILENCE_SAMPLES", "Continuity", "opus_samples"]
-
 SILENCE = b"\xf8\xff\xfe"
 """An Opus packet of 20 ms in which nothing is heard (RFC 6716 §3.1, configuration 31)."""
 

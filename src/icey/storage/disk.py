@@ -11,8 +11,6 @@ from icey.errors import RecordingError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_room", "explained", "sync_folder"]
-
 
 def check_room(folder: Path, min_free_bytes: int) -> None:
     """Check that a folder exists and has room.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from icey.media.h264 import ParameterSets
     from icey.storage.boxes import Box
 
-__all__ = ["FASTSTART_BYTES", "FULL", "TEMPORARY", "finish_file", "take_name"]
-
 log = logging.getLogger(__name__)
 
 FASTSTART_BYTES = 64 << 20

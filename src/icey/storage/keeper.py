@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from icey.config.model import RecordSettings
     from icey.storage.repair import Repaired
 
-__all__ = ["Keeper"]
-
 log = logging.getLogger(__name__)
 
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from icey.storage.sound import SoundFormat
 
-__all__ = ["FRAGMENT_US", "PartFile"]
-
 log = logging.getLogger(__name__)
 
 VIDEO_TIME = Fraction(1, VIDEO_CLOCK)

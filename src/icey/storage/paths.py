@@ -11,19 +11,6 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = [
-    "ENDING",
-    "PART",
-    "RECOVERED",
-    "SNAPSHOT",
-    "RecordingName",
-    "name_recording",
-    "parse_name",
-    "part_of",
-    "recovered_of",
-    "safe_peer",
-]
-
 ENDING = ".mp4"
 PART = ".mp4.part"
 RECOVERED = ".recovered.mp4"

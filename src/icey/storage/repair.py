@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from icey.media.h264 import ParameterSets
 
-__all__ = ["Repaired", "repair_folder", "repair_part"]
-
 log = logging.getLogger(__name__)
 
 BROKEN = ".broken"

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Kept", "to_remove"]
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:

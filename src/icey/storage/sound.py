@@ -15,8 +15,6 @@ from icey.storage.continuity import SILENCE
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-__all__ = ["AacSound", "OpusSound", "SoundFormat"]
-
 PRIMING_SAMPLES = 1024
 """Samples by which FFmpeg's AAC encoder is late: one frame."""
 

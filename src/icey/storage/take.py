@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from icey.storage.sound import SoundFormat
 
-__all__ = ["FinishedFile", "Take"]
-
 log = logging.getLogger(__name__)
 
 LATE_NS = 1_100_000_000

@@ -10,8 +10,6 @@ import base64
 import hmac
 from dataclasses import dataclass
 
-__all__ = ["Credential", "CredentialMint", "sign"]
-
 _SPREAD = 0.25
 """The part of its life that a credential may be shortened by, so that its name is its own."""
 

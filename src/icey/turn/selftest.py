@@ -11,8 +11,6 @@ from icey.errors import TurnProbeError
 if TYPE_CHECKING:
     from icey.turn.service import TurnTarget
 
-__all__ = ["Trial", "try_from_outside", "try_here"]
-
 Transport: TypeAlias = Literal["udp", "tcp", "tls"]
 
 HERE_TIMEOUT_S = 4.0

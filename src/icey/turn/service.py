@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from icey.config.model import Settings
     from icey.turn.credentials import Credential
 
-__all__ = ["TurnService", "TurnTarget"]
-
 _PROBE_TTL_S = 60
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from icey.config.intelligence import IntelligenceSettings
 from icey.intelligence.analysis import Analysis
 from icey.intelligence.plugins import Plugin
-from integration.intelligence.spoken import RATE, SENTENCES, SPOKEN_AT, scene
+from integration.intelligence.spoken import RATE, SENTENCES, scene
 from unit.intelligence import scenes
 
 FPS = 30
@@ -86,5 +86,3 @@ class Watch:
 
 
 BOTH = {"vision": {"enabled": True}, "speech": {"enabled": True}}
-
-__all__ = ["BOTH", "FPS", "MOVES", "SPOKEN_AT", "Watch", "write"]

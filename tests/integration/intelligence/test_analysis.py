@@ -11,7 +11,8 @@ import pytest
 from icey.intelligence.branch import MAX_FAILURES
 from icey.intelligence.detector import Detection, Region
 from icey.media.events import SourceEnded
-from integration.intelligence.observed import BOTH, FPS, MOVES, SPOKEN_AT, Watch, write
+from integration.intelligence.observed import BOTH, FPS, MOVES, Watch, write
+from integration.intelligence.spoken import SPOKEN_AT
 from integration.media.sinks import Player, settings
 
 ENOUGH = 5.5 * FPS * 0.9

@@ -14,7 +14,7 @@ from icey._core import Engine
 from icey.config.intelligence import ClipSettings
 from icey.config.model import Settings
 from icey.intelligence.clip import Clips
-from icey.media.pipeline import Lane
+from icey.media.lane import Lane
 from icey.media.source import parse_source
 from icey.sessions.feed import Feed
 
