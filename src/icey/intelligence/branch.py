@@ -142,8 +142,8 @@ class Branch(Generic[Sample, Output]):
             for output in self._handle(sample):
                 if self._stopping:
                     return
+                self.status.emitted += 1  # first: who has the event finds it counted
                 self._emit(output)
-                self.status.emitted += 1
         except BaseException as error:  # noqa: BLE001 - a user's detector may even call sys.exit
             self._fail(error)
         else:

@@ -115,6 +115,13 @@ def test_missing_camera_is_refused():
         player.pipeline.prepare()
 
 
+def last_half_second_is_440_hz(units):
+    """Whether half a second of the tone has come in one piece; looked at each fifth of a second."""
+    if len(units) < 30 or len(units) % 10:
+        return False
+    return pitch(decode_audio(units)[-24_000:, 0]) == pytest.approx(440, abs=5)
+
+
 def test_udp_transport_stream(tmp_path):
     """MPEG-TS over UDP plays, and a sender that stops is noticed."""
     path = make(tmp_path / "send.ts", Film(frames=240, options={"preset": "ultrafast", "g": "15"}))
@@ -134,9 +141,9 @@ def test_udp_transport_stream(tmp_path):
     try:
         with Player(f"udp://127.0.0.1:{port}", settings()) as player:
             units = player.video.wait_count(30)
-            sound = player.audio.wait_count(40)
+            # A busy machine loses datagrams at first, and silence stands in for their sound.
+            player.audio.wait(last_half_second_is_440_hz)
     finally:
         stop.set()
         sender.join()
     assert rate_of(units) > 15
-    assert pitch(decode_audio(sound)[9600:, 0]) == pytest.approx(440, abs=5)
