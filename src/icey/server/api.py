@@ -20,6 +20,7 @@ from icey.server.metrics import CONTENT_TYPE, metrics_text
 
 if TYPE_CHECKING:
     from icey.config.model import Settings
+    from icey.refusals import Refusals
     from icey.server.artifacts import Artifacts
     from icey.server.auth import AccessToken
     from icey.server.events import EventFeed
@@ -52,6 +53,7 @@ class ApiContext:
         sessions: the calls.
         artifacts: the recordings.
         events: what the detectors find.
+        refusals: what was refused to strangers.
         started: when the server began, on `time.monotonic`'s clock.
     """
 
@@ -64,6 +66,7 @@ class ApiContext:
     sessions: Calls
     artifacts: Artifacts
     events: EventFeed
+    refusals: Refusals
     started: float = field(default_factory=time.monotonic)
 
     def identity(self) -> dict[str, Any]:
@@ -178,6 +181,7 @@ def status_json(context: ApiContext) -> dict[str, Any]:
             **running.get("intelligence", {}),
             **context.events.status(),
         },
+        "refused": context.refusals.counts,
         "checks": checked["checks"],
         "warnings": [*checked["warnings"], *running["warnings"]],
     }

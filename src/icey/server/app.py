@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from icey.refusals import Refusals
 from icey.server.api import ApiContext, add_api, status_json
 from icey.server.artifacts import Artifacts
 from icey.server.auth import AccessToken
@@ -124,9 +125,14 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
         token = AccessToken(settings.auth.token.get_secret_value())
         artifacts = open_artifacts(settings, token)
         webhook = _webhook(settings)
-        events = EventFeed(webhook)
+        events, refusals = EventFeed(webhook), Refusals()
         calls = await opened.enter_async_context(
-            open_calls(_as_bound(settings, port), publish=events.publish, sign=artifacts.link)
+            open_calls(
+                _as_bound(settings, port),
+                refusals,
+                publish=events.publish,
+                sign=artifacts.link,
+            )
         )
         now = asyncio.get_running_loop().time()
         await run(
@@ -139,6 +145,7 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
             webhook=webhook,
             calls=calls,
             readiness=Readiness(_recheck(loaded, port, calls), report, now),
+            refusals=refusals,
             stop=stop,
             on_listening=lambda: _announce(settings, port),
         )
@@ -147,6 +154,7 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def open_calls(
     settings: Settings,
+    refusals: Refusals,
     *,
     publish: Callable[[str, Mapping[str, Any]], None],
     sign: Callable[[str], str],
@@ -155,6 +163,7 @@ async def open_calls(
 
     Args:
         settings: the settings in force, with the HTTP port that is really bound.
+        refusals: counts what is refused to callers.
         publish: takes a kind (``icey:vision``, …) and its data for other programs.
         sign: makes a path below ``/artifacts/`` a link that opens without the token.
     """
@@ -178,7 +187,9 @@ async def open_calls(
             from icey.sessions.stream import StreamMode  # noqa: PLC0415
 
             mode = StreamMode(settings, engine, work, publish=publish, sign=sign)
-        yield Calls(engine, turn, mode, work, external_ip=settings.turn.external_ip)
+        yield Calls(
+            engine, turn, mode, work, refusals=refusals, external_ip=settings.turn.external_ip
+        )
 
 
 def _as_bound(settings: Settings, port: int) -> Settings:
@@ -197,6 +208,7 @@ async def run(
     webhook: Webhook | None,
     calls: Calls,
     readiness: Readiness,
+    refusals: Refusals,
     stop: asyncio.Event,
     on_listening: Callable[[], None],
 ) -> None:
@@ -212,6 +224,7 @@ async def run(
         webhook: takes each event too; closed here.
         calls: not yet started; closed here.
         readiness: the newest preflight report.
+        refusals: counts what is refused.
         stop: the request to stop.
         on_listening: called once connections are accepted.
     """
@@ -227,6 +240,7 @@ async def run(
         sessions=calls,
         artifacts=artifacts,
         events=events,
+        refusals=refusals,
     )
     app = create_app(context, root)
     server = HttpServer(Hardening(app), socket_class(gateway), settings.tls)

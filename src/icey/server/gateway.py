@@ -72,9 +72,14 @@ class Gateway:
             "slowReaders": self.slow_readers,
         }
 
-    def open(self, socket: Socket) -> str | None:
-        """Register a connection; return its session id, or None where there is no room."""
-        session = None if self._shut else self.hub.open(self._now())
+    def open(self, socket: Socket, network: str) -> str | None:
+        """Register a connection; return its session id, or None where there is no room.
+
+        Args:
+            socket: the connection.
+            network: where it comes from (`icey.network.network_of`).
+        """
+        session = None if self._shut else self.hub.open(self._now(), network)
         if session is not None:
             self._sockets[session] = socket
             self._empty.clear()
@@ -118,8 +123,8 @@ class Gateway:
             match action:
                 case Deliver(to, frame):
                     self._write(to, frame.text)
-                case ToServer(sender, message):
-                    self._sessions.deliver(sender, message)
+                case ToServer(sender, message, network):
+                    self._sessions.deliver(sender, message, network)
                 case Left(address):
                     log.debug("%s left", address)
                     self._sessions.caller_left(address)

@@ -174,6 +174,12 @@ def _families(status: Mapping[str, Any]) -> Iterator[Metric]:
         }
         text = "Requests and datagrams that the TURN server refused."
         yield _family("icey_turn_refusals_total", text, by_reason, ["reason"])
+    refused: dict[tuple[str, ...], float] = {
+        (what,): count for what, count in status["refused"].items()
+    }
+    if refused:
+        text = "What was refused to strangers, by the name of the bound."
+        yield _family("icey_refused_total", text, refused, ["what"])
     yield from _detectors(status["intelligence"])
 
 

@@ -19,6 +19,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from icey.network import network_of
 from icey.server.auth import origin_allowed
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class SignallingSocket(asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         response = self._check_upgrade(request)
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self._session = self._gateway.open(self)
+            self._session = self._gateway.open(self, self._network())
             if self._session is None:
                 response = self._conn.reject(HTTPStatus.SERVICE_UNAVAILABLE, "no room left\n")
         self._conn.send_response(response)
@@ -189,6 +190,10 @@ class SignallingSocket(asyncio.Protocol):
         else:
             peer = self._transport.get_extra_info("peername")
             log.info("WebSocket from %s refused with %d", peer, response.status_code)
+
+    def _network(self) -> str:
+        peer = self._transport.get_extra_info("peername")
+        return network_of(peer[0]) if peer else ""
 
     def _check_upgrade(self, request: Request) -> Response:
         if request.path.partition("?")[0] not in PATHS:

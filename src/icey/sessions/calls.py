@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from icey._core import Engine, Event
+    from icey.refusals import Refusals
     from icey.sessions.mode import Mode, Session
     from icey.sessions.work import Work
     from icey.signalling.calls import CallAction
@@ -51,11 +52,13 @@ class Call:
     Attributes:
         id: as the call table has it.
         caller: the address ``user|id``.
+        network: where the caller's socket comes from (`icey.network.network_of`).
         calls: all calls.
     """
 
     id: str
     caller: str
+    network: str
     calls: Calls
 
     @property
@@ -106,16 +109,25 @@ class Calls:
         turn: the TURN server beside it, None where that is turned off; likewise.
         mode: serves the calls.
         work: runs what may block; finished by `close`.
+        refusals: counts what is refused to callers.
         external_ip: ``turn.externalIp``.
     """
 
     def __init__(
-        self, engine: Engine, turn: TurnService | None, mode: Mode, work: Work, *, external_ip: str
+        self,
+        engine: Engine,
+        turn: TurnService | None,
+        mode: Mode,
+        work: Work,
+        *,
+        refusals: Refusals,
+        external_ip: str,
     ) -> None:
         self.turn = turn
         self._engine = engine
         self._mode = mode
         self._work = work
+        self._refusals = refusals
         self._external_ip = external_ip
         self._table = CallTable()
         self._offered: dict[str, _OfferedCall] = {}
@@ -140,15 +152,16 @@ class Calls:
         self._tick = self._work.loop.call_later(TICK_SECONDS, self._on_tick)
         self._mode.start()
 
-    def deliver(self, sender: str, message: Mapping[str, Any]) -> None:
+    def deliver(self, sender: str, message: Mapping[str, Any], network: str = "") -> None:
         """Take a message that a peer sent to the virtual peer.
 
         Args:
             sender: the address ``user|id``, as the server knows it.
+            network: where its socket comes from (`icey.network.network_of`).
             message: the frame; whatever a remote can write, so nothing in it is believed.
         """
         if not self._closed:
-            self._perform(self._table.receive(sender, message, self._now()))
+            self._perform(self._table.receive(sender, message, self._now(), network))
 
     def caller_left(self, address: str) -> None:
         """End the call of a peer whose WebSocket is closed."""
@@ -246,7 +259,7 @@ class Calls:
             self._perform(self._table.accept(call, self._now()))
 
     def _open(self, call_id: str, offer: str) -> _OfferedCall | None:
-        call = Call(call_id, self._table.caller(call_id), self)
+        call = Call(call_id, self._table.caller(call_id), self._table.network(call_id), self)
         try:
             session = self._mode.open(call, offer)
         except OfferError as error:

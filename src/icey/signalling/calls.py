@@ -100,6 +100,7 @@ class _MalformedError(ValueError):
 class _Call:
     id: str
     caller: str
+    network: str
     deadline: float | None
     announced: bool
     """The caller sent ``call:init`` and so waits for ``call:accept``."""
@@ -139,25 +140,33 @@ class CallTable:
         call = self._by_id.get(call_id)
         return "" if call is None else call.caller
 
+    def network(self, call_id: str) -> str:
+        """Return where a call's caller comes from; empty for a call that is not known."""
+        call = self._by_id.get(call_id)
+        return "" if call is None else call.network
+
     def is_active(self, call_id: str) -> bool:
         """Return whether the media path of a call is up."""
         return self.state(call_id) is CallState.ACTIVE
 
-    def receive(self, caller: str, message: Mapping[str, Any], now: float) -> list[CallAction]:
+    def receive(
+        self, caller: str, message: Mapping[str, Any], now: float, network: str = ""
+    ) -> list[CallAction]:
         """Handle a message that was routed to the server. Raises for no message.
 
         Args:
             caller: the sender's address, as the hub knows it.
             message: the frame; nothing in it is believed.
             now: seconds, from a monotonic clock.
+            network: where the sender's socket comes from (`icey.network.network_of`).
         """
         subtype = message.get("subtype")
         data = message.get("data")
         try:
             if subtype == "call:init":
-                return self._init(caller, now, announced=True)
+                return self._init(caller, now, network, announced=True)
             if subtype == "call:offer":
-                return self._offer(caller, _sdp(data), now)
+                return self._offer(caller, _sdp(data), now, network)
             if subtype == "call:candidate":
                 return self._candidate(caller, data)
         except _MalformedError as error:
@@ -239,24 +248,24 @@ class CallTable:
             (c.deadline for c in self._by_id.values() if c.deadline is not None), default=None
         )
 
-    def _init(self, caller: str, now: float, *, announced: bool) -> list[CallAction]:
+    def _init(self, caller: str, now: float, network: str, *, announced: bool) -> list[CallAction]:
         actions: list[CallAction] = []
         before = self._by_caller.get(caller)
         if before is not None:
             # Not said to the caller: to it, a hang-up would mean the call that it just began.
             actions.extend(self._end(before, "replaced by a new call"))
         self.total += 1
-        call = _Call(f"call-{self.total}", caller, now + ACCEPT_TIMEOUT_S, announced)
+        call = _Call(f"call-{self.total}", caller, network, now + ACCEPT_TIMEOUT_S, announced)
         self._by_caller[caller] = call
         self._by_id[call.id] = call
         actions.append(Incoming(call.id, caller))
         return actions
 
-    def _offer(self, caller: str, sdp: str, now: float) -> list[CallAction]:
+    def _offer(self, caller: str, sdp: str, now: float, network: str) -> list[CallAction]:
         call = self._by_caller.get(caller)
         if call is None:
             # An offer out of the blue is a call whose caller does not wait to be accepted.
-            actions = self._init(caller, now, announced=False)
+            actions = self._init(caller, now, network, announced=False)
             self._by_caller[caller].offer = sdp
             return actions
         if call.state is CallState.INCOMING:

@@ -44,10 +44,14 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class ToServer:
-    """Give the server's own peer a ``call:*`` message; ``sender`` is ``user|id``."""
+    """Give the server's own peer a ``call:*`` message; ``sender`` is ``user|id``.
+
+    ``network`` is where its socket comes from (`icey.network.network_of`).
+    """
 
     sender: str
     message: dict[str, Any]
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Counters:
 @dataclass(slots=True)
 class _Session:
     id: str
+    network: str
     bucket: TokenBucket
     peer: Peer | None = None
     closing: bool = False
@@ -145,8 +150,13 @@ class Hub:
         """Authenticated peers, the server not among them."""
         return len(self._sessions) - len(self._waiting)
 
-    def open(self, now: float) -> str | None:
-        """Open a session for a socket; return its id, or None where the server is full."""
+    def open(self, now: float, network: str = "") -> str | None:
+        """Open a session for a socket; return its id, or None where the server is full.
+
+        Args:
+            now: seconds, from a monotonic clock.
+            network: where the socket comes from (`icey.network.network_of`).
+        """
         if len(self._sessions) >= self.limits.sockets:
             self.counters.refused += 1
             return None
@@ -155,7 +165,7 @@ class Hub:
             session = self._new_id()
         deadline = now + self.limits.auth_timeout_s
         bucket = TokenBucket(self.limits.messages, self.limits.window_s, now)
-        self._sessions[session] = _Session(session, bucket)
+        self._sessions[session] = _Session(session, network, bucket)
         self._waiting[session] = deadline
         return session
 
@@ -428,7 +438,7 @@ class Hub:
         # A call is for whom it names; one that is shouted into a room is not for the server.
         if message.get("to") not in (self.server.address, self.server.id, self.server.user):
             return []
-        return [ToServer(peer.address, message)]
+        return [ToServer(peer.address, message, self._sessions[peer.id].network)]
 
     # Refusals
 

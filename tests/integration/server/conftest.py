@@ -11,6 +11,7 @@ import pytest
 import websockets
 
 from icey.config.model import Settings
+from icey.refusals import Refusals
 from icey.server.app import open_artifacts, run
 from icey.server.auth import AccessToken
 from icey.server.events import EventFeed
@@ -37,7 +38,7 @@ class NotedCalls:
     def start(self, send):
         self.send, self.started = send, True
 
-    def deliver(self, sender, message):
+    def deliver(self, sender, message, network):
         self.delivered.append((sender, message))
         if message["subtype"] == "call:init":
             self.send(sender, {"type": "message", "subtype": "call:accept", "id": "x", "data": {}})
@@ -170,6 +171,7 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
             webhook=None,
             calls=sessions,
             readiness=Readiness(lambda: check, report, asyncio.get_running_loop().time() - 1e6),
+            refusals=Refusals(),
             stop=stop,
             on_listening=listening.set,
         )

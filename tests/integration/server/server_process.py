@@ -22,7 +22,7 @@ class Calls:
     def start(self, send):
         """Start nothing."""
 
-    def deliver(self, sender, message):
+    def deliver(self, sender, message, network):
         """Take a message."""
 
     def caller_left(self, address):
@@ -41,7 +41,7 @@ class Calls:
 
 
 @contextlib.asynccontextmanager
-async def open_calls(settings, *, publish, sign):
+async def open_calls(settings, refusals, *, publish, sign):
     """Stand for what opens an engine."""
     yield Calls()
 

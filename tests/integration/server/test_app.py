@@ -53,7 +53,7 @@ async def test_a_fault_in_the_sessions_costs_one_connection(server, wire):
     """An exception for one caller's message leaves everyone else connected."""
     alice, bob = await server.enter("alice"), await server.enter("bob")
 
-    def broken(sender, message):
+    def broken(sender, message, network):
         raise RuntimeError("a bug")
 
     server.sessions.deliver = broken

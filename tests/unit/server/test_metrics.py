@@ -17,6 +17,7 @@ BARE: dict[str, Any] = {
     "turn": {"enabled": False, "port": 3478, "externalIp": ""},
     "relay": {"viewers": [{}, {}, {}]},
     "record": {"dir": "recordings"},
+    "refused": {"sockets": 3},
     "intelligence": {"vision": {"enabled": False}, "speech": {"enabled": False}},
 }
 DETECTOR = {
@@ -49,6 +50,7 @@ def test_what_there_is():
         ("icey_sessions_active",): 2,
         ("icey_sessions_total",): 7,
         ("icey_relay_viewers",): 3,
+        ("icey_refused_total", ("what", "sockets")): 3,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from icey._core import EngineStats, PeerStats
 from icey.errors import ClosedError
+from icey.refusals import Refusals
 from icey.sessions.calls import Calls
 from icey.sessions.work import Work
 
@@ -131,7 +132,10 @@ class Conversation:
         engine: Any = PlayedEngine()
         work = Work()
         self.engine, self.mode = engine, make_mode(engine, work)
-        self.calls = Calls(engine, turn, self.mode, work, external_ip=external_ip)
+        self.refusals = Refusals()
+        self.calls = Calls(
+            engine, turn, self.mode, work, refusals=self.refusals, external_ip=external_ip
+        )
         self.said = []
 
     async def __aenter__(self):

@@ -43,7 +43,7 @@ class World:
                     for session in to:
                         assert session not in self.closed, "a closed session is sent nothing"
                         self.inbox[session].append(json.loads(frame.text))
-                case ToServer(sender, message):
+                case ToServer(sender, message, _):
                     self.to_server.append((sender, message))
                 case Left(address):
                     self.left.append(address)
