@@ -108,8 +108,7 @@ class LiveReader(InputReader):
         self._buffer.put_picture(Shown(picture, deque([taken])), drop_oldest=True)
 
     def _give_sound(self, frame: av.AudioFrame) -> None:
-        for due, run in self._converted(frame, self._place(frame)):
-            self._buffer.put_sound(due, run)
+        self._buffer.put_sound(self._place(frame), self._converter.convert(frame))
 
     def _pass_through(self, annexb: AnnexB, packet: Packet[Any]) -> None:
         unit = annexb.convert(packet)

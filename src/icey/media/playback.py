@@ -166,10 +166,10 @@ class FileReader(InputReader):
             due = line.end_ns
             if frame.pts is not None and frame.time_base is not None:
                 due = to_ns(frame.pts, frame.time_base) + self._offset_ns
-            for at, run in self._converted(frame, due):
-                # What lies before the beginning is padding of the encoder.
-                early = max(0, self._round_ns - at) * line.rate // SECOND_NS
-                self._buffer.put_sound(max(at, self._round_ns), run[early:])
+            # What lies before the beginning is padding of the encoder.
+            early = max(0, self._round_ns - due) * line.rate // SECOND_NS
+            run = self._converter.convert(frame)[early:]
+            self._buffer.put_sound(max(due, self._round_ns), run)
 
     def _place(self, frame: av.VideoFrame) -> None:
         """Find out when a decoded picture is due, and thereby how long the one before lasts."""

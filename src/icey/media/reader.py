@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 
 from icey.media.scale import Scaler
 from icey.media.sound import SoundConverter
-from icey.media.timebase import SECOND_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import av
-    import numpy as np
-    from numpy.typing import NDArray
-
     from icey.config.model import MediaSettings
     from icey.media.buffer import MediaBuffer
     from icey.media.input import Input
@@ -120,9 +113,3 @@ class InputReader(Reader):
         if self._input is not None:
             self._input.close()
             self._input = None
-
-    def _converted(self, frame: av.AudioFrame, due: int) -> Iterator[tuple[int, NDArray[np.int16]]]:
-        """Yield runs of samples with their media times, ns, the first of which is `due`."""
-        for run in self._converter.convert(frame):
-            yield due, run
-            due += len(run) * SECOND_NS // self._buffer.sound.rate

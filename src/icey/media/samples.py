@@ -62,6 +62,8 @@ class SampleLine:
 
     def put(self, media_ns: int, samples: NDArray[np.int16]) -> None:
         """Append samples, an array of shape (n, channels), that are due at `media_ns`."""
+        if not len(samples):
+            return
         start = self._index(media_ns)
         if not self.started:
             self.started = True
