@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import httpx
+import pytest
 
 from e2e.clip import make_clip
 from e2e.server_process import running_server
@@ -58,6 +59,7 @@ async def test_a_link_is_opened_in_a_browser(tmp_path, context):
         assert TOKEN not in server.output
 
 
+@pytest.mark.alone
 async def test_who_does_not_read_holds_nothing_up(tmp_path):
     """A download that stands still costs no memory, and does not delay the server's end."""
     folder = tmp_path / "recordings"
