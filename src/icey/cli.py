@@ -28,6 +28,7 @@ from icey.config.group import SettingsModel
 from icey.config.keys import bound, nearest
 from icey.config.load import DEFAULT_CONFIG, load, locate
 from icey.config.model import TRACE
+from icey.config.secrecy import secrets_of_url
 from icey.config.showing import printable, without_credentials
 from icey.errors import ConfigError, IceyError, UsageError
 from icey.version import version
@@ -51,6 +52,7 @@ flag on purpose: set ICEY_AUTH_TOKEN and ICEY_TURN_SECRET, or write them into th
   {COMMAND} --source demo:               a test picture with a clock and a tone
   {COMMAND} --source film.mp4            a file, over and over
   {COMMAND} --source rtsp://cam/stream   a camera in the network
+  {COMMAND} --source - < camera.url      a source with a password: nobody else sees it
   {COMMAND} --doctor                     check everything, start nothing
 
 exit codes: 0 success, 1 runtime failure or not ready, 2 usage, 3 configuration, 4 preflight
@@ -165,6 +167,8 @@ def parse(argv: Sequence[str]) -> tuple[dict[str, str | bool], bool]:
         raise UsageError(f"flag '{flag}': {error.message}", argument=flag) from None
     doctor = bool(values.pop("doctor"))
     flags = {name: value for name, value in values.items() if value is not None}
+    if flags.get(_SOURCE) == "-":
+        flags[_SOURCE] = _source_of_standard_input()
     for name, flag in _MUST_NOT_BE_EMPTY.items():
         if flags.get(name) == "":
             raise UsageError(f"flag '{flag}' requires a value", argument=flag)
@@ -177,6 +181,23 @@ _MUST_NOT_BE_EMPTY = {"config": CONFIG_FLAG} | {
     if binding.flag and not key.nullable and key.default != ""
 }
 """``--host=`` is a flag without a value as ``--host`` is; ``--source=`` means no source."""
+
+
+_SOURCE = "media.source"
+
+
+def _source_of_standard_input() -> str:
+    """Read one line: unlike a command line, no other user of the machine sees it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    source = sys.stdin.readline().strip()
+    if not source:
+        raise UsageError(
+            "'--source -' reads the source from standard input, which is empty", argument="--source"
+        )
+    return source
 
 
 class _Formatter(logging.Formatter):
@@ -250,7 +271,9 @@ def _secrets(group: SettingsModel) -> Iterator[str]:
 
 def _load(flags: Mapping[str, str | bool]) -> Loaded:
     loaded = load(flags, os.environ, Path.cwd())
-    configure_logging(loaded.settings.log_level, _secrets(loaded.settings))
+    settings = loaded.settings
+    secrets = [*_secrets(settings), *secrets_of_url(settings.media.source)]
+    configure_logging(settings.log_level, secrets)
     return loaded
 
 

@@ -42,6 +42,7 @@ def icey(tmp_path, environ):
             [*COMMAND, *map(str, arguments)],
             cwd=tmp_path,
             env=environ | {"ICEY_CONFIG": "free.json"} | variables,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=60,
@@ -264,6 +265,37 @@ def test_doctor_ready(icey):
     report = json.loads(done.stdout)
     assert (report["ready"], report["status"]) == (True, "ok")
     assert done.stderr == ""
+
+
+def test_doctor_of_an_open_server(icey):
+    """That others may watch without a token stands in the report, and is no fault."""
+    done = icey("--doctor", "--source", "demo:", "--host", "0.0.0.0", "--port", "0")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ready"]) == (0, True)
+    assert any("without a token: set auth.token" in warning for warning in report["warnings"])
+
+
+def test_source_of_standard_input(tmp_path, environ):
+    """``--source -`` reads the source, which then stands in no command line and no output."""
+    done = subprocess.run(
+        [*COMMAND, "--doctor", "--source", "-", *FREE],
+        cwd=tmp_path,
+        env=environ,
+        input="rtmp://127.0.0.1:9/app/kEy-1234\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert json.loads(done.stdout)["source"]["value"] == "rtmp://127.0.0.1:9/…"
+    assert "kEy" not in done.stdout + done.stderr
+
+
+def test_source_of_an_empty_standard_input(icey):
+    """Nothing to read is a usage error that says what is read."""
+    done = icey("--source", "-", *FREE)
+    assert done.returncode == 2
+    assert "reads the source from standard input" in done.stderr
 
 
 def test_doctor_not_ready(icey, tmp_path):

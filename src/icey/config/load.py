@@ -23,6 +23,7 @@ from icey.config.bindings import (
 )
 from icey.config.keys import Key, KeyPath, bound, keys, nearest, sections
 from icey.config.model import MAX_CREDENTIAL_TTL_SECONDS, Settings
+from icey.config.secrecy import open_to_others, secrets_of_url
 from icey.config.showing import printable, shown, type_name
 from icey.errors import ConfigError
 
@@ -122,7 +123,20 @@ def _file_layer(path: Path, named: str) -> tuple[_Layer, bool]:
         return _Layer(), False
     layer = _Layer()
     _collect(content, (), layer, path)
+    held = [".".join(name) for name, value in layer.values.items() if _is_secret(name, value)]
+    others = open_to_others(path) if held else ""
+    if others:
+        layer.warnings.append(
+            f"{path.name}: holds {', '.join(held)}, and {others}: chmod 600 {path.name}"
+        )
     return layer, True
+
+
+def _is_secret(path: KeyPath, value: object) -> bool:
+    key = keys()[path]
+    if key.kind == "source" and isinstance(value, str):
+        return bool(secrets_of_url(value))
+    return key.secret and bool(value)
 
 
 def _collect(content: Mapping[Any, Any], prefix: KeyPath, layer: _Layer, file: Path) -> None:

@@ -15,6 +15,7 @@ from icey.config.bindings import Binding
 from icey.config.group import SettingsModel
 from icey.config.intelligence import IntelligenceSettings
 from icey.config.values import (
+    FileMode,
     FilePath,
     Host,
     IpAddress,
@@ -293,6 +294,11 @@ class MediaSettings(SettingsModel):
     ] = Path("recordings")
     """Folder of recordings, and of snapshots and clips unless these have their own; made when
     first needed."""
+
+    file_mode: FileMode = "0640"
+    """Who may read and write recordings, snapshots and clips, as ``chmod`` takes it: by default the
+    server's user, and its group reads. Folders that the server makes may be entered by whoever may
+    read; what is there already stays as it is."""
 
     pipeline: Literal["auto", "per-peer", "shared"] = "auto"
     """``per-peer``: each viewer has decoder and encoder of its own; ``shared``: all viewers see

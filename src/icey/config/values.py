@@ -23,6 +23,7 @@ _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>\d{1,5}))?"
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_FILE_MODE = re.compile(r"0?6[0246][0246]")
 _VISIBLE_ASCII = re.compile(r"[!-~]*")
 _DETECTOR_USE = re.compile(
     r"(?P<where>[^:\0]*\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
@@ -87,6 +88,12 @@ def _check_visible(text: str) -> str:
     return text
 
 
+def _check_file_mode(text: str) -> str:
+    if not _FILE_MODE.fullmatch(text):
+        raise ValueError("not a file mode")
+    return text
+
+
 def _check_secret(secret: SecretStr) -> SecretStr:
     _check_visible(secret.get_secret_value())
     return secret
@@ -122,6 +129,11 @@ def _check_webhook(secret: SecretStr) -> SecretStr:
     return secret
 
 
+FileMode: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_file_mode),
+    Says('an octal file mode in quotes from "0600" to "0666" that lets the owner read and write'),
+]
 Host: TypeAlias = Annotated[str, AfterValidator(_check_host), Says("an IP address or a host name")]
 IpAddress: TypeAlias = Annotated[
     str, AfterValidator(_check_ip_or_empty), Says("an IPv4 or IPv6 address, or empty")

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from icey.config.secrecy import KEYS_IN_PATHS, secrets_of_url
 from icey.errors import SourceError
 
 SourceKind: TypeAlias = Literal["demo", "file", "device", "url"]
@@ -66,7 +67,7 @@ class Source:
         live: it happens now: it can be opened once only, never loops, never waits for a viewer.
         scheme: ``demo``, ``file``, ``v4l2``, or the URL's, in lower case.
         public: what may be shown to anybody: no user, password or query of a URL, no folder
-            of a file, no serial number of a camera.
+            of a file, no serial number of a camera, no path that may be a stream key.
         location: what FFmpeg opens; may hold a password, so it is never printed.
     """
 
@@ -80,6 +81,8 @@ class Source:
         """Return FFmpeg's words with the location, and any URL's user, replaced by `public`."""
         for secret in (f"file:{self.location}", self.location):
             text = text.replace(secret, self.public)
+        for secret in secrets_of_url(self.location):
+            text = text.replace(secret, "…")
         return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
     def error(self, error: BaseException | str) -> SourceError:
@@ -160,7 +163,10 @@ def _url(scheme: str, text: str) -> Source:
         host = f"[{host}]"
     where = f"{host}:{port}" if port is not None else host
     is_file = scheme in {"http", "https"} and PurePath(parts.path).suffix.lower() in FILE_SUFFIXES
-    public = f"{scheme}://{where}{parts.path}"
+    path = parts.path
+    if scheme in KEYS_IN_PATHS and path not in {"", "/"}:
+        path = "/…"
+    public = f"{scheme}://{where}{path}"
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
         # Maybe a password with a / or ? in it, not encoded: then even the host is a part of it.
         public = f"{scheme}://{where if '@' in parts.netloc else '…'}"

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from icey.config.exposure import exposure
 from icey.preflight.report import PRODUCT, SERVICE
 from icey.server.metrics import CONTENT_TYPE, metrics_text
 
@@ -229,6 +230,7 @@ def _browser_config(context: ApiContext, hostname: str) -> dict[str, Any]:
         "http": {"host": hostname, "scheme": http["scheme"], "tls": http["tls"]},
         "turn": _turn_for_browsers(context, hostname),
         "stun": {"urls": []},
+        "exposure": exposure(settings),
     }
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from icey.config.exposure import exposure
 from icey.refusals import Refusals
 from icey.server.api import ApiContext, add_api, status_json
 from icey.server.artifacts import Artifacts
@@ -30,6 +31,7 @@ from icey.server.hardening import Hardening
 from icey.server.listener import HttpServer, bind
 from icey.server.page import Page
 from icey.server.process import (
+    create_files_with,
     give_back_large_buffers,
     raise_descriptor_limit,
     refuse_huge_pages,
@@ -116,6 +118,7 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
     raise_descriptor_limit()
     refuse_huge_pages()
     give_back_large_buffers()
+    create_files_with(int(settings.media.file_mode, 8))
     async with contextlib.AsyncExitStack() as opened:
         # In a thread, as a host name is looked up.
         listeners = await asyncio.to_thread(bind, settings.http.host, settings.http.port)
@@ -332,6 +335,8 @@ def _announce(settings: Settings, port: int) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     log.debug("ready: %s", line)
+    if exposed := exposure(settings):
+        log.warning("%s", exposed)
 
 
 def _reachable(host: str) -> str:

@@ -53,3 +53,14 @@ def give_back_large_buffers() -> None:
     # Another C library may have no mallopt, or one that does nothing.
     if not hasattr(libc, "mallopt") or libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES) != 1:
         log.debug("large buffers are kept as this C library likes")
+
+
+def create_files_with(mode: int) -> None:
+    """Make this process create its files with at most this mode, and folders that go with it.
+
+    The umask does it, so that it holds for whatever writes: FFmpeg, the repair, the detectors.
+
+    Args:
+        mode: of `chmod`, without execution.
+    """
+    os.umask(~mode & 0o666)

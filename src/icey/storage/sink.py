@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-WRITABLE = 0o644
-
 
 class FileSink:
     """A new file, locked for as long as it is open; FFmpeg writes it by `write` and `seek`.
@@ -128,7 +126,7 @@ def lock(path: Path) -> int | None:
 
 
 def _create(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, WRITABLE)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     return descriptor
 

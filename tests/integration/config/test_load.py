@@ -15,6 +15,7 @@ from icey.errors import ConfigError
 def write(folder: Path, content: object, name: str = "config.json") -> Path:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
+    path.chmod(0o600)
     return path
 
 
@@ -77,6 +78,7 @@ FILE_ONLY = [
     ("webrtc.port", 4501, 5000),
     ("webrtc.additionalHosts", [], ["192.0.2.1", "2001:db8::1"]),
     ("media.pipeline", "auto", "shared"),
+    ("media.fileMode", "0640", "0660"),
     ("media.passthroughVideo", False, "auto"),
     ("media.passthroughVideo", False, True),
     ("media.video.codec", "h264", "h264"),
@@ -162,6 +164,24 @@ def test_file(tmp_path, key, value):
     assert value_of(loaded, key) == in_folder(value, tmp_path)
     assert loaded.warnings == []
     assert loaded.exists
+
+
+@pytest.mark.parametrize(
+    ("content", "held"),
+    [
+        ({"auth": {"token": "s3cret-token-of-16"}}, "auth.token"),
+        ({"media": {"source": "rtsp://u:hunter22@cam/1"}}, "media.source"),
+        ({"media": {"source": "rtmp://host/app/key-123"}}, "media.source"),
+        ({"media": {"source": "rtsp://cam/1"}}, ""),
+    ],
+)
+def test_a_file_with_secrets_that_others_may_read(tmp_path, content, held):
+    """It draws a warning with what it holds and what to do, and without the secret."""
+    path = write(tmp_path, content)
+    path.chmod(0o644)
+    warnings = load({}, {}, tmp_path).warnings
+    wanted = f"config.json: holds {held}, and others may read it: chmod 600 config.json"
+    assert warnings == ([wanted] if held else [])
 
 
 def test_the_tables_here_name_every_setting():

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from icey.config.exposure import exposure
 from icey.config.load import Loaded, load
 from icey.config.model import HttpSettings, MediaSettings, Settings, TurnSettings, WebrtcSettings
 from icey.errors import ConfigError, PreflightError
@@ -99,7 +100,7 @@ def test_warnings_of_the_configuration(tmp_path):
     config = report.checks()[0]
     assert (config["name"], config["result"]) == ("config", "warn")
     assert "http.prot" in config["detail"]
-    assert report.warnings() == loaded.warnings
+    assert report.warnings() == [*loaded.warnings, exposure(loaded.settings)]
 
 
 def test_nothing_public_is_absolute(tmp_path):

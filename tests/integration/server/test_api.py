@@ -179,6 +179,7 @@ async def test_config(server, http):
             "credential": "",
         },
         "stun": {"urls": []},
+        "exposure": "",
     }
 
 

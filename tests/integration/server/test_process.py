@@ -38,6 +38,35 @@ def test_huge_pages(told):
     assert "THP_enabled:\t0" in told
 
 
+WRITE = """
+import os, stat, sys
+from pathlib import Path
+from icey.server.process import create_files_with
+create_files_with(int(sys.argv[1], 8))
+Path(sys.argv[2], "made").mkdir()
+Path(sys.argv[2], "made", "file").touch()
+for path in ("made", "made/file"):
+    print(oct(stat.S_IMODE(Path(sys.argv[2], path).stat().st_mode)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder", "file"),
+    [("0640", "0o751", "0o640"), ("0600", "0o711", "0o600"), ("0666", "0o777", "0o666")],
+)
+def test_file_mode(tmp_path, mode, folder, file):
+    """What the process creates has the mode, whatever umask it was started with."""
+    told = subprocess.run(
+        [sys.executable, "-c", WRITE, mode, tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+        umask=0o077,
+    )
+    assert told.stdout.split() == [folder, file]
+
+
 KEEP = """
 import ctypes, gc, sys
 import psutil

@@ -115,4 +115,5 @@ def test_example_is_accepted(tmp_path):
     example = re.search(r"```json\n(.*?)```", TEXT, re.DOTALL)[1]
     parse(example.encode(), Path("config.json"))
     (tmp_path / "config.json").write_text(example)
+    (tmp_path / "config.json").chmod(0o600)
     assert load({}, {}, tmp_path).warnings == []

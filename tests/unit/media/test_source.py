@@ -25,12 +25,12 @@ from icey.media.source import parse_source
         ("dshow:video=Cam", "device", True, "dshow", "dshow:video=Cam"),
         ("rtsp://u:p@cam:554/a?token=1", "url", True, "rtsp", "rtsp://cam:554/a"),
         ("RTSPS://u@[fe80::1]/a", "url", True, "rtsps", "rtsps://[fe80::1]/a"),
-        ("rtmp://host/app/key", "url", True, "rtmp", "rtmp://host/app/key"),
+        ("rtmp://host/app/key", "url", True, "rtmp", "rtmp://host/…"),
         ("srt://host:9000?passphrase=x", "url", True, "srt", "srt://host:9000"),
         ("udp://239.0.0.1:5000", "url", True, "udp", "udp://239.0.0.1:5000"),
-        ("https://u:p@host/live.m3u8", "url", True, "https", "https://host/live.m3u8"),
+        ("https://u:p@host/live.m3u8", "url", True, "https", "https://host/…"),
         ("rtsp://host/user@cam", "url", True, "rtsp", "rtsp://…"),
-        ("http://host/film.MP4?sig=1", "url", False, "http", "http://host/film.MP4"),
+        ("http://host/film.MP4?sig=1", "url", False, "http", "http://host/…"),
     ],
 )
 def test_kinds(text, kind, live, scheme, public):
@@ -88,3 +88,13 @@ def test_passwords_never_show(user, rest):
     except SourceError as error:
         shown = f"{error} {error.source} {error.detail}"
     assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize("scheme", ["rtmp", "srt", "http"])
+def test_a_stream_key_is_in_no_error(scheme):
+    """What FFmpeg says of a URL is told without its path, whole or in part."""
+    source = parse_source(f"{scheme}://host/live/kEy-1234.flv?pass=wOrd-5678")
+    for words in (source.location, "no stream kEy-1234.flv here", "/live/kEy-1234.flv: 404"):
+        said = str(source.error(words))
+        assert "kEy" not in said
+        assert "wOrd" not in said

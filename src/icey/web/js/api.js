@@ -123,6 +123,7 @@ function readConfig(body) {
     mode: /** @type {Mode} */ (body.mode ?? "stream"),
     version: String(body.version ?? ""),
     source: { value: String(body.source?.value ?? ""), kind: String(body.source?.kind ?? "") },
+    exposure: String(body.exposure ?? ""),
     ice: readIce(body, relayOnly(location.search)),
   };
 }

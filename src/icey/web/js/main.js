@@ -184,6 +184,7 @@ async function refreshConfig() {
   const config = await api.config();
   knownIce = config.ice;
   configAt = performance.now();
+  view.exposure(config.exposure);
   view.live(config.mode !== "stream" || config.source.kind !== "file");
   if (config.mode !== mode) {
     party().hangup();

@@ -49,6 +49,7 @@
  * @property {Mode} mode
  * @property {string} version
  * @property {{value: string, kind: string}} source
+ * @property {string} exposure What anybody may do without a token, and what to set; often empty.
  * @property {Ice} ice
  */
 

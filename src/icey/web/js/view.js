@@ -57,6 +57,7 @@ export class View {
   #connection = element("connection", HTMLElement);
   #status = element("status", HTMLElement);
   #problem = element("problem", HTMLElement);
+  #exposure = element("exposure", HTMLElement);
   #quality = element("quality", HTMLElement);
   #servers = element("servers", HTMLUListElement);
   #noServers = element("no-servers", HTMLElement);
@@ -166,6 +167,12 @@ export class View {
   problem(text) {
     this.#problem.hidden = text === "";
     setText(this.#problem, text);
+  }
+
+  /** @param {string} text Who may use this server without a token; empty: nobody who is not known. */
+  exposure(text) {
+    this.#exposure.hidden = text === "";
+    setText(this.#exposure, text === "" ? "" : `This server is open: ${text}.`);
   }
 
   /** @param {string} text Empty: nothing to say. */
