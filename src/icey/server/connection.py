@@ -13,12 +13,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import h11
-from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER, FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from icey.network import network_of
-from icey.server.heads import MAX_HEAD_BYTES, Heads, HeadTooLargeError, forwarded
-from icey.server.hosts import HEALTH
+from icey.server.entrance import HEAD_TIMEOUT_S
+from icey.server.heads import (
+    MAX_HEAD_BYTES,
+    Heads,
+    HeadTooLargeError,
+    asks_for_health,
+    forwarded,
+)
+from icey.server.pace import payer_of
 from icey.server.proxies import is_loopback
 
 if TYPE_CHECKING:
@@ -38,9 +45,6 @@ log = logging.getLogger(__name__)
 ABORT = "icey.abort"
 """The ASGI extension by which an answer cuts its connection. ASGI alone can only close it, which
 waits for a client that does not read."""
-
-HEAD_TIMEOUT_S = 15.0
-"""From the first byte of a request's head to its end."""
 
 KEEP_ALIVE_S = 15.0
 """How long a connection may wait between two requests."""
@@ -89,6 +93,19 @@ class _Watched:
         self._connection.leave()
 
 
+class _Flow(FlowControl):
+    """Flow control that reads on only while there is room for it."""
+
+    def __init__(self, transport: asyncio.Transport, heads: Heads) -> None:
+        super().__init__(transport)
+        self._heads = heads
+
+    def resume_reading(self) -> None:
+        """Go on reading, unless a whole head waits already."""
+        if len(self._heads) < MAX_HEAD_BYTES:
+            super().resume_reading()
+
+
 class HttpConnection(H11Protocol):
     """One connection, from its first byte to its end or to its upgrade."""
 
@@ -109,7 +126,7 @@ class HttpConnection(H11Protocol):
         self._entrance = visit.entrance
         self._bodies = bodies
         self._refusal_headers = refusal_headers
-        self._heads = Heads()
+        self._heads = visit.heads
         self._busy = False  # a request waits for its turn or is answered
         self._turn: Turn | None = None
         self._client_host = visit.host
@@ -123,7 +140,6 @@ class HttpConnection(H11Protocol):
         self._deadline: float | None = None
         self._stall: tuple[float, int] | None = None  # since when, taken by then
         self._taken, self._took_at = 0, 0.0
-        visit.served = self
 
     # asyncio.Protocol
 
@@ -131,7 +147,11 @@ class HttpConnection(H11Protocol):
         """Start the deadline of the first request."""
         self._watched = _Watched(transport, self)
         super().connection_made(cast("asyncio.Transport", self._watched))
+        self.flow = _Flow(self._watched.real, self._heads)
+        self._visit.served = self
         self._deadline = self.loop.time() + HEAD_TIMEOUT_S
+        if len(self._heads):
+            self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back the place."""
@@ -240,7 +260,12 @@ class HttpConnection(H11Protocol):
             return
         self._busy, self._deadline = True, None
         self._see_client(head)
-        self._turn = self._entrance.pace.take(self._payer(head), partial(self._start, head))
+        if self._visit.paid:  # the entrance has waited for the first one's turn
+            self._visit.paid = False
+            self._start(head)
+            return
+        payer = payer_of(network_of(self._client_host), health=asks_for_health(head))
+        self._turn = self._entrance.pace.take(payer, partial(self._start, head))
 
     def _see_client(self, head: bytes) -> None:
         """Find out whose request it is: of who connected, or of whom a trusted proxy names."""
@@ -260,18 +285,13 @@ class HttpConnection(H11Protocol):
                 host,
             )
 
-    def _payer(self, head: bytes) -> str:
-        network = network_of(self._client_host)
-        # So that who uses up its pace still learns whether the server lives.
-        return f"{network} health" if _asks_for_health(head) else network
-
     def _start(self, head: bytes) -> None:
         """Parse a head, and begin to answer."""
         self._turn = None
         if self._leaving or self.transport.is_closing():
             return
         place = self._visit.place
-        if place.reserved and not _asks_for_health(head):
+        if place.reserved and not asks_for_health(head):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections")
             return
         self._entrance.door.work(place)
@@ -439,11 +459,3 @@ def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
         for name, value in headers
     )
-
-
-def _asks_for_health(head: bytes) -> bool:
-    method, _, rest = head.partition(b" ")
-    return method in {b"GET", b"HEAD"} and rest.startswith((_HEALTH + b" ", _HEALTH + b"?"))
-
-
-_HEALTH = HEALTH.encode()

@@ -1,7 +1,8 @@
 """The way of a connection from `accept` to its protocol, TLS included.
 
-An accepted socket costs a descriptor and little else until its first bytes are there: only then
-does it get a TLS handshake or a parser. Handshakes are few at a time and at a bounded pace.
+An accepted socket costs a descriptor and little else until there is the first byte of a TLS
+handshake, or the whole head of a request, and until it is the turn of its network: only then does
+it get a transport and a protocol. Handshakes are few at a time.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import contextlib
 import logging
 import socket as sockets
 from asyncio import sslproto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from icey.network import network_of
 from icey.quota import Quota
 from icey.server.door import Door, Place
+from icey.server.heads import MAX_HEAD_BYTES, Heads
+from icey.server.pace import payer_of
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +34,9 @@ log = logging.getLogger(__name__)
 
 SILENT_TIMEOUT_S = 10.0
 """From accept to the first byte, and from there to the end of a TLS handshake."""
+
+HEAD_TIMEOUT_S = 15.0
+"""From the first byte of a request's head to its end."""
 
 SHUTDOWN_TIMEOUT_S = 2.0
 """How long a client may take for the end of TLS."""
@@ -49,6 +56,10 @@ UNSENT_BYTES = 128 * 1024
 read is seen early."""
 
 
+_network_of = lru_cache(maxsize=4096)(network_of)
+"""A flood of connections asks for the same few again and again."""
+
+
 class Served(Protocol):
     """The protocol of a connection, as the entrance uses it."""
 
@@ -66,14 +77,18 @@ class Visit:
         host: the address of the other end.
         network: whom it counts for, unless it is a trusted proxy's.
         place: its place at the door.
+        heads: what it has sent, without TLS.
+        paid: whether its first request has had its turn already.
         served: its protocol, once there is one.
     """
 
     def __init__(self, entrance: Entrance, connection: socket.socket, host: str) -> None:
         self.entrance = entrance
         self.host = host
-        self.network = network_of(host)
+        self.network = _network_of(host)
         self.place: Place
+        self.heads = Heads()
+        self.paid = False
         self.served: Served | None = None
         self._socket: socket.socket | None = connection
         self._task: asyncio.Task[None] | None = None
@@ -94,7 +109,7 @@ class Visit:
         if self.served is not None:
             self.served.check(now)
         elif now > self._deadline:
-            reason = "a connection that says nothing, or does not end its TLS handshake"
+            reason = "a connection that says nothing, or not all of its first request or handshake"
             self.entrance.refusals.count("silentConnections", self.network, reason)
             self.cut()
 
@@ -129,25 +144,36 @@ class Visit:
         self._watched = False
 
     def _readable(self) -> None:
-        self._unwatch()
-        connection = self._socket
+        if self._socket is None:
+            return
+        tls = self.entrance.tls is not None
         try:
-            spoke = connection is not None and bool(connection.recv(1, sockets.MSG_PEEK))
+            data = self._socket.recv(*((1, sockets.MSG_PEEK) if tls else (MAX_HEAD_BYTES,)))
         except (BlockingIOError, InterruptedError):
-            self._watched = True
-            asyncio.get_running_loop().add_reader(connection.fileno(), self._readable)  # type: ignore[union-attr]
             return
         except OSError:
-            spoke = False
-        if not spoke:  # it left, or was reset
+            data = b""
+        if not data:  # it left, or was reset
             self._close()
             self.end()
-        elif self.entrance.tls is None:
-            self._start()
+        elif tls:
+            self._unwatch()
+            self._wait_for_turn(HANDSHAKE_COST)
         else:
-            pays = "" if self.place.proxy else self.network
-            cost = 0.0 if self.place.proxy else HANDSHAKE_COST
-            self._turn = self.entrance.pace.take(pays, self._start, cost)
+            if not len(self.heads):
+                self._deadline = asyncio.get_running_loop().time() + HEAD_TIMEOUT_S
+            self.heads.feed(data)
+            if self.heads.whole():
+                self._unwatch()
+                self._wait_for_turn(1.0)
+
+    def _wait_for_turn(self, cost: float) -> None:
+        if self.place.proxy:  # its clients pay, each for its own
+            self._start()
+            return
+        self.paid = self.entrance.tls is None
+        payer = payer_of(self.network, health=self.heads.ask_for_health())
+        self._turn = self.entrance.pace.take(payer, self._start, cost)
 
     def _start(self) -> None:
         self._turn = None
@@ -155,6 +181,8 @@ class Visit:
             return
         loop = asyncio.get_running_loop()
         self._deadline = loop.time() + SILENT_TIMEOUT_S + 1.0  # the handshake has its own
+        if self.paid:
+            self.entrance.door.work(self.place)
         if self.entrance.tls is not None:
             self._handshake, _ = self.entrance.handshakes.enter(
                 self.network, self.cut, proxy=self.place.proxy
@@ -249,7 +277,11 @@ class Entrance:
         """Cut the connections whose time-outs are over; called each second."""
         now = asyncio.get_running_loop().time()
         for visit in tuple(self.visits):
-            visit.check(now)
+            try:
+                visit.check(now)
+            except Exception:
+                log.exception("a connection is cut, as it cannot be looked after")
+                visit.cut()
 
     def close(self) -> None:
         """Cut all connections that have no protocol yet."""

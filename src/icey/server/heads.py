@@ -16,6 +16,7 @@ MAX_HEAD_LINES = 100
 # As h11 reads it: a line may end in LF alone (RFC 9112 §2.2).
 _END = re.compile(rb"\n\r?\n")
 _BLANK = re.compile(rb"[\r\n]+")
+_HEALTH = re.compile(rb"[\r\n]*(?:GET|HEAD) /api/health[ ?]")
 _FORWARDED = re.compile(
     rb"^(x-forwarded-(?:for|proto))[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
 )
@@ -37,7 +38,8 @@ class Heads:
 
     def feed(self, data: bytes) -> None:
         """Append received bytes."""
-        self._data += data
+        # Empty lines before a request are to be ignored (RFC 9112 §2.2).
+        self._data += data if self._data else data.lstrip(b"\r\n")
 
     def next(self) -> bytes | None:
         """Return the next head with its empty line, None where it is not yet complete.
@@ -46,7 +48,6 @@ class Heads:
             HeadTooLargeError: it is larger than `MAX_HEAD_BYTES` or `MAX_HEAD_LINES` allow.
         """
         if not self._looked:
-            # Empty lines before a request are to be ignored (RFC 9112 §2.2).
             blank = _BLANK.match(self._data)
             if blank is not None:
                 del self._data[: blank.end()]
@@ -63,11 +64,29 @@ class Heads:
         self._looked = 0
         return head
 
+    def ask_for_health(self) -> bool:
+        """Return whether the next request is one for ``/api/health``."""
+        return _HEALTH.match(self._data) is not None
+
+    def whole(self) -> bool:
+        """Return whether `next` has something to say: a head, or that it is too large."""
+        if len(self._data) >= MAX_HEAD_BYTES:
+            return True
+        if _END.search(self._data, self._looked) is not None:
+            return True
+        self._looked = max(0, len(self._data) - 2)
+        return False
+
     def rest(self) -> bytes:
         """Take out whatever is left."""
         data, self._looked = bytes(self._data), 0
         self._data.clear()
         return data
+
+
+def asks_for_health(head: bytes) -> bool:
+    """Return whether a head, or its beginning, is a request for ``/api/health``."""
+    return _HEALTH.match(head) is not None
 
 
 def forwarded(head: bytes) -> tuple[list[str], list[str]]:

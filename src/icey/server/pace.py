@@ -21,6 +21,14 @@ MAX_NETWORKS = 4096
 """Networks remembered; who is forgotten starts with a whole burst."""
 
 
+def payer_of(network: str, *, health: bool) -> str:
+    """Return who pays for a request: for ``/api/health`` not whoever pays for all else.
+
+    So that a network that has used up its pace still learns whether the server lives.
+    """
+    return f"{network} health" if health else network
+
+
 @dataclass(eq=False, slots=True)
 class Turn:
     """A place in the line of a network; `cancel` gives it up."""

@@ -24,6 +24,8 @@ class TrustedProxies:
 
     def trusts(self, host: str) -> bool:
         """Return whether an address is a trusted proxy's."""
+        if not self._networks:
+            return False
         address = _address(host)
         return address is not None and any(address in network for network in self._networks)
 

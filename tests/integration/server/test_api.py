@@ -95,7 +95,15 @@ async def test_status(server, http):
         "peer": {"id": "server", "name": "icey", "type": "server"},
         "runtime": {"state": "running"},
         "sessions": {"active": 1, "total": 7},
-        "http": {"host": "127.0.0.1", "port": server.port, "scheme": "http", "tls": False},
+        "http": {
+            "host": "127.0.0.1",
+            "port": server.port,
+            "scheme": "http",
+            "tls": False,
+            "connections": 1,
+            "idle": 0,
+            "idleCut": 0,
+        },
         "signalling": {
             "sockets": 0,
             "peers": 0,

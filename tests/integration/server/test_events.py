@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from icey.server import events
 from icey.server.events import QUEUE_BYTES, RECENT, EventFeed
 
 TOKEN = "s3cret-token"
