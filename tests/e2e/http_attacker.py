@@ -108,7 +108,7 @@ def attacking(
     """Run an attack until the block is left."""
     command = [
         sys.executable,
-        str(Path(__file__)),
+        __file__,
         kind,
         "127.0.0.1",
         str(port),
