@@ -25,8 +25,8 @@ class LimitsSettings(SettingsModel):
     connections_per_address: Bound = 1024
     """Such connections of one address; those of `http.trustedProxies` count in all only."""
 
-    requests_per_address: Bound = 200
-    """HTTP requests a second of one address, twice as many at once; more wait in turn. A TLS
+    requests_per_address: Bound = 100
+    """HTTP requests a second of one address, four times as many at once; more wait in turn. A TLS
     handshake counts as four."""
 
     sockets: Bound = 2048

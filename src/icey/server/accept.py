@@ -22,8 +22,8 @@ BACKLOG = 4096
 RECEIVE_BYTES = 32 * 1024
 """What the kernel takes of a client ahead of us; Linux doubles it. Nobody sends us much."""
 
-BATCH = 64
-"""Connections accepted in one go; then everybody else has a turn."""
+BATCH, BREATH_S = 64, 0.002
+"""Connections accepted in one go; then everybody else has a turn for so long, seconds."""
 
 PAUSE_S = 0.5
 """How long accepting rests where the system has no descriptor or no memory for another one."""
@@ -95,9 +95,15 @@ class Acceptor:
                 continue
             connection.setblocking(False)
             self._take(connection, address)
+        self._pause_for(BREATH_S)
 
     def _rest(self, error: OSError) -> None:
         reason = f"connections, as the system says: {error.strerror}; raise the limit of open files"
         self._refusals.count("descriptors", "", reason)
+        self._pause_for(PAUSE_S)
+
+    def _pause_for(self, seconds: float) -> None:
         self._stop()
-        self._pause = asyncio.get_running_loop().call_later(PAUSE_S, self._resume)
+        if self._pause is not None:
+            self._pause.cancel()
+        self._pause = asyncio.get_running_loop().call_later(seconds, self._resume)

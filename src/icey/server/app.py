@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from icey.preflight.access import access_warnings
 from icey.quota import Quota
 from icey.refusals import Refusals
 from icey.server.admission import Admission
@@ -364,6 +365,8 @@ def _announce(settings: Settings, port: int) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     log.debug("ready: %s", line)
+    for sentence in access_warnings(_as_bound(settings, port)):
+        log.warning("%s", sentence)
 
 
 def _reachable(host: str) -> str:

@@ -214,7 +214,10 @@ class HttpConnection(H11Protocol):
             # Closing while it still sends would reset the connection before it has read the
             # answer. What it sends is thrown away until it closes too, or `LINGER_S` is over.
             if not real.is_closing():
-                real.write_eof()
+                try:
+                    real.write_eof()
+                except OSError:  # the client has reset it already
+                    real.abort()
                 self.flow.resume_reading()
         else:
             real.close()

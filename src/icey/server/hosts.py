@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HEALTH = "/api/health"
 """Answered under any name: whoever supervises the server calls it as it likes."""
 
-_AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.%]+\]|[a-z0-9._-]{1,253})(?::\d{0,5})?", re.ASCII)
+_AUTHORITY = re.compile(r"(?P<name>\[[0-9a-z:.%]+\]|[a-z0-9._-]{1,253})(?::\d{0,5})?", re.ASCII)
 
 
 class HostNames:

@@ -8,6 +8,7 @@ reader, nor cut it off: ``transport.close()`` waits until that reader has read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket as sockets
 from http import HTTPStatus
@@ -270,7 +271,8 @@ class SignallingSocket(asyncio.Protocol):
         elif self._transport.can_write_eof() and not self._transport.is_closing():
             # The peer may still be sending: closing now would reset the connection before
             # it has read why. What it sends is discarded until it closes too.
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer has reset it already
+                self._transport.write_eof()
         self._linger()
 
     def _linger(self) -> None:
