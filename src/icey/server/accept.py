@@ -22,7 +22,7 @@ BACKLOG = 4096
 RECEIVE_BYTES = 32 * 1024
 """What the kernel takes of a client ahead of us; Linux doubles it. Nobody sends us much."""
 
-BATCH, BREATH_S = 64, 0.002
+BATCH, BREATH_S = 128, 0.002
 """Connections accepted in one go; then everybody else has a turn for so long, seconds."""
 
 PAUSE_S = 0.5
