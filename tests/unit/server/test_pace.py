@@ -27,7 +27,7 @@ async def test_who_left_the_line_is_passed_over():
     """A turn that was given up is not taken, and costs nobody time."""
     pace, gone = Pace(10), []
     done = asyncio.Event()
-    for _ in range(20):
+    for _ in range(int(10 * BURST_S)):
         pace.take("net", lambda: None)
     turns = [pace.take("net", lambda: gone.append("cancelled")) for _ in range(100)]
     for turn in turns:
