@@ -283,10 +283,10 @@ class Entrance:
                 log.exception("a connection is cut, as it cannot be looked after")
                 visit.cut()
 
-    def close(self) -> None:
-        """Cut all connections that have no protocol yet."""
+    def close(self, *, served: bool = False) -> None:
+        """Cut all connections that have no protocol yet, and where wanted the others too."""
         for visit in tuple(self.visits):
-            if visit.served is None:
+            if served or visit.served is None:
                 visit.cut()
 
     def status(self) -> dict[str, int]:

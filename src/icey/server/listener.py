@@ -119,6 +119,7 @@ class HttpServer(uvicorn.Server):
         self.stop_accepting()
         self.entrance.close()
         await super().shutdown(sockets)
+        self.entrance.close(served=True)
 
     async def main_loop(self) -> None:
         """Look for what is overdue, and update the ``Date`` of the responses, until `stop`."""

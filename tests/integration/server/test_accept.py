@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+from typing import Any
 
 from icey.refusals import Refusals
 from icey.server import accept
@@ -33,9 +34,8 @@ async def test_accepting_rests_without_descriptors_and_starts_again(monkeypatch)
     with socket.socket() as real:
         real.bind(("127.0.0.1", 0))
         listener, refusals, accepted = Exhausted(real), Refusals(), asyncio.Queue()
-        acceptor = Acceptor(
-            [listener], lambda *connection: accepted.put_nowait(connection), refusals
-        )
+        listeners: Any = [listener]
+        acceptor = Acceptor(listeners, lambda *one: accepted.put_nowait(one), refusals)
         acceptor.start()
         with socket.create_connection(real.getsockname()) as client:
             async with asyncio.timeout(5):
