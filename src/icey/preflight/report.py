@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from icey.config.exposure import exposure
+from icey.config.exposure import access_warnings
 from icey.errors import PreflightError
 from icey.preflight.finding import Finding, render
 from icey.preflight.folders import web_root
@@ -97,8 +97,7 @@ class Report:
             for name, finding in self.findings.items()
             if finding.result == "warn" and name != "config"  # whose reasons these are already
         ]
-        exposed = exposure(self.settings)
-        return [*self.config.warnings, *of_checks, *([exposed] if exposed else [])]
+        return [*self.config.warnings, *of_checks, *access_warnings(self.settings)]
 
     def raise_unless_ready(self) -> None:
         """Refuse to go on where a check failed.

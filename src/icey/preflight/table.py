@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from icey.config.exposure import exposure
+from icey.config.exposure import access_warnings
 from icey.preflight.finding import render
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def print_table(report: Report, console: Console | None = None) -> None:
         detail = Text(render(finding.detail, public=False))
         table.add_row(name, Text(finding.result, _STYLES[finding.result]), detail)
     console.print(table)
-    if exposed := exposure(report.settings):
-        console.print(Text(exposed, _STYLES["warn"]))
+    for warning in access_warnings(report.settings):
+        console.print(Text(warning, _STYLES["warn"]))
     if report.ready:
         console.print(Text("ready", _STYLES["pass"]))
     else:

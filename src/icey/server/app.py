@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from icey.config.exposure import exposure
+from icey.config.exposure import access_warnings
+from icey.quota import Quota
 from icey.refusals import Refusals
+from icey.server.admission import Admission
 from icey.server.api import ApiContext, add_api, status_json
 from icey.server.artifacts import Artifacts
 from icey.server.auth import AccessToken
 from icey.server.events import EventFeed
 from icey.server.gateway import Gateway
 from icey.server.hardening import Hardening
+from icey.server.hosts import HostCheck, HostNames, host_names_blocking
 from icey.server.listener import HttpServer, bind
 from icey.server.page import Page
 from icey.server.process import (
@@ -41,6 +44,7 @@ from icey.server.signals import stop_requests
 from icey.server.trace import log_counters
 from icey.server.websocket import socket_class
 from icey.signalling.hub import Hub
+from icey.signalling.limits import Limits
 from icey.signalling.peers import ServerPeer
 from icey.version import version
 
@@ -115,7 +119,7 @@ async def serve(loaded: Loaded) -> int:
 
 async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
     settings = loaded.settings
-    raise_descriptor_limit()
+    raise_descriptor_limit(settings.limits.connections)
     refuse_huge_pages()
     give_back_large_buffers()
     create_files_with(int(settings.media.file_mode, 8))
@@ -125,10 +129,12 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
         for listener in listeners:
             opened.enter_context(listener)
         port = listeners[0].getsockname()[1]
-        token = AccessToken(settings.auth.token.get_secret_value())
+        hosts = await asyncio.to_thread(host_names_blocking, settings)
+        refusals = Refusals()
+        token = AccessToken(settings.auth.token.get_secret_value(), refusals)
         artifacts = open_artifacts(settings, token)
         webhook = _webhook(settings)
-        events, refusals = EventFeed(webhook), Refusals()
+        events = open_events(settings, refusals, webhook)
         calls = await opened.enter_async_context(
             open_calls(
                 _as_bound(settings, port),
@@ -149,6 +155,7 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
             calls=calls,
             readiness=Readiness(_recheck(loaded, port, calls), report, now),
             refusals=refusals,
+            hosts=hosts,
             stop=stop,
             on_listening=lambda: _announce(settings, port),
         )
@@ -212,6 +219,7 @@ async def run(
     calls: Calls,
     readiness: Readiness,
     refusals: Refusals,
+    hosts: HostNames,
     stop: asyncio.Event,
     on_listening: Callable[[], None],
 ) -> None:
@@ -228,11 +236,24 @@ async def run(
         calls: not yet started; closed here.
         readiness: the newest preflight report.
         refusals: counts what is refused.
+        hosts: the names of this server.
         stop: the request to stop.
         on_listening: called once connections are accepted.
     """
-    hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
-    gateway = Gateway(hub, calls, settings.auth.allowed_origins)
+    limits = settings.limits
+    hub = Hub(
+        ServerPeer(settings.media.mode),
+        check_token=token.admits_peer,
+        # The bounds of sockets are the admission's.
+        limits=Limits(sockets=sys.maxsize),
+    )
+    gateway = Gateway(hub, calls)
+    admission = Admission(
+        hosts,
+        settings.auth.allowed_origins,
+        Quota(limits.sockets, limits.sockets_per_address),
+        refusals,
+    )
     context = ApiContext(
         settings=settings,
         version=version(),
@@ -244,9 +265,11 @@ async def run(
         artifacts=artifacts,
         events=events,
         refusals=refusals,
+        connections=lambda: server.entrance.status(),  # noqa: PLW0108 - made below
     )
-    app = create_app(context, root)
-    server = HttpServer(Hardening(app), socket_class(gateway), settings.tls)
+    app = HostCheck(create_app(context, root), hosts, refusals)
+    websocket = socket_class(gateway, admission)
+    server = HttpServer(Hardening(app), websocket, settings, refusals)
     try:
         calls.start(gateway.send)
         serving = asyncio.create_task(server.serve(sockets=listeners))
@@ -309,6 +332,15 @@ def open_artifacts(settings: Settings, token: AccessToken) -> Artifacts:
     return Artifacts(settings.media.record_dir, token, elsewhere)
 
 
+def open_events(
+    settings: Settings, refusals: Refusals, webhook: Webhook | None = None
+) -> EventFeed:
+    """Make the feed of ``/api/events`` with its bounds."""
+    limits = settings.limits
+    quota = Quota(limits.event_readers, limits.event_readers_per_address)
+    return EventFeed(webhook, quota=quota, refusals=refusals)
+
+
 def _webhook(settings: Settings) -> Webhook | None:
     url = settings.media.intelligence.webhook.get_secret_value()
     if not url or settings.media.mode != "stream":  # only there are events
@@ -335,8 +367,8 @@ def _announce(settings: Settings, port: int) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     log.debug("ready: %s", line)
-    if exposed := exposure(settings):
-        log.warning("%s", exposed)
+    for sentence in access_warnings(_as_bound(settings, port)):
+        log.warning("%s", sentence)
 
 
 def _reachable(host: str) -> str:

@@ -49,12 +49,10 @@ class Gateway:
     Args:
         hub: decides.
         sessions: takes the calls to the server.
-        allowed_origins: ``auth.allowedOrigins``.
     """
 
-    def __init__(self, hub: Hub, sessions: Calls, allowed_origins: Sequence[str] = ()) -> None:
+    def __init__(self, hub: Hub, sessions: Calls) -> None:
         self.hub = hub
-        self.allowed_origins = tuple(allowed_origins)
         self.slow_readers = 0
         """Sockets dropped because their queue was full."""
         self._sessions = sessions

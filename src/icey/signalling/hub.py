@@ -115,7 +115,8 @@ class Hub:
 
     Args:
         server: the server's own peer.
-        check_token: says whether an access token is right; must take constant time.
+        check_token: says whether an access token of a network (`icey.network.network_of`) is right;
+            must take constant time, and may raise a `SignallingError`.
         limits: the bounds on what peers may do.
         new_id: makes a fresh session id.
     """
@@ -124,7 +125,7 @@ class Hub:
         self,
         server: ServerPeer,
         *,
-        check_token: Callable[[str], bool],
+        check_token: Callable[[str, str], bool],
         limits: Limits | None = None,
         new_id: Callable[[], str] = random_id,
     ) -> None:
@@ -251,7 +252,7 @@ class Hub:
         if message.get("type") != "auth":
             raise SignallingError("the first message must be auth", status=401)
         auth = parse_auth(message, self.limits)
-        if not self._check_token(auth.token):
+        if not self._check_token(auth.token, state.network):
             raise SignallingError("wrong token", status=401)
         if auth.user.casefold() == self.server.user.casefold() or auth.kind == self.server.kind:
             raise SignallingError("that user or type is the server's own", status=401)

@@ -67,6 +67,34 @@ def test_file_mode(tmp_path, mode, folder, file):
     assert told.stdout.split() == [folder, file]
 
 
+ROOM = """
+import logging, resource, sys
+from icey.server.process import room_for_connections
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), hard))
+print(room_for_connections(int(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "wanted", "room", "warned"),
+    [
+        (1024, 4096, 384, True),
+        (10_000, 4096, 4096, False),
+        (1024, 0, 384, False),
+        (64, 100, 24, True),
+    ],
+)
+def test_connections_leave_descriptors_for_files(descriptors, wanted, room, warned):
+    """Connections get no more than half of the descriptors beyond a reserve, and it is said."""
+    told = subprocess.check_output(
+        [sys.executable, "-c", ROOM, str(descriptors), str(wanted)], text=True, timeout=30
+    )
+    assert int(told.splitlines()[-1]) == room
+    assert ("raise the limit" in told) is warned
+
+
 KEEP = """
 import ctypes, gc, sys
 import psutil

@@ -2,7 +2,7 @@
 
 import pytest
 
-from icey.config.exposure import exposure
+from icey.config.exposure import access_warnings, exposure
 from icey.config.model import Settings
 
 
@@ -13,7 +13,8 @@ def settings(host="0.0.0.0", token="", mode="stream"):
 
 
 @pytest.mark.parametrize(
-    ("mode", "may"), [("stream", "may watch"), ("record", "may publish"), ("relay", "and watch")]
+    ("mode", "may"),
+    [("stream", "may watch,"), ("record", "may publish,"), ("relay", "may publish and watch,")],
 )
 def test_an_open_server_says_what_others_may_do(mode, may):
     """The sentence names the mode's rights and both ways to end them."""
@@ -38,4 +39,12 @@ def test_a_closed_one_says_nothing(closed):
 
 def test_a_name_may_be_reachable():
     """What a host name stands for is not known, so it is told."""
-    assert "everybody who reaches cam.example" in exposure(settings(host="cam.example"))
+    assert "whoever reaches cam.example port 4500" in exposure(settings(host="cam.example"))
+
+
+def test_a_short_token_can_be_guessed():
+    """A token of fewer than 16 characters draws a warning, also for this machine alone."""
+    (told,) = access_warnings(settings(host="127.0.0.1", token="a" * 15))
+    assert "16 characters" in told
+    assert "a" * 15 not in told
+    assert access_warnings(settings(token="a" * 16)) == []
