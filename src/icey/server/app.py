@@ -39,6 +39,7 @@ from icey.server.signals import stop_requests
 from icey.server.trace import log_counters
 from icey.server.websocket import socket_class
 from icey.signalling.hub import Hub
+from icey.signalling.limits import Limits
 from icey.signalling.peers import ServerPeer
 from icey.version import version
 
@@ -228,8 +229,13 @@ async def run(
         stop: the request to stop.
         on_listening: called once connections are accepted.
     """
-    hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits)
-    gateway = Gateway(hub, calls, settings.auth.allowed_origins)
+    limits = Limits(
+        room_peers=settings.limits.room_peers,
+        sender_bytes=settings.limits.sender_bytes,
+        receiver_bytes=settings.limits.receiver_bytes,
+    )
+    hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits, limits=limits)
+    gateway = Gateway(hub, calls, refusals, settings.auth.allowed_origins)
     context = ApiContext(
         settings=settings,
         version=version(),
