@@ -71,7 +71,7 @@ async def test_who_does_not_read_holds_nothing_up(tmp_path):
         stalled = []
         for _ in range(20):
             reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 12)
-            writer.write(f"GET /artifacts/{NAME} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            writer.write(f"GET /artifacts/{NAME} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             stalled.append((reader, writer))
         sockets_and_files = before.descriptors + 2 * len(stalled)

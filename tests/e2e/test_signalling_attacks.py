@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from e2e.server_process import ServerProcess
 
 ATTACKER = Path(__file__).with_name("signalling_attacker.py")
-NO_BOUND_BY_ADDRESS = {"limits": {"socketsPerAddress": 0, "connectionsPerAddress": 0}}
+NO_BOUND_BY_ADDRESS = {
+    "limits": {"socketsPerAddress": 0, "connectionsPerAddress": 0, "requestsPerAddress": 0}
+}
 SLOW_BYTES = 250_000
 """A line of 2 Mb/s, bytes a second."""
 

@@ -23,13 +23,17 @@ class LimitsSettings(SettingsModel):
     """TCP connections of HTTP and WebSockets at a time, fewer where the system allows too few open
     files. One more takes the place of an idle one; where none is idle it gets 503."""
 
-    connections_per_address: Bound = 256
+    connections_per_address: Bound = 1024
     """Such connections of one address; those of `http.trustedProxies` count in all only."""
+
+    requests_per_address: Bound = 100
+    """HTTP requests a second of one address, four times as many at once; more wait in turn. A TLS
+    handshake counts as four."""
 
     sockets: Bound = 2048
     """WebSockets at a time; one more gets 503."""
 
-    sockets_per_address: Bound = 128
+    sockets_per_address: Bound = 512
     """WebSockets of one address; one more gets 429."""
 
     event_readers: Bound = 64

@@ -18,8 +18,10 @@ from icey.config.limits import LimitsSettings
 from icey.config.values import (
     FilePath,
     Host,
+    HostPatterns,
     IpAddress,
     IpAddresses,
+    Networks,
     OpusRate,
     Origins,
     PictureSide,
@@ -61,6 +63,16 @@ class HttpSettings(SettingsModel):
         ),
     ] = 4500
     """TCP port; 0 takes any free one, which the line printed at start then names."""
+
+    hosts: HostPatterns = ()
+    """Further names by which browsers reach this server, such as `cam.example.org`, or
+    `*.example.org` for one label. Addresses, `localhost`, this machine's own names, those of
+    `auth.allowedOrigins` and those of the certificate need not be here; a request to any other
+    name gets 421."""
+
+    trusted_proxies: Networks = ()
+    """Addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are
+    believed, such as `127.0.0.1`. All others' clients count as one: the proxy."""
 
 
 class TlsSettings(SettingsModel):

@@ -64,6 +64,16 @@ def _check_host(text: str) -> str:
     return text
 
 
+def _check_host_pattern(text: str) -> str:
+    _check_host(text.removeprefix("*."))
+    return text.lower().removesuffix(".")
+
+
+def _check_network(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)  # it raises a ValueError
+    return text
+
+
 def _check_ip_or_empty(text: str) -> str:
     return _check_ip(text) if text else text
 
@@ -130,6 +140,16 @@ IpAddresses: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_check_ip)], ...],
     Field(strict=False, max_length=16),
     Says("a list of at most 16 IPv4 or IPv6 addresses"),
+]
+HostPatterns: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_host_pattern)], ...],
+    Field(strict=False, max_length=64),
+    Says("a list of at most 64 host names such as cam.example.org or *.example.org"),
+]
+Networks: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_network)], ...],
+    Field(strict=False, max_length=64),
+    Says("a list of at most 64 addresses or networks such as 127.0.0.1 or 10.0.0.0/8"),
 ]
 Origins: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_check_origin)], ...],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from icey.errors import PreflightError
+from icey.preflight.access import access_warnings
 from icey.preflight.finding import Finding, render
 from icey.preflight.folders import web_root
 from icey.preflight.source import describe_source
@@ -161,5 +162,5 @@ class Report:
             "web": {"root": shown(self.web_root)},
             "config": config,
             "checks": self.checks(public=public),
-            "warnings": self.warnings(public=public),
+            "warnings": [*self.warnings(public=public), *access_warnings(settings)],
         }

@@ -15,10 +15,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from icey.network import network_of
 from icey.preflight.report import PRODUCT, SERVICE
 from icey.server.metrics import CONTENT_TYPE, metrics_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from icey.config.model import Settings
     from icey.refusals import Refusals
     from icey.server.artifacts import Artifacts
@@ -32,9 +35,11 @@ READ = ["GET", "HEAD"]
 WRITE = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 _ERRORS = {
+    400: "bad_request",
     401: "unauthorized",
     404: "not_found",
     405: "method_not_allowed",
+    429: "too_many_requests",
     503: "too_many_connections",
 }
 
@@ -54,6 +59,7 @@ class ApiContext:
         artifacts: the recordings.
         events: what the detectors find.
         refusals: what was refused to strangers.
+        connections: counts the connections of HTTP.
         started: when the server began, on `time.monotonic`'s clock.
     """
 
@@ -67,6 +73,7 @@ class ApiContext:
     artifacts: Artifacts
     events: EventFeed
     refusals: Refusals
+    connections: Callable[[], Mapping[str, int]]
     started: float = field(default_factory=time.monotonic)
 
     def identity(self) -> dict[str, Any]:
@@ -92,7 +99,8 @@ def add_api(app: FastAPI, context: ApiContext) -> None:
     """Add the routes below ``/api``, ``/metrics``, and the JSON form of every error."""
 
     async def require_token(request: Request) -> None:
-        context.token.check(request.headers.raw, request.scope["query_string"])
+        network = network_of(request.client.host if request.client else "")
+        context.token.check(request.headers.raw, request.scope["query_string"], network)
 
     @app.api_route("/api/health", methods=READ)
     async def health() -> JSONResponse:
@@ -131,7 +139,7 @@ def _protected_routes(context: ApiContext) -> APIRouter:
 
     @router.api_route("/config", methods=READ)
     async def config(request: Request) -> JSONResponse:
-        return _json(_browser_config(context, request.url.hostname or ""))
+        return _json(_browser_config(context, request.url.hostname or "", request.url.scheme))
 
     @router.api_route("/recordings", methods=READ)
     async def recordings() -> JSONResponse:
@@ -165,7 +173,7 @@ def status_json(context: ApiContext) -> dict[str, Any]:
         "runtime": {"state": running["state"]},
         "uptimeSec": round(time.monotonic() - context.started, 3),
         "sessions": running["sessions"],
-        "http": context.http_json(),
+        "http": {**context.http_json(), **context.connections()},
         "signalling": {
             **context.gateway.status(),
             "candidatesDropped": running.get("candidatesDropped", 0),
@@ -216,9 +224,8 @@ def _turn_for_browsers(context: ApiContext, hostname: str) -> dict[str, Any]:
     }
 
 
-def _browser_config(context: ApiContext, hostname: str) -> dict[str, Any]:
+def _browser_config(context: ApiContext, hostname: str, scheme: str) -> dict[str, Any]:
     settings = context.settings
-    http = context.http_json()
     # A browser knows the server by the name it used, not by the address that was bound.
     return {
         "status": "ok",
@@ -226,7 +233,7 @@ def _browser_config(context: ApiContext, hostname: str) -> dict[str, Any]:
         **context.identity(),
         "peer": context.peer_json(),
         "source": context.readiness.last.to_json()["source"],
-        "http": {"host": hostname, "scheme": http["scheme"], "tls": http["tls"]},
+        "http": {"host": hostname, "scheme": scheme, "tls": scheme == "https"},
         "turn": _turn_for_browsers(context, hostname),
         "stun": {"urls": []},
     }

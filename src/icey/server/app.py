@@ -20,13 +20,17 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from icey.preflight.access import access_warnings
+from icey.quota import Quota
 from icey.refusals import Refusals
+from icey.server.admission import Admission
 from icey.server.api import ApiContext, add_api, status_json
 from icey.server.artifacts import Artifacts
 from icey.server.auth import AccessToken
 from icey.server.events import EventFeed
 from icey.server.gateway import Gateway
 from icey.server.hardening import Hardening
+from icey.server.hosts import HostCheck, HostNames, host_names_blocking
 from icey.server.listener import HttpServer, bind
 from icey.server.page import Page
 from icey.server.process import (
@@ -114,7 +118,7 @@ async def serve(loaded: Loaded) -> int:
 
 async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
     settings = loaded.settings
-    raise_descriptor_limit()
+    raise_descriptor_limit(settings.limits.connections)
     refuse_huge_pages()
     give_back_large_buffers()
     async with contextlib.AsyncExitStack() as opened:
@@ -123,10 +127,12 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
         for listener in listeners:
             opened.enter_context(listener)
         port = listeners[0].getsockname()[1]
-        token = AccessToken(settings.auth.token.get_secret_value())
+        hosts = await asyncio.to_thread(host_names_blocking, settings)
+        refusals = Refusals()
+        token = AccessToken(settings.auth.token.get_secret_value(), refusals)
         artifacts = open_artifacts(settings, token)
         webhook = _webhook(settings)
-        events, refusals = EventFeed(webhook), Refusals()
+        events = open_events(settings, refusals, webhook)
         calls = await opened.enter_async_context(
             open_calls(
                 _as_bound(settings, port),
@@ -147,6 +153,7 @@ async def _run(loaded: Loaded, report: Report, stop: asyncio.Event) -> None:
             calls=calls,
             readiness=Readiness(_recheck(loaded, port, calls), report, now),
             refusals=refusals,
+            hosts=hosts,
             stop=stop,
             on_listening=lambda: _announce(settings, port),
         )
@@ -210,6 +217,7 @@ async def run(
     calls: Calls,
     readiness: Readiness,
     refusals: Refusals,
+    hosts: HostNames,
     stop: asyncio.Event,
     on_listening: Callable[[], None],
 ) -> None:
@@ -226,16 +234,29 @@ async def run(
         calls: not yet started; closed here.
         readiness: the newest preflight report.
         refusals: counts what is refused.
+        hosts: the names of this server.
         stop: the request to stop.
         on_listening: called once connections are accepted.
     """
-    limits = Limits(
-        room_peers=settings.limits.room_peers,
-        sender_bytes=settings.limits.sender_bytes,
-        receiver_bytes=settings.limits.receiver_bytes,
+    limits = settings.limits
+    hub = Hub(
+        ServerPeer(settings.media.mode),
+        check_token=token.admits_peer,
+        # The bounds of sockets are the admission's.
+        limits=Limits(
+            sockets=sys.maxsize,
+            room_peers=limits.room_peers,
+            sender_bytes=limits.sender_bytes,
+            receiver_bytes=limits.receiver_bytes,
+        ),
     )
-    hub = Hub(ServerPeer(settings.media.mode), check_token=token.admits, limits=limits)
-    gateway = Gateway(hub, calls, refusals, settings.auth.allowed_origins)
+    gateway = Gateway(hub, calls, refusals)
+    admission = Admission(
+        hosts,
+        settings.auth.allowed_origins,
+        Quota(limits.sockets, limits.sockets_per_address),
+        refusals,
+    )
     context = ApiContext(
         settings=settings,
         version=version(),
@@ -247,9 +268,11 @@ async def run(
         artifacts=artifacts,
         events=events,
         refusals=refusals,
+        connections=lambda: server.entrance.status(),  # noqa: PLW0108 - made below
     )
-    app = create_app(context, root)
-    server = HttpServer(Hardening(app), socket_class(gateway), settings.tls)
+    app = HostCheck(create_app(context, root), hosts, refusals)
+    websocket = socket_class(gateway, admission)
+    server = HttpServer(Hardening(app), websocket, settings, refusals)
     try:
         calls.start(gateway.send)
         serving = asyncio.create_task(server.serve(sockets=listeners))
@@ -312,6 +335,15 @@ def open_artifacts(settings: Settings, token: AccessToken) -> Artifacts:
     return Artifacts(settings.media.record_dir, token, elsewhere)
 
 
+def open_events(
+    settings: Settings, refusals: Refusals, webhook: Webhook | None = None
+) -> EventFeed:
+    """Make the feed of ``/api/events`` with its bounds."""
+    limits = settings.limits
+    quota = Quota(limits.event_readers, limits.event_readers_per_address)
+    return EventFeed(webhook, quota=quota, refusals=refusals)
+
+
 def _webhook(settings: Settings) -> Webhook | None:
     url = settings.media.intelligence.webhook.get_secret_value()
     if not url or settings.media.mode != "stream":  # only there are events
@@ -338,6 +370,8 @@ def _announce(settings: Settings, port: int) -> None:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     log.debug("ready: %s", line)
+    for sentence in access_warnings(_as_bound(settings, port)):
+        log.warning("%s", sentence)
 
 
 def _reachable(host: str) -> str:

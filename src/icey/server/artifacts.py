@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
+from icey.network import network_of
 from icey.recording.library import Library
 from icey.server.links import SignedLinks
 from icey.server.ranges import range_counts
@@ -120,7 +121,7 @@ class Artifacts:
     async def _serve(self, request: Request, path: str) -> _File:
         query = request.scope["query_string"]
         if not self._links.opens(f"/artifacts/{path}", query):
-            self._token.check(request.headers.raw, query)
+            self._token.check(request.headers.raw, query, _network(request))
         folder, below = self._folder, path
         name, _, rest = path.partition("/")
         if name in self._elsewhere:
@@ -137,6 +138,10 @@ class Artifacts:
             content_disposition_type="inline",
             headers={"Cache-Control": "private, no-cache"},
         )
+
+
+def _network(request: Request) -> str:
+    return network_of(request.client.host if request.client else "")
 
 
 def _find(folder: Path, path: str) -> tuple[Path, os.stat_result] | None:

@@ -1,27 +1,49 @@
-"""The access token, and the check of a web page's origin."""
+"""The access token, who may try it how often, and the check of a web page's origin."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 
+from icey.errors import SignallingError
+from icey.refusals import Refusals
+from icey.server.guesses import Guesses
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class AccessToken:
-    """The token of ``auth.token``; an empty one admits everyone."""
+    """The token of ``auth.token``; an empty one admits everyone.
 
-    __slots__ = ("_digest",)
+    Wrong ones are counted, and slow down the network that they come from (`icey.server.guesses`).
 
-    def __init__(self, token: str) -> None:
+    Args:
+        token: the token.
+        refusals: counts wrong ones.
+        now: a monotonic clock in seconds.
+    """
+
+    __slots__ = ("_digest", "_guesses", "_now", "_refusals")
+
+    def __init__(
+        self,
+        token: str,
+        refusals: Refusals | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._digest = _digest(token) if token else None
+        self._refusals = refusals or Refusals()
+        self._guesses = Guesses()
+        self._now = now
 
     @property
     def required(self) -> bool:
@@ -36,14 +58,62 @@ class AccessToken:
         """
         return self._digest is None or hmac.compare_digest(self._digest, _digest(token))
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> None:
+    def check(
+        self, headers: Iterable[tuple[bytes, bytes]], query: bytes, network: str = ""
+    ) -> None:
         """Refuse an HTTP request that needs the token and lacks it; see `offered_tokens`.
 
+        Args:
+            headers: as ASGI gives them.
+            query: the query string, undecoded.
+            network: where it comes from (`icey.network.network_of`).
+
         Raises:
-            HTTPException: 401.
+            HTTPException: 401; 400, there are several tokens, none of which is looked at; or 429,
+                too many wrong ones came from this network.
         """
-        if self.required and not any(map(self.admits, offered_tokens(headers, query))):
+        if not self.required:
+            return
+        tokens = set(offered_tokens(headers, query))
+        if len(tokens) > 1:
+            reason = "a request with several access tokens, of which one may be right"
+            self._refusals.count("severalTokens", network, reason)
+            raise HTTPException(400)
+        if not tokens:
             raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+        wait_s = self._wait_s(network)
+        if wait_s:
+            raise HTTPException(429, headers={"Retry-After": str(wait_s)})
+        if not self._admits_or_notes(tokens.pop(), network):
+            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+
+    def admits_peer(self, token: str, network: str) -> bool:
+        """Return whether a signalling peer may enter with a token.
+
+        Raises:
+            SignallingError: 429, too many wrong ones came from this network.
+        """
+        if not self.required:
+            return True
+        wait_s = self._wait_s(network) if token else 0
+        if wait_s:
+            raise SignallingError(f"too many wrong tokens: try again in {wait_s} s", status=429)
+        return self._admits_or_notes(token, network)
+
+    def _wait_s(self, network: str) -> int:
+        wait_s = self._guesses.wait_s(network, self._now())
+        if wait_s:
+            reason = "a look at its access token, as too many of its were wrong"
+            self._refusals.count("throttledTokens", network, reason)
+        return math.ceil(wait_s)
+
+    def _admits_or_notes(self, token: str, network: str) -> bool:
+        if self.admits(token):
+            return True
+        if token:
+            self._refusals.count("wrongTokens", network, "a wrong access token")
+            self._guesses.wrong(network, _digest(token), self._now())
+        return False
 
 
 def offered_tokens(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> list[str]:

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from icey.server.listener import ABORT
+from icey.network import network_of
+from icey.quota import Quota
+from icey.refusals import Refusals
+from icey.server.connection import ABORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,9 +34,6 @@ if TYPE_CHECKING:
 
 QUEUE_BYTES = 1 << 20
 """What may wait for one reader, bytes; as for a WebSocket."""
-
-MAX_READERS = 64
-"""Readers at a time; a further one gets 503."""
 
 RECENT = 100
 """Events that are kept for readers who come back."""
@@ -59,6 +59,8 @@ class EventFeed:
 
     Args:
         webhook: takes each event too.
+        quota: the readers now, and their bounds.
+        refusals: counts readers that are refused.
         clock: seconds since 1970; the numbers of events go on from it, so that they rise over
             restarts too.
     """
@@ -67,9 +69,13 @@ class EventFeed:
         self,
         webhook: Webhook | None = None,
         *,
+        quota: Quota | None = None,
+        refusals: Refusals | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._webhook = webhook
+        self._quota = quota or Quota(0, 0)
+        self._refusals = refusals or Refusals()
         self._next = int(clock() * 1000)
         self._recent: deque[tuple[int, bytes]] = deque(maxlen=RECENT)
         self._readers: set[_Reader] = set()
@@ -109,13 +115,29 @@ class EventFeed:
         """Return the response to a new reader.
 
         Raises:
-            HTTPException: 503, there are too many, or the server is about to end.
+            HTTPException: 503, there are too many, or the server is about to end; 429, there are
+                too many of this address.
         """
         if request.method == "HEAD":
             return Response(media_type=EVENT_STREAM, headers=_HEADERS)
-        if self._closed or len(self._readers) >= MAX_READERS:
+        if self._closed:
             raise HTTPException(503)
-        reader = _Reader(self._readers.discard)
+        network = network_of(request.client.host if request.client else "")
+        bound = self._quota.exceeded(network)
+        if bound is not None:
+            name = "eventReadersPerAddress" if bound == "each" else "eventReaders"
+            reason = f"a reader of /api/events: all of limits.{name} are in use"
+            self._refusals.count(name, network, reason)
+            if bound == "each":
+                raise HTTPException(429, headers={"Retry-After": "10"})
+            raise HTTPException(503)
+
+        def ended(reader: _Reader) -> None:
+            self._readers.discard(reader)
+            self._quota.give_back(network)
+
+        self._quota.take(network)
+        reader = _Reader(ended)
         last_seen = request.headers.get("last-event-id", "")
         if last_seen.isascii() and last_seen.isdigit():
             for number, wire in self._recent:

@@ -19,7 +19,7 @@ from icey.server.outbox import wire_of
 from icey.signalling.actions import Close, Deliver, Left, Rank, Refused, Show, ToServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from icey.refusals import Refusals
     from icey.sessions.calls import Calls
@@ -67,18 +67,10 @@ class Gateway:
         hub: decides.
         sessions: takes the calls to the server.
         refusals: counts what is refused.
-        allowed_origins: ``auth.allowedOrigins``.
     """
 
-    def __init__(
-        self,
-        hub: Hub,
-        sessions: Calls,
-        refusals: Refusals,
-        allowed_origins: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, hub: Hub, sessions: Calls, refusals: Refusals) -> None:
         self.hub = hub
-        self.allowed_origins = tuple(allowed_origins)
         self.slow_readers = 0
         """Sockets cut off because the server's own messages had no room, or they took nothing."""
         self.dropped = dict.fromkeys(Rank, 0)

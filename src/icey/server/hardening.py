@@ -26,6 +26,11 @@ _FIXED = {
 }
 
 
+def fixed_headers() -> dict[str, str]:
+    """Return the headers of every response that are the same for all."""
+    return dict(_FIXED)
+
+
 class Hardening:
     """ASGI middleware around the whole application.
 

@@ -1,4 +1,4 @@
-"""The TCP port: binds it, and runs uvicorn's server on it without uvicorn's signal handling."""
+"""The TCP port: binds it, and runs uvicorn's server behind the entrance, without its signals."""
 
 from __future__ import annotations
 
@@ -10,87 +10,59 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from icey.errors import AddressInUseError
 from icey.preflight import network
+from icey.quota import Quota
+from icey.server.accept import Acceptor
+from icey.server.connection import HttpConnection
+from icey.server.door import Door
+from icey.server.entrance import Entrance
+from icey.server.hardening import content_security_policy, fixed_headers
+from icey.server.pace import Pace
+from icey.server.process import room_for_connections
+from icey.server.proxies import TrustedProxies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    import h11
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
-    from icey.config.model import TlsSettings
-
-ABORT = "icey.abort"
-"""The ASGI extension by which an answer cuts its connection. ASGI alone can only close it, which
-waits for a client that does not read."""
-
-HEAD_TIMEOUT_S = 15.0
-"""How long a connection may take for its first request line and headers."""
-
-BACKLOG = 1024
-
-MAX_CONNECTIONS = 4096
-"""HTTP connections at a time, WebSockets not among them; a further request gets 503."""
-
-
-class BoundedHttpProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with a deadline for the first request, which uvicorn has not."""
-
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
-        super().__init__(*arguments, **options)
-        # uvicorn decides by whether anybody listens to its logger; it would log the query too.
-        self.access_log = False
-        app = self.app
-
-        async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["extensions"] = {**scope.get("extensions", {}), ABORT: self.transport.abort}
-            await app(scope, receive, send)
-
-        self.app = with_abort
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the deadline of the first request."""
-        super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_overdue)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the deadline."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-        super().connection_lost(exc)
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Cancel the deadline: only the WebSocket will see the end of the connection."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-        super().handle_websocket_upgrade(event)
-
-    def _head_overdue(self) -> None:
-        # After an upgrade the transport belongs to another protocol.
-        cycle: object = self.cycle
-        if cycle is None and self.transport.get_protocol() is self:
-            self.transport.abort()
+    from icey.config.model import Settings
+    from icey.refusals import Refusals
+    from icey.server.bodies import BodyLimit
+    from icey.server.entrance import Visit
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's server; `icey.server.app` handles the signals."""
+    """uvicorn's server; `icey.server.app` handles the signals.
 
-    def __init__(self, app: ASGIApp, websocket: type[asyncio.Protocol], tls: TlsSettings) -> None:
+    Args:
+        app: the application.
+        websocket: what `icey.server.websocket.socket_class` returned.
+        settings: the settings in force.
+        refusals: counts what is refused.
+        bodies: which paths read a body, and how much; elsewhere none is read.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        websocket: type[asyncio.Protocol],
+        settings: Settings,
+        refusals: Refusals,
+        bodies: Mapping[str, BodyLimit] | None = None,
+    ) -> None:
         # Below INFO uvicorn logs whole requests, tokens included; at WARNING, each request that
         # it cannot parse, so that anybody could fill the log.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        tls = settings.tls
         files: dict[str, Any] = {}
         if tls.cert is not None and tls.key is not None:
             files = {"ssl_certfile": os.fspath(tls.cert), "ssl_keyfile": os.fspath(tls.key)}
         super().__init__(
             uvicorn.Config(
                 app,
-                http=BoundedHttpProtocol,
                 ws=websocket,
                 lifespan="off",
                 interface="asgi3",
@@ -98,9 +70,6 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                backlog=BACKLOG,
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_keep_alive=15,
                 timeout_graceful_shutdown=1,
                 **files,
             )
@@ -108,18 +77,54 @@ class HttpServer(uvicorn.Server):
 
         self.listening = asyncio.Event()
         """Set once connections are accepted."""
+        self.config.load()
+        self.entrance = self._make_entrance(settings, refusals, bodies or {})
+        self._refusals = refusals
+        self._acceptor: Acceptor | None = None
         self._stopping = asyncio.Event()
         self.servers = []
 
+    def _make_entrance(
+        self, settings: Settings, refusals: Refusals, bodies: Mapping[str, BodyLimit]
+    ) -> Entrance:
+        limits = settings.limits
+        headers = {
+            **fixed_headers(),
+            "Content-Security-Policy": content_security_policy(""),
+        }
+
+        def protocol(visit: Visit) -> HttpConnection:
+            return HttpConnection(self.config, self.server_state, visit, bodies, headers)
+
+        return Entrance(
+            Door(Quota(room_for_connections(limits.connections), limits.connections_per_address)),
+            Pace(limits.requests_per_address),
+            TrustedProxies(settings.http.trusted_proxies),
+            refusals,
+            tls=self.config.ssl,
+            protocol=protocol,
+        )
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
-        await super().startup(sockets)
+        await self.on_tick(0)
+        listeners: Sequence[socket.socket] = sockets or []
+        self._acceptor = Acceptor(listeners, self.entrance.take, self._refusals)
+        self._acceptor.start()
+        self.started = True
         self.listening.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close all connections, those with a response after its end, if that comes soon."""
+        self.stop_accepting()
+        self.entrance.close()
+        await super().shutdown(sockets)
+
     async def main_loop(self) -> None:
-        """Update the ``Date`` of the responses once a second until `stop`."""
+        """Look for what is overdue, and update the ``Date`` of the responses, until `stop`."""
         while not self.should_exit:
             await self.on_tick(0)
+            self.entrance.check()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1.0)
 
@@ -135,8 +140,8 @@ class HttpServer(uvicorn.Server):
 
     def stop_accepting(self) -> None:
         """Close the listening sockets; open connections stay."""
-        for server in self.servers:
-            server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

@@ -28,6 +28,11 @@ _SINGLES = {
         "active": ("sessions_active", "Calls now."),
         "total": ("sessions_total", "Calls since the start."),
     },
+    "http": {
+        "connections": ("http_connections", "Connections of HTTP and WebSockets now."),
+        "idle": ("http_idle_connections", "Those of them that may be cut for a newcomer."),
+        "idleCut": ("http_idle_cut_total", "Idle connections cut for a newcomer."),
+    },
     "signalling": {
         "sockets": ("signalling_sockets", "Open WebSockets."),
         "peers": ("signalling_peers", "Those of them that have authenticated."),

@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 DESCRIPTORS = 16_384
 """Open files wanted: each signalling client is one, and the usual soft limit is 1024."""
 
+RESERVED_DESCRIPTORS = 512
+"""Of the limit of open files, what no connection gets: for recordings, sources and the engine."""
+
 PR_SET_THP_DISABLE = 41  # linux/prctl.h
 M_MMAP_THRESHOLD = -3  # malloc.h
 
@@ -20,12 +23,41 @@ LARGE_BYTES = 256 * 1024
 """Pictures and the buffers of encoders are larger, packets and objects of Python smaller."""
 
 
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files as far as the hard one allows."""
+def raise_descriptor_limit(connections: int = 0) -> None:
+    """Raise the soft limit of open files as far as the hard one allows.
+
+    Args:
+        connections: ``limits.connections``, for which there must be room.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    wanted = max(DESCRIPTORS, 2 * connections + RESERVED_DESCRIPTORS)
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def room_for_connections(wanted: int) -> int:
+    """Return how many HTTP connections there may be, so that descriptors for all else are left.
+
+    Half of the descriptors beyond the reserve, as TURN's connections and relayed ports need some
+    too; where the limit is low, the reserve is a quarter of it.
+
+    Args:
+        wanted: ``limits.connections``; 0 is no bound of its own.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    room = max(16, (soft - min(RESERVED_DESCRIPTORS, soft // 4)) // 2)
+    if wanted and wanted > room:
+        log.warning(
+            "the system allows %d open files, so there are at most %d connections at a time, not "
+            "the %d of limits.connections: raise the limit (LimitNOFILE of systemd, ulimit -n)",
+            soft,
+            room,
+            wanted,
+        )
+    return min(wanted, room) if wanted else room
 
 
 def refuse_huge_pages() -> None:

@@ -8,6 +8,7 @@ reader, nor cut it off: ``transport.close()`` waits until that reader has read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket as sockets
 from http import HTTPStatus
@@ -19,8 +20,6 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from icey.network import network_of
-from icey.server.auth import origin_allowed
 from icey.server.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Response
 
+    from icey.server.admission import Admission
+    from icey.server.entrance import Visit
     from icey.server.gateway import Gateway
     from icey.signalling.actions import Change, Rank
     from icey.signalling.messages import Frame as Message
@@ -37,9 +38,6 @@ log = logging.getLogger(__name__)
 # The library writes every frame into its log at DEBUG, and the first one holds the token.
 _library_log = logging.getLogger("icey.server.websocket.protocol")
 _library_log.setLevel(logging.WARNING)
-
-PATHS = frozenset({"/", "/ws"})
-"""Where the upgrade is accepted: stock clients connect to the bare origin."""
 
 PING_INTERVAL_S = 30.0
 """A peer that sent nothing, not even a pong, for one to two of these is gone."""
@@ -71,11 +69,23 @@ POLICY_VIOLATION = 1008
 
 
 class SignallingSocket(asyncio.Protocol):
-    """One connection, from the upgrade request to its end."""
+    """One connection, from the upgrade request to its end.
 
-    def __init__(self, gateway: Gateway) -> None:
+    Args:
+        gateway: takes its messages.
+        admission: decides whether it is accepted.
+        visit: the connection that was upgraded.
+        network: where it comes from, by the word of a trusted proxy too.
+    """
+
+    def __init__(self, gateway: Gateway, admission: Admission, visit: Visit, network: str) -> None:
         limits = gateway.hub.limits
         self._gateway = gateway
+        self._admission = admission
+        self._visit = visit
+        self._network = network
+        self._counted = False  # in the quota of WebSockets
+        visit.served = self
         self._queue_bytes = limits.queue_bytes
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(limits, self._loop.time())
@@ -142,6 +152,15 @@ class SignallingSocket(asyncio.Protocol):
         """Cut the connection."""
         self._transport.abort()
 
+    # Served, for the entrance
+
+    def check(self, now: float) -> None:
+        """Do nothing: a WebSocket has its pings."""
+
+    def cut(self) -> None:
+        """Cut the connection."""
+        self.abort()
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -190,9 +209,13 @@ class SignallingSocket(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._backlog.clear()
+        if self._counted:
+            self._counted = False
+            self._admission.quota.give_back(self._network)
         if self._session is not None:
             said = self._conn.close_rcvd is not None or self._conn.close_sent is not None
             self._gateway.lost(self._session, goodbye=said)
+        self._visit.end()
 
     # Incoming
 
@@ -238,29 +261,27 @@ class SignallingSocket(asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         response = self._check_upgrade(request)
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self._session = self._gateway.open(self, self._network())
+            self._session = self._gateway.open(self, self._network)
             if self._session is None:
                 response = self._conn.reject(HTTPStatus.SERVICE_UNAVAILABLE, "no room left\n")
         self._conn.send_response(response)
         if self._session is not None:
-            self._open = True
+            self._open = self._counted = True
+            self._admission.quota.take(self._network)
             self._ping_timer = self._loop.call_later(PING_INTERVAL_S, self._keep_alive)
         else:
-            peer = self._transport.get_extra_info("peername")
-            log.info("WebSocket from %s refused with %d", peer, response.status_code)
-
-    def _network(self) -> str:
-        peer = self._transport.get_extra_info("peername")
-        return network_of(peer[0]) if peer else ""
+            log.debug("WebSocket of %s refused with %d", self._network, response.status_code)
 
     def _check_upgrade(self, request: Request) -> Response:
-        if request.path.partition("?")[0] not in PATHS:
-            return self._conn.reject(HTTPStatus.NOT_FOUND, "WebSockets live at / and /ws\n")
         headers = request.headers
-        origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
-        if not origin_allowed(origins, hosts, self._gateway.allowed_origins):
-            return self._conn.reject(HTTPStatus.FORBIDDEN, "origin not allowed\n")
-        return self._conn.accept(request)
+        refused = self._admission.refuses(
+            request.path, headers.get_all("Host"), headers.get_all("Origin"), self._network
+        )
+        if refused is None:
+            return self._conn.accept(request)
+        if refused.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+            self._gateway.hub.counters.refused += 1
+        return self._conn.reject(refused.status, refused.text)
 
     def _frame(self, frame: Frame) -> None:
         if self._session is None or not self._open:
@@ -322,7 +343,8 @@ class SignallingSocket(asyncio.Protocol):
         elif self._transport.can_write_eof() and not self._transport.is_closing():
             # The peer may still be sending: closing now would reset the connection before
             # it has read why. What it sends is discarded until it closes too.
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer has reset it already
+                self._transport.write_eof()
         self._linger()
 
     def _linger(self) -> None:
@@ -345,11 +367,11 @@ class SignallingSocket(asyncio.Protocol):
         self._ping_timer = self._loop.call_later(PING_INTERVAL_S, self._keep_alive)
 
 
-def socket_class(gateway: Gateway) -> type[asyncio.Protocol]:
+def socket_class(gateway: Gateway, admission: Admission) -> type[asyncio.Protocol]:
     """Return the class that uvicorn's ``ws`` setting takes."""
 
     class BoundSocket(SignallingSocket):
-        def __init__(self, **_uvicorn: object) -> None:
-            super().__init__(gateway)
+        def __init__(self, *, visit: Visit, network: str) -> None:
+            super().__init__(gateway, admission, visit, network)
 
     return BoundSocket

@@ -29,6 +29,8 @@ class Delivery:
         self._limits = limits
         self._counters = counters
         self._budgets = Budgets(limits)
+        # Of their own, so that a network whose messages have cost too much can still enter.
+        self._meetings = Budgets(limits)
 
     def allowance(self, now: float) -> Allowance:
         """Make the allowance of a new socket."""
@@ -77,11 +79,15 @@ class Delivery:
     def charge_meeting(self, comer: Session, met: int, now: float) -> None:
         """Charge an entry to the peer that enters; it and those it meets are shown each other."""
         cost = 2 * met * self._limits.meeting_bytes
-        self._budgets.spend(comer.allowance, comer.network, cost, now)
+        self._meetings.spend(comer.allowance, comer.network, cost, now)
+
+    def may_meet(self, comer: Session, now: float) -> bool:
+        """Return whether a peer has a budget for entering rooms."""
+        return self._meetings.exceeded(comer.allowance, comer.network, now) is None
 
     def refuse_unpaid(self, comer: Session, now: float) -> list[HubAction]:
         """Refuse an entry for which there is no budget; return nothing where there is."""
-        whose = self._budgets.exceeded(comer.allowance, comer.network, now)
+        whose = self._meetings.exceeded(comer.allowance, comer.network, now)
         return [] if whose is None else self._over_budget(comer, whose, now)
 
     def over_rate(self, sender: Session, now: float) -> list[HubAction]:

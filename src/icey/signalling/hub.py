@@ -72,7 +72,8 @@ class Hub:
 
     Args:
         server: the server's own peer.
-        check_token: says whether an access token is right; must take constant time.
+        check_token: says whether an access token of a network (`icey.network.network_of`) is right;
+            must take constant time, and may raise a `SignallingError`.
         limits: the bounds on what peers may do.
         new_id: makes a fresh session id.
     """
@@ -81,7 +82,7 @@ class Hub:
         self,
         server: ServerPeer,
         *,
-        check_token: Callable[[str], bool],
+        check_token: Callable[[str, str], bool],
         limits: Limits | None = None,
         new_id: Callable[[], str] = random_id,
     ) -> None:
@@ -253,7 +254,7 @@ class Hub:
         if message.get("type") != "auth":
             raise SignallingError("the first message must be auth", status=401)
         auth = parse_auth(message, self.limits)
-        if not self._check_token(auth.token):
+        if not self._check_token(auth.token, state.network):
             raise SignallingError("wrong token", status=401)
         self._refuse_lookalike(auth)
         peer = Peer.from_auth(state.id, auth)
@@ -261,7 +262,7 @@ class Hub:
             raise SignallingError(f"more than {self.limits.rooms} rooms", status=400)
         displaced = self._displace(state.network) if self._rooms.is_full(PUBLIC_ROOM) else []
         # One that costs others too much by coming and going comes in later.
-        paid = self._delivery.has_budget(state, now)
+        paid = self._delivery.may_meet(state, now)
         full = [room for room in peer.rooms if not paid or self._rooms.is_full(room)]
         for room in full:
             del peer.rooms[room]

@@ -12,9 +12,9 @@ import websockets
 
 from icey.config.model import Settings
 from icey.refusals import Refusals
-from icey.server.app import open_artifacts, run
+from icey.server.app import open_artifacts, open_events, run
 from icey.server.auth import AccessToken
-from icey.server.events import EventFeed
+from icey.server.hosts import host_names_blocking
 from icey.server.listener import bind
 from icey.server.readiness import Readiness
 
@@ -151,8 +151,9 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
         {"http": {"host": "127.0.0.1", "port": 0}, "media": {"source": "demo:"}, **(settings or {})}
     )
     sessions = sessions or NotedCalls()
-    token = AccessToken(settings.auth.token.get_secret_value())
-    artifacts, events = open_artifacts(settings, token), EventFeed()
+    refusals = Refusals()
+    token = AccessToken(settings.auth.token.get_secret_value(), refusals)
+    artifacts, events = open_artifacts(settings, token), open_events(settings, refusals)
     sessions.publish, sessions.sign = events.publish, artifacts.link
     report = report or StaticReport()
     listeners = bind("127.0.0.1", 0)
@@ -174,7 +175,8 @@ async def serving(settings=None, *, root=None, report=None, sessions=None):
             webhook=None,
             calls=sessions,
             readiness=Readiness(lambda: check, report, asyncio.get_running_loop().time() - 1e6),
-            refusals=Refusals(),
+            refusals=refusals,
+            hosts=host_names_blocking(settings),
             stop=stop,
             on_listening=listening.set,
         )

@@ -353,7 +353,7 @@ async def test_a_path_that_is_served_unchanged(server, folder):
 async def get_unchanged(server, target):
     """Ask for a target as it stands: libraries take `..` out before they send it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
     async with asyncio.timeout(5):
         answer = await reader.read(-1)
     writer.close()

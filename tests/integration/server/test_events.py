@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from icey.server import events
 from icey.server.events import QUEUE_BYTES, RECENT, EventFeed
 
 TOKEN = "s3cret-token"
@@ -134,7 +133,7 @@ async def test_slow_reader_is_cut_off(server, wire):
     """A reader that does not read is cut off and counted; others get every event."""
     stuck = socket.create_connection(("127.0.0.1", server.port))
     try:
-        stuck.sendall(b"GET /api/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        stuck.sendall(b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await wire.eventually(lambda: readers_of(server)["readers"] == 1)
         async with reading(server.url) as reader:
             await wire.eventually(lambda: readers_of(server)["readers"] == 2)
@@ -168,16 +167,25 @@ async def test_reader_that_leaves(server, wire):
     server.sessions.publish("icey:vision", DATA)
 
 
-async def test_too_many_readers(server, monkeypatch):
-    """One reader too many gets 503."""
-    monkeypatch.setattr(events, "MAX_READERS", 2)
-    async with contextlib.AsyncExitStack() as stack:
+@pytest.mark.parametrize(
+    ("limits", "status", "error"),
+    [
+        ({"eventReaders": 2}, 503, "too_many_connections"),
+        ({"eventReadersPerAddress": 2}, 429, "too_many_requests"),
+    ],
+)
+async def test_too_many_readers(make_server, limits, status, error):
+    """One reader too many gets 503, one too many of an address 429; both are counted."""
+    async with make_server({"limits": limits}) as server, contextlib.AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(reading(server.url))
         async with reading(server.url) as reader:
-            assert reader.answer.status_code == 503
+            assert reader.answer.status_code == status
             await reader.answer.aread()
-            assert reader.answer.json() == {"status": "error", "error": "too_many_connections"}
+            assert reader.answer.json() == {"status": "error", "error": error}
+        async with httpx.AsyncClient(trust_env=False) as client:
+            refused = (await client.get(f"{server.url}/api/status")).json()["refused"]
+        assert refused == dict.fromkeys(limits, 1)
 
 
 async def test_head(server):

@@ -48,7 +48,8 @@ def test_a_host_of_another_machine(host):
 
 async def test_a_connection_that_never_asks_is_cut(make_server, monkeypatch):
     """A connection that never completes its first request is cut."""
-    monkeypatch.setattr("icey.server.listener.HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("icey.server.entrance.HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("icey.server.entrance.SILENT_TIMEOUT_S", 0.2)
     async with make_server() as server:
         for begun in (b"", b"GET / HTTP/1.1\r\nHost:"):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -60,7 +61,8 @@ async def test_a_connection_that_never_asks_is_cut(make_server, monkeypatch):
 
 async def test_the_clock_stops_with_the_upgrade(make_server, wire, monkeypatch):
     """The deadline of the first request does not cut a WebSocket."""
-    monkeypatch.setattr("icey.server.listener.HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("icey.server.connection.HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("icey.server.entrance.HEAD_TIMEOUT_S", 0.1)
     async with make_server() as server:
         alice = await server.enter("alice")
         with pytest.raises(TimeoutError):

@@ -85,7 +85,7 @@ async def test_stuck_clients_do_not_hold_it_up(launch):
         b"",
         b"GET / HTTP/1.1\r\n",
         (
-            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             b"Sec-WebSocket-Version: 13\r\n\r\n"
         ),

@@ -3,8 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
 
+from icey.errors import SignallingError
+from icey.refusals import Refusals
 from icey.server.auth import AccessToken, offered_tokens, origin_allowed
+from icey.server.guesses import BURST
 
 
 def test_an_empty_token_is_an_open_door():
@@ -25,7 +29,7 @@ def test_the_token_shows_nowhere():
     """Neither repr nor attributes of the checker hold the token."""
     token = AccessToken("s3cret")
     assert "s3cret" not in repr(token)
-    assert all(b"s3cret" not in getattr(token, name) for name in token.__slots__)
+    assert all("s3cret" not in repr(getattr(token, name)) for name in token.__slots__)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +95,45 @@ def test_origins(origins, hosts, allowed, verdict):
 def test_any_origin_gets_a_verdict(origins, hosts):
     """Garbage in the headers raises nothing."""
     assert origin_allowed(origins, hosts, ()) in (True, False)
+
+
+def bearer(*tokens):
+    return [(b"authorization", f"Bearer {token}".encode()) for token in tokens]
+
+
+def refusal(token, headers, network="net"):
+    with pytest.raises(HTTPException) as refused:
+        token.check(headers, b"", network)
+    return refused.value
+
+
+def test_one_token_a_request():
+    """Of several tokens none is looked at, not even the right one; the same one twice is one."""
+    refusals = Refusals()
+    token = AccessToken("s3cret", refusals)
+    assert refusal(token, bearer("s3cret", "wrong")).status_code == 400
+    token.check(bearer("s3cret", "s3cret"), b"token=s3cret", "net")
+    assert refusals.counts == {"severalTokens": 1}
+
+
+def test_wrong_tokens_slow_an_address_down():
+    """After some wrong tokens an address waits, at the API and the signalling alike."""
+    refusals = Refusals()
+    token = AccessToken("s3cret", refusals, now=lambda: 0.0)
+    for number in range(BURST):
+        assert refusal(token, bearer(f"guess {number}")).status_code == 401
+    slowed = refusal(token, bearer("s3cret"))
+    assert (slowed.status_code, slowed.headers["Retry-After"]) == (429, "5")
+    with pytest.raises(SignallingError, match="in 5 s") as told:
+        token.admits_peer("s3cret", "net")
+    assert told.value.status == 429
+    assert refusal(token, []).status_code == 401  # who shows none guesses none
+    assert token.admits_peer("s3cret", "elsewhere")
+    assert refusals.counts == {"wrongTokens": BURST, "throttledTokens": 2}
+
+
+def test_guesses_at_the_signalling_count():
+    """Wrong tokens of signalling peers slow their address down."""
+    token = AccessToken("s3cret", now=lambda: 0.0)
+    assert not any(token.admits_peer(f"guess {number}", "net") for number in range(BURST))
+    assert refusal(token, bearer("s3cret")).status_code == 429

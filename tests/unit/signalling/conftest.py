@@ -18,7 +18,7 @@ class World:
         numbers = count(1)
         self.hub = Hub(
             ServerPeer("stream"),
-            check_token=lambda offered: not token or offered == token,
+            check_token=lambda offered, _network: not token or offered == token,
             limits=Limits(**limits),
             new_id=lambda: f"id{next(numbers)}",
         )
