@@ -13,6 +13,7 @@ from pydantic import Field
 from icey.config.group import SettingsModel
 
 Bound: TypeAlias = Annotated[int, Field(ge=0, le=100_000)]
+Bytes: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class LimitsSettings(SettingsModel):
@@ -40,3 +41,15 @@ class LimitsSettings(SettingsModel):
 
     event_readers_per_address: Bound = 16
     """Readers of `/api/events` of one address; one more gets 429."""
+
+    room_peers: Bound = 500
+    """Peers in one room of the signalling; to join a full one is refused. Who comes while `public`
+    is full calls the server all the same, but others are not shown it until there is room."""
+
+    sender_bytes: Bytes = 262_144
+    """Bytes a second that the messages of one WebSocket may cost at all receivers together, eight
+    seconds' worth at once; all of one address have four times that. The excess gets `error` 429."""
+
+    receiver_bytes: Bytes = 32_768
+    """Bytes a second that one WebSocket is sent of other peers' messages and presence, two seconds'
+    worth at once. The excess waits, then is dropped; the server's own messages do not count."""

@@ -245,9 +245,14 @@ async def run(
         ServerPeer(settings.media.mode),
         check_token=token.admits_peer,
         # The bounds of sockets are the admission's.
-        limits=Limits(sockets=sys.maxsize),
+        limits=Limits(
+            sockets=sys.maxsize,
+            room_peers=limits.room_peers,
+            sender_bytes=limits.sender_bytes,
+            receiver_bytes=limits.receiver_bytes,
+        ),
     )
-    gateway = Gateway(hub, calls)
+    gateway = Gateway(hub, calls, refusals)
     admission = Admission(
         hosts,
         settings.auth.allowed_origins,

@@ -41,8 +41,19 @@ _SINGLES = {
         "unroutable": ("signalling_unroutable_total", "Messages without a receiver in reach."),
         "broken": ("signalling_broken_total", "Received frames that are no message."),
         "overRate": ("signalling_over_rate_total", "Frames ignored: too many at a time."),
+        "overBudget": ("signalling_over_budget_total", "Messages ignored: too many bytes."),
+        "presencesMerged": ("signalling_merged_presences_total", "Replaced by newer ones."),
+        "probesAnswered": ("signalling_answered_probes_total", "Presences sent for their peers."),
         "refused": ("signalling_refused_total", "Sockets that were refused: too many."),
         "slowReaders": ("signalling_slow_readers_total", "Sockets cut off: they did not read."),
+        "droppedBroadcasts": (
+            "signalling_dropped_broadcasts_total",
+            "Messages to rooms for which a receiver's queue had no room.",
+        ),
+        "droppedDirect": (
+            "signalling_dropped_direct_total",
+            "Direct messages of peers for which a receiver's queue had no room.",
+        ),
         "candidatesDropped": ("signalling_dropped_candidates_total", "Too many before the offer."),
     },
     "engine": {

@@ -20,12 +20,18 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from icey.server.outbox import Outbox
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from websockets.http11 import Response
 
     from icey.server.admission import Admission
     from icey.server.entrance import Visit
     from icey.server.gateway import Gateway
+    from icey.signalling.actions import Change, Rank
+    from icey.signalling.messages import Frame as Message
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +45,11 @@ PING_INTERVAL_S = 30.0
 LINGER_S = 2.0
 """How long the closing handshake may take; then the connection is cut."""
 
-KERNEL_BUFFER_BYTES = 256 * 1024
-"""Cap of the kernel's send buffer, which would otherwise hide megabytes from our count."""
+KERNEL_BUFFER_BYTES = 64 * 1024
+"""Cap of the kernel's send buffer: what is in it cannot be overtaken by the server's messages."""
+
+WRITTEN_BYTES = 64 * 1024
+"""Bytes that are written and not yet taken: with more of them everything waits in the queue."""
 
 SLICE_BYTES = 4096
 """Bytes handled in one go, so that a flood of tiny frames leaves the loop to the others."""
@@ -79,6 +88,9 @@ class SignallingSocket(asyncio.Protocol):
         visit.served = self
         self._queue_bytes = limits.queue_bytes
         self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox(limits, self._loop.time())
+        self._full = False
+        self._stuck = False  # was full at the last ping, and is since
         self._conn = ServerProtocol(max_size=limits.message_bytes, logger=_library_log)
         self._session: str | None = None
         self._fragments: list[bytes] = []
@@ -89,16 +101,47 @@ class SignallingSocket(asyncio.Protocol):
         self._ping_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._slice_timer: asyncio.Handle | None = None
+        self._write_soon: asyncio.Handle | None = None
 
     # Socket, for the gateway
 
     def send(self, wire: bytes) -> None:
-        """Write a frame; cut the connection where too much waits."""
-        if self._open:
+        """Write a message of the server before what waits; cut the reader where it has no room."""
+        if not self._open:
+            return
+        if not self._full:
             self._write(wire)
+        elif self._has_room(len(wire)):
+            self._outbox.add_own(wire)
+
+    def pass_on(self, wire: bytes, rank: Rank, sender: str) -> bool:
+        """Write a message of a peer with all others of this round of the loop."""
+        if not self._open:
+            return True
+        if self._write_soon is None:
+            self._write_soon = self._loop.call_soon(self._write_round)
+        return self._outbox.add(wire, rank, sender)
+
+    def show(self, shown: Iterable[tuple[str, Message]], change: Change) -> None:
+        """Keep the presence of peers until it can be written."""
+        if self._open:
+            self._outbox.show(shown, change)
+
+    def write_waiting(self) -> bool:
+        """Write what waits of other peers; return whether some waits for its pace alone."""
+        outbox = self._outbox
+        while self._open and not self._full and outbox.waits:
+            pieces = outbox.take(WRITTEN_BYTES, self._loop.time())
+            if not pieces:
+                return True
+            self._write(b"".join(pieces))
+        return False
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake (RFC 6455 §7.1.2); it may take `LINGER_S`."""
+        if self._open:
+            for wire in self._outbox.take_own():  # it says why
+                self._write(wire)
         self._open = False
         if self._conn.state is State.OPEN:
             self._conn.send_close(code, reason)
@@ -126,6 +169,19 @@ class SignallingSocket(asyncio.Protocol):
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+        self._transport.set_write_buffer_limits(high=WRITTEN_BYTES)
+
+    def pause_writing(self) -> None:
+        """Let everything wait: the peer reads more slowly than is written."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Write what waits, the server's own first."""
+        self._full = self._stuck = False
+        for wire in self._outbox.take_own():
+            self._write(wire)
+        if self.write_waiting():
+            self._gateway.wait_for(self)
 
     def data_received(self, data: bytes) -> None:
         """Handle received bytes in slices; pause reading while any of them wait."""
@@ -147,7 +203,9 @@ class SignallingSocket(asyncio.Protocol):
         """Tell the hub and stop every timer."""
         log.debug("socket of session %s lost: %s", self._session, exc or "closed")
         self._closed = True
-        for timer in (self._ping_timer, self._linger_timer, self._slice_timer):
+        self._open = False
+        timers = (self._ping_timer, self._linger_timer, self._slice_timer, self._write_soon)
+        for timer in timers:
             if timer is not None:
                 timer.cancel()
         self._backlog.clear()
@@ -155,7 +213,8 @@ class SignallingSocket(asyncio.Protocol):
             self._counted = False
             self._admission.quota.give_back(self._network)
         if self._session is not None:
-            self._gateway.lost(self._session)
+            said = self._conn.close_rcvd is not None or self._conn.close_sent is not None
+            self._gateway.lost(self._session, goodbye=said)
         self._visit.end()
 
     # Incoming
@@ -255,15 +314,28 @@ class SignallingSocket(asyncio.Protocol):
             else:
                 self._end_of_stream()
 
+    def _write_round(self) -> None:
+        self._write_soon = None
+        if self.write_waiting():
+            self._gateway.wait_for(self)
+
     def _write(self, data: bytes) -> None:
-        if self._transport.is_closing():
-            return
-        if self._transport.get_write_buffer_size() + len(data) > self._queue_bytes:
+        if not self._transport.is_closing() and self._has_room(len(data)):
+            self._transport.write(data)
+
+    def _has_room(self, size: int) -> bool:
+        """Return whether more of the server's own may wait; cut the connection where it may not."""
+        waits = self._transport.get_write_buffer_size() + self._outbox.own_bytes
+        if waits + size <= self._queue_bytes:
+            return True
+        self._cut()
+        return False
+
+    def _cut(self) -> None:
+        if not self._transport.is_closing():
             self._gateway.slow_readers += 1
-            log.warning("session %s dropped: it does not read", self._session)
-            self._transport.abort()
-            return
-        self._transport.write(data)
+            log.info("session %s dropped: it does not read", self._session)
+        self._transport.abort()
 
     def _end_of_stream(self) -> None:
         if self._conn.close_rcvd is not None:
@@ -284,6 +356,10 @@ class SignallingSocket(asyncio.Protocol):
             log.info("session %s answers no ping: dropped", self._session)
             self.abort()
             return
+        if self._stuck:
+            self._cut()
+            return
+        self._stuck = self._full
         self._alive = False
         if self._conn.state is State.OPEN:
             self._conn.send_ping(b"")

@@ -6,6 +6,7 @@ A call takes these steps (the call table in `icey.signalling.calls` knows the st
     call:offer  → Offered   → the mode makes a peer, the engine answers
     connected   → activate  → the mode starts (never earlier)
     hang-up, closed socket, lost path → Ended → the mode frees everything of the call
+    lost socket → Absent → media go on, Returned or Ended follows
 
 All of it runs on the event loop; what may block (answering offers, disks, media threads) runs in
 the threads of `Work`.
@@ -22,9 +23,19 @@ from typing import TYPE_CHECKING, Any
 
 from icey._core import PeerConnected, PeerDisconnected
 from icey.errors import CandidateError, ClosedError, OfferError
+from icey.sessions.absence import falls_silent
 from icey.sessions.failure import what_to_change, what_was_seen
 from icey.sessions.work import stats_blocking
-from icey.signalling.calls import CallTable, CandidateArrived, Ended, Incoming, Offered, Send
+from icey.signalling.calls import (
+    Absent,
+    CallTable,
+    CandidateArrived,
+    Ended,
+    Incoming,
+    Offered,
+    Returned,
+    Send,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,21 +56,26 @@ PATIENCE_SECONDS = 5.0
 """A caller who is not connected and hangs up later than this did so because no media came."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Call:
     """A call as its mode sees it.
 
     Attributes:
         id: as the call table has it.
-        caller: the address ``user|id``.
+        origin: the address ``user|id`` that it came from.
+        caller: the address now: another one where the caller came back by another socket.
         network: where the caller's socket comes from (`icey.network.network_of`).
         calls: all calls.
     """
 
     id: str
-    caller: str
+    origin: str
     network: str
     calls: Calls
+    caller: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.caller = self.origin
 
     @property
     def user(self) -> str:
@@ -163,9 +179,14 @@ class Calls:
         if not self._closed:
             self._perform(self._table.receive(sender, message, self._now(), network))
 
-    def caller_left(self, address: str) -> None:
-        """End the call of a peer whose WebSocket is closed."""
-        self._perform(self._table.caller_left(address))
+    def caller_left(self, address: str, *, lost: bool = False) -> None:
+        """End the call of a peer whose WebSocket is closed.
+
+        Args:
+            address: of the peer.
+            lost: whether the socket broke without a goodbye; then live media go on for a while.
+        """
+        self._perform(self._table.caller_left(address, self._now(), lost=lost))
 
     def status(self) -> dict[str, Any]:
         """Return the counters of calls and engine, with the mode's own part.
@@ -243,12 +264,23 @@ class Calls:
                         self._work.spawn(self._negotiate(offered, sdp), partial(self._fail, call))
                 case CandidateArrived(call_id=call, candidate=candidate):
                     self._add_candidate(call, candidate)
+                case Absent(call):
+                    self._work.spawn(self._attend(call), partial(self._fail, call))
+                case Returned(call, caller):
+                    self._offered[call].call.caller = caller
                 case Ended(call, reason):
                     self._release(call, reason)
 
     def _fail(self, call: str) -> None:
         """End a call that a bug has hit: it is that call's end, and nobody else's."""
         self.hang_up(call, "internal error")
+
+    async def _attend(self, call: str) -> None:
+        """End a call that goes on without its caller's socket once it sends nothing any more."""
+        log.info("call goes on without its caller's socket")
+        peer = self._offered[call].session.peer
+        if await falls_silent(peer, self._work, lambda: self._table.is_absent(call)):
+            self.hang_up(call, "caller left")
 
     async def _admit(self, call: str) -> None:
         refusal = await self._mode.refusal()

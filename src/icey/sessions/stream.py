@@ -121,7 +121,7 @@ class StreamMode:
             max_bitrate=most,
             start_bitrate=most if self._start_bitrate is None else self._start_bitrate,
         )
-        feed = self._feed(SHARED_STREAM if self._shared else stream_of(call.caller))
+        feed = self._feed(SHARED_STREAM if self._shared else stream_of(call.origin))
         feed.add(peer)
         viewer = _Viewer(self, call, peer, feed, self._feeds[feed])
         self._viewers[viewer] = None
@@ -269,9 +269,9 @@ class StreamMode:
             return
         for viewer in self._viewers:
             call = viewer.call
-            mine = self._shared or event.stream_id == stream_of(call.caller)
+            mine = self._shared or event.stream_id == stream_of(call.origin)
             if mine and call.is_active:
-                data = event.data_for(call.caller)
+                data = event.data_for(call.origin)
                 call.send({"type": "message", "subtype": event.kind, "data": data})
 
 

@@ -6,6 +6,10 @@
                      │                        │                        │
     ended ◀──────────┴── reject, hang-up, time-out, socket closed ─────┘
 
+An active call outlives the loss of its caller's socket for `ABSENCE_S`: its media go on, and the
+caller comes back from another socket by an offer with the ICE password of its last one, which
+nobody else knows.
+
 Contract: whoever tells the table something carries out the actions that come back, in
 order. `Ended` is the last action that names a call; the table has forgotten it by then,
 so a late answer to it (from a thread that was still at work) is harmless and says nothing.
@@ -16,6 +20,8 @@ wire carries the id of a call.
 
 from __future__ import annotations
 
+import hmac
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +34,9 @@ OFFER_TIMEOUT_S = 15.0
 
 ACCEPT_TIMEOUT_S = 30.0
 """Seconds that the server may take to accept or reject, then it rejects: no call rings for ever."""
+
+ABSENCE_S = 30.0
+"""Seconds that an active call goes on after its caller's socket was lost."""
 
 EARLY_CANDIDATES = 64
 """Candidates that wait for the offer; the excess is dropped and counted."""
@@ -89,7 +98,24 @@ class Ended:
     reason: str
 
 
-CallAction: TypeAlias = Send | Incoming | Offered | CandidateArrived | Ended
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The caller's socket is lost and its media go on."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The caller is back, at another address."""
+
+    call_id: str
+    caller: str
+
+
+CallAction: TypeAlias = Send | Incoming | Offered | CandidateArrived | Absent | Returned | Ended
+
+_ICE_PASSWORD = re.compile(r"^a=ice-pwd:(\S+)", re.MULTILINE)
 
 
 class _MalformedError(ValueError):
@@ -108,6 +134,13 @@ class _Call:
     offer: str | None = None
     offered: bool = False
     early: list[CandidateArrived] = field(default_factory=list)
+    password: str = ""
+    """The ICE password of its newest offer."""
+    absent: bool = False
+
+    def is_of(self, caller: str, network: str) -> bool:
+        """Return whether a caller goes by the same user and comes from the same network."""
+        return self.network == network and _user(self.caller) == _user(caller)
 
 
 class CallTable:
@@ -145,6 +178,11 @@ class CallTable:
         call = self._by_id.get(call_id)
         return "" if call is None else call.network
 
+    def is_absent(self, call_id: str) -> bool:
+        """Return whether a call goes on without its caller's socket."""
+        call = self._by_id.get(call_id)
+        return call is not None and call.absent
+
     def is_active(self, call_id: str) -> bool:
         """Return whether the media path of a call is up."""
         return self.state(call_id) is CallState.ACTIVE
@@ -166,7 +204,8 @@ class CallTable:
             if subtype == "call:init":
                 return self._init(caller, now, network, announced=True)
             if subtype == "call:offer":
-                return self._offer(caller, _sdp(data), now, network)
+                resumes = isinstance(data, dict) and data.get("resume") is True
+                return self._offer(caller, _sdp(data), now, network, resumes=resumes)
             if subtype == "call:candidate":
                 return self._candidate(caller, data)
         except _MalformedError as error:
@@ -224,10 +263,21 @@ class CallTable:
             return self.reject(call_id, reason)
         return [_message(call.caller, "call:hangup", {"reason": reason}), *self._end(call, reason)]
 
-    def caller_left(self, caller: str) -> list[CallAction]:
-        """End the call of a caller whose WebSocket is closed, without a message."""
+    def caller_left(self, caller: str, now: float = 0.0, *, lost: bool = False) -> list[CallAction]:
+        """End the call of a caller whose WebSocket is closed, without a message.
+
+        Args:
+            caller: its address.
+            now: seconds, from a monotonic clock.
+            lost: whether the socket broke without a goodbye; then an active call goes on.
+        """
         call = self._by_caller.get(caller)
-        return [] if call is None else self._end(call, "caller left")
+        if call is None:
+            return []
+        if not lost or call.state is not CallState.ACTIVE:
+            return self._end(call, "caller left")
+        call.absent, call.deadline = True, now + ABSENCE_S
+        return [Absent(call.id)]
 
     def expire(self, now: float) -> list[CallAction]:
         """End calls that waited too long for their offer, or for being accepted."""
@@ -237,6 +287,8 @@ class CallTable:
                 continue
             if call.state is CallState.INCOMING:
                 actions.extend(self.reject(call.id, "the server took too long to accept"))
+            elif call.absent:
+                actions.extend(self._end(call, f"caller left {ABSENCE_S:g} s ago"))
             else:
                 reason = f"no offer within {OFFER_TIMEOUT_S:g} s"
                 actions.extend(self.hangup(call.id, reason))
@@ -254,6 +306,8 @@ class CallTable:
         if before is not None:
             # Not said to the caller: to it, a hang-up would mean the call that it just began.
             actions.extend(self._end(before, "replaced by a new call"))
+        for other in self._absent_of(caller, network):
+            actions.extend(self._end(other, "replaced by a new call"))
         self.total += 1
         call = _Call(f"call-{self.total}", caller, network, now + ACCEPT_TIMEOUT_S, announced)
         self._by_caller[caller] = call
@@ -261,21 +315,41 @@ class CallTable:
         actions.append(Incoming(call.id, caller))
         return actions
 
-    def _offer(self, caller: str, sdp: str, now: float, network: str) -> list[CallAction]:
+    def _offer(
+        self, caller: str, sdp: str, now: float, network: str, *, resumes: bool
+    ) -> list[CallAction]:
         call = self._by_caller.get(caller)
         if call is None:
-            # An offer out of the blue is a call whose caller does not wait to be accepted.
-            actions = self._init(caller, now, network, announced=False)
-            self._by_caller[caller].offer = sdp
-            return actions
+            return self._offer_without_call(caller, sdp, now, network, resumes=resumes)
         if call.state is CallState.INCOMING:
             call.offer = sdp
             return []
         return self._take_offer(call, sdp)
 
+    def _offer_without_call(
+        self, caller: str, sdp: str, now: float, network: str, *, resumes: bool
+    ) -> list[CallAction]:
+        password = _ice_password(sdp)
+        for call in self._absent_of(caller, network):
+            if password and hmac.compare_digest(password.encode(), call.password.encode()):
+                del self._by_caller[call.caller]
+                self._by_caller[caller] = call
+                call.caller = caller
+                return [Returned(call.id, caller), *self._take_offer(call, sdp)]
+        if resumes:
+            return [_message(caller, "call:reject", {"reason": "the call to resume is over"})]
+        # An offer out of the blue is a call whose caller does not wait to be accepted.
+        actions = self._init(caller, now, network, announced=False)
+        self._by_caller[caller].offer = sdp
+        return actions
+
+    def _absent_of(self, caller: str, network: str) -> list[_Call]:
+        return [c for c in self._by_id.values() if c.absent and c.is_of(caller, network)]
+
     def _take_offer(self, call: _Call, sdp: str) -> list[CallAction]:
         call.offer = None
-        call.offered = True
+        call.offered, call.absent = True, False
+        call.password = _ice_password(sdp)
         call.deadline = None
         early, call.early = call.early, []
         return [Offered(call.id, sdp), *early]
@@ -310,6 +384,16 @@ class CallTable:
 
 def _message(to: str, subtype: str, data: dict[str, Any]) -> Send:
     return Send(to, {"type": "message", "subtype": subtype, "data": data})
+
+
+def _user(address: str) -> str:
+    return address.rpartition("|")[0]
+
+
+def _ice_password(sdp: str) -> str:
+    """Return the first ``a=ice-pwd`` (RFC 8839 §5.4), empty where there is none."""
+    found = _ICE_PASSWORD.search(sdp)
+    return found[1] if found else ""
 
 
 def _sdp(data: object) -> str:

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import secrets
 import string
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from icey.errors import SignallingError
+from icey.signalling.actions import Close, Deliver, Left, Refused, ToServer
+from icey.signalling.agenda import Agenda
+from icey.signalling.counters import Counters
+from icey.signalling.delivery import Delivery
 from icey.signalling.limits import Limits, TokenBucket
 from icey.signalling.messages import (
     PROTOCOL,
+    PUBLIC_ROOM,
     Frame,
     check_room,
     decode,
@@ -24,85 +29,37 @@ from icey.signalling.messages import (
     extras_of,
     parse_auth,
 )
+from icey.signalling.names import skeleton
 from icey.signalling.peers import Peer, ServerPeer
+from icey.signalling.presence import Presence
+from icey.signalling.roster import Roster
+from icey.signalling.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
+
+    from icey.signalling.actions import HubAction
+    from icey.signalling.agenda import Task
+    from icey.signalling.messages import Auth
 
 ROUTED = frozenset({"message", "command", "event"})
 
 _ALPHABET = string.ascii_letters + string.digits
 
+ANSWER_CHARACTERS = 4096
+"""An answer to a probe is free of charge up to this; the extras of a presence fit in well."""
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
-    """Send ``frame`` to each of these sessions."""
+ADMITTED_AT_ONCE = 20
+"""How many of those who wait for `public` enter it when there is room, each `ADMISSION_S`."""
 
-    to: tuple[str, ...]
-    frame: Frame
-
-
-@dataclass(frozen=True, slots=True)
-class ToServer:
-    """Give the server's own peer a ``call:*`` message; ``sender`` is ``user|id``.
-
-    ``network`` is where its socket comes from (`icey.network.network_of`).
-    """
-
-    sender: str
-    message: dict[str, Any]
-    network: str = ""
+ADMISSION_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
-    """An authenticated peer is gone: end what it had with the server."""
+class _LookalikeError(SignallingError):
+    """A peer would read as the server."""
 
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close this session's socket with a WebSocket close code (RFC 6455 §7.4.1)."""
-
-    session: str
-    code: int
-    reason: str
-
-
-HubAction: TypeAlias = Deliver | ToServer | Left | Close
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the hub has seen since its start; these only grow. `/api/status` shows all of them.
-
-    Attributes:
-        received: text frames of peers.
-        delivered: frames that were sent, each receiver counted.
-        unroutable: messages whose receiver is not there, or not in reach.
-        broken: received frames that are no message.
-        over_rate: received frames that were ignored: too many in a short time.
-        refused: sockets that were refused, as there were too many.
-    """
-
-    received: int = 0
-    delivered: int = 0
-    unroutable: int = 0
-    broken: int = 0
-    over_rate: int = 0
-    refused: int = 0
-
-
-@dataclass(slots=True)
-class _Session:
-    id: str
-    network: str
-    bucket: TokenBucket
-    peer: Peer | None = None
-    closing: bool = False
-    broken: int = 0
-    warned_at: float = float("-inf")
+    def __init__(self, what: str) -> None:
+        super().__init__(f"that {what} reads as the server's own", status=401)
 
 
 def random_id() -> str:
@@ -134,11 +91,21 @@ class Hub:
         self.counters = Counters()
         self._check_token = check_token
         self._new_id = new_id
-        self._sessions: dict[str, _Session] = {}
         self._waiting: dict[str, float] = {}
-        self._rooms: dict[str, dict[str, None]] = {room: {server.id: None} for room in server.rooms}
-        self._server_presence = Frame(
-            {"type": "presence", "from": server.address, "data": server.presence_data()}
+        self._roster = Roster(server, self.limits.room_peers)
+        self._sessions = self._roster.sessions
+        self._rooms = self._roster.rooms
+        self._agenda = Agenda()
+        self._delivery = Delivery(self.limits, self.counters)
+        self._presence = Presence(
+            self.limits,
+            roster=self._roster,
+            delivery=self._delivery,
+            agenda=self._agenda,
+            counters=self.counters,
+        )
+        self._lookalikes = frozenset(
+            skeleton(name) for name in (server.user, server.name, f"{server.user} {server.kind}")
         )
 
     @property
@@ -165,8 +132,13 @@ class Hub:
         while session in self._sessions or session == self.server.id:
             session = self._new_id()
         deadline = now + self.limits.auth_timeout_s
-        bucket = TokenBucket(self.limits.messages, self.limits.window_s, now)
-        self._sessions[session] = _Session(session, network, bucket)
+        self._sessions[session] = Session(
+            session,
+            network,
+            TokenBucket(self.limits.messages, self.limits.window_s, now),
+            self._delivery.allowance(now),
+            TokenBucket(self.limits.probes, self.limits.probes_window_s, now),
+        )
         self._waiting[session] = deadline
         return session
 
@@ -177,35 +149,44 @@ class Hub:
             return []
         self.counters.received += 1
         if not state.bucket.take(now):
-            return self._over_rate(state, now)
+            return self._delivery.over_rate(state, now)
         # Four bytes a character at most: only a text that could be too long is measured.
         longest = self.limits.message_bytes
         if len(text) * 4 > longest and len(text.encode("utf-8", "surrogatepass")) > longest:
-            return self.too_large(session)
+            return self.too_large(session, now)
         try:
             message = decode(text, self.limits)
         except SignallingError as error:
-            return self._undecodable(state, error)
-        return self._handle(state, message)
+            return self._undecodable(state, error, now)
+        free = self._presence.answers_probe(state, message) and len(text) <= ANSWER_CHARACTERS
+        if free:
+            state.bucket.give_back()
+        return self._handle(state, message, now, free=free)
 
-    def too_large(self, session: str) -> list[HubAction]:
+    def too_large(self, session: str, now: float = 0.0) -> list[HubAction]:
         """Handle a message that is longer than ``limits.message_bytes``."""
         state = self._sessions.get(session)
         if state is None or state.closing:
             return []
         message = f"message exceeds {self.limits.message_bytes} bytes"
-        return self._undecodable(state, SignallingError(message, status=413))
+        return self._undecodable(state, SignallingError(message, status=413), now)
 
-    def close(self, session: str) -> list[HubAction]:
-        """Forget the session of a closed socket. Idempotent."""
+    def close(self, session: str, *, lost: bool = False, now: float = 0.0) -> list[HubAction]:
+        """Forget the session of a closed socket. Idempotent.
+
+        Args:
+            session: its id.
+            lost: whether the socket broke without a goodbye.
+            now: seconds, from a monotonic clock.
+        """
         state = self._sessions.pop(session, None)
         if state is None:
             return []
         self._waiting.pop(session, None)
-        return self._leave_all(state)
+        return self._leave_all(state, lost=lost, now=now)
 
     def expire(self, now: float) -> list[HubAction]:
-        """Send 408 to sockets that did not authenticate in time, and close them."""
+        """Do what is due: 408 for who did not authenticate in time, and what was put off."""
         actions: list[HubAction] = []
         # Insertion order is deadline order: every deadline lies equally far ahead.
         for session, deadline in list(self._waiting.items()):
@@ -214,12 +195,15 @@ class Hub:
             state = self._sessions[session]
             message = f"no auth within {self.limits.auth_timeout_s:g} s"
             actions.append(Deliver((session,), error_frame(408, message)))
-            actions.extend(self._end(state, 1008, message))
+            actions.extend(self._end(state, 1008, message, now))
+        for task, session in self._agenda.due(now):
+            actions.extend(self._do(task, session, now))
         return actions
 
     def next_deadline(self) -> float | None:
         """Return when `expire` has something to do next."""
-        return next(iter(self._waiting.values()), None)
+        deadlines = (next(iter(self._waiting.values()), None), self._agenda.next)
+        return min((at for at in deadlines if at is not None), default=None)
 
     def send(self, to: str, message: Mapping[str, Any]) -> list[HubAction]:
         """Send a message as the server's peer; a receiver who has left gets nothing.
@@ -233,36 +217,63 @@ class Hub:
         body = {key: value for key, value in message.items() if key != "id"}
         body["from"] = self.server.address
         body["to"] = to
-        return [self._deliver((state.id,), Frame(body))]
+        return [self._delivery.say(state.id, Frame(body))]
 
-    def _handle(self, state: _Session, message: dict[str, Any]) -> list[HubAction]:
+    def _handle(
+        self, state: Session, message: dict[str, Any], now: float, *, free: bool
+    ) -> list[HubAction]:
         try:
             if state.peer is None:
-                return self._authenticate(state, message)
-            return self._dispatch(state, state.peer, message)
+                return self._authenticate(state, message, now)
+            return self._dispatch(state, state.peer, message, now, free=free)
+        except _LookalikeError as error:
+            counted = Refused("serverNames", state.network, str(error))
+            return [counted, *self._refuse(state, error, now)]
         except SignallingError as error:
-            refusal = Deliver((state.id,), error_frame(error.status, str(error)))
-            if state.peer is None:
-                return [refusal, *self._end(state, 1008, str(error))]
-            return [refusal]
+            return self._refuse(state, error, now)
+
+    def _refuse(self, state: Session, error: SignallingError, now: float) -> list[HubAction]:
+        refusal = Deliver((state.id,), error_frame(error.status, str(error)))
+        if state.peer is None:
+            return [refusal, *self._end(state, 1008, str(error), now)]
+        return [refusal]
+
+    def _do(self, task: Task, session: str, now: float) -> list[HubAction]:
+        if task == "admit":
+            return self._admit(now)
+        state = self._sessions.get(session)
+        if state is None or state.peer is None:
+            return []
+        if task == "tell":
+            return self._presence.tell_now(state, state.peer, now)
+        return self._presence.answer_now(state, state.peer, now)
 
     # Entry and exit
 
-    def _authenticate(self, state: _Session, message: dict[str, Any]) -> list[HubAction]:
+    def _authenticate(self, state: Session, message: dict[str, Any], now: float) -> list[HubAction]:
         if message.get("type") != "auth":
             raise SignallingError("the first message must be auth", status=401)
         auth = parse_auth(message, self.limits)
         if not self._check_token(auth.token, state.network):
             raise SignallingError("wrong token", status=401)
-        if auth.user.casefold() == self.server.user.casefold() or auth.kind == self.server.kind:
-            raise SignallingError("that user or type is the server's own", status=401)
+        self._refuse_lookalike(auth)
         peer = Peer.from_auth(state.id, auth)
         if len(peer.rooms) > self.limits.rooms:
             raise SignallingError(f"more than {self.limits.rooms} rooms", status=400)
+        displaced = self._displace(state.network) if self._rooms.is_full(PUBLIC_ROOM) else []
+        # One that costs others too much by coming and going comes in later.
+        paid = self._delivery.may_meet(state, now)
+        full = [room for room in peer.rooms if not paid or self._rooms.is_full(room)]
+        for room in full:
+            del peer.rooms[room]
         state.peer = peer
         self._waiting.pop(state.id, None)
         for room in peer.rooms:
-            self._rooms.setdefault(room, {})[state.id] = None
+            self._rooms.enter(room, state.id)
+        if PUBLIC_ROOM in full:
+            self._roster.outside[state.id] = None
+            if not paid:
+                self._agenda.put_off(now + ADMISSION_S, "admit")
         welcome = Frame(
             {
                 "type": "welcome",
@@ -272,67 +283,183 @@ class Hub:
                 "rooms": list(peer.rooms),
             }
         )
-        present = self._members(peer.rooms, but=state.id)
-        return [self._deliver((state.id,), welcome), *self._introduce(peer, present)]
+        actions: list[HubAction] = [self._delivery.say(state.id, welcome)]
+        actions += [self._delivery.refused_room(state.network) for _ in full]
+        if asked := [room for room in full if room not in (PUBLIC_ROOM, peer.user)]:
+            refusal = error_frame(503, f"no room for more peers in {', '.join(asked)}")
+            actions.append(self._delivery.say(state.id, refusal))
+        met = self._roster.in_sight(peer)
+        self._delivery.charge_meeting(state, len(met), now)
+        return [*displaced, *actions, *self._presence.introduce(peer, met)]
 
-    def _introduce(self, peer: Peer, present: Iterable[str]) -> list[HubAction]:
-        """Send a peer's presence to those present, and theirs to the peer."""
+    def _refuse_lookalike(self, auth: Auth) -> None:
+        for taken, what in ((auth.user, "user"), (auth.name, "name")):
+            if skeleton(taken) in self._lookalikes:
+                raise _LookalikeError(what)
+        if skeleton(auth.kind) == skeleton(self.server.kind):
+            raise _LookalikeError("peerType")
+
+    def _admit(self, now: float) -> list[HubAction]:
+        """Let those into `public` who have waited longest, as far as there is room."""
         actions: list[HubAction] = []
-        others = []
-        for session in present:
-            if session == self.server.id:
-                actions.append(self._deliver((peer.id,), self._server_presence))
-                continue
-            others.append(session)
-            actions.append(self._deliver((peer.id,), self._peer(session).presence()))
-        if others:
-            actions.append(self._deliver(tuple(others), peer.presence()))
+        for session in list(self._roster.outside)[:ADMITTED_AT_ONCE]:
+            if self._rooms.is_full(PUBLIC_ROOM):
+                return actions
+            del self._roster.outside[session]
+            peer = self._roster.peer(session)
+            known = self._rooms.members(peer.rooms, but=session)
+            known[self.server.id] = None
+            peer.rooms[PUBLIC_ROOM] = None
+            self._rooms.enter(PUBLIC_ROOM, session)
+            present = self._rooms.members((PUBLIC_ROOM,), but=session)
+            met = {s: None for s in present if s not in known}
+            self._delivery.charge_meeting(self._sessions[session], len(met), now)
+            actions += self._presence.introduce(peer, met)
+        if self._roster.outside:
+            self._agenda.put_off(now + ADMISSION_S, "admit")
         return actions
 
-    def _end(self, state: _Session, code: int, reason: str) -> list[HubAction]:
+    def _displace(self, network: str) -> list[HubAction]:
+        """Take a place in ``public`` from the network with the most, for one that has fewer."""
+        inside = [
+            self._sessions[s] for s in self._rooms.members((PUBLIC_ROOM,), but=self.server.id)
+        ]
+        taken = Counter(session.network for session in inside)
+        largest, most = taken.most_common(1)[0]
+        if most <= taken[network] + 1:
+            return []
+        newest = next(session.id for session in reversed(inside) if session.network == largest)
+        peer = self._roster.peer(newest)
+        was = self._rooms.members((PUBLIC_ROOM,), but=newest)
+        del peer.rooms[PUBLIC_ROOM]
+        self._rooms.leave(PUBLIC_ROOM, newest)
+        self._roster.outside[newest] = None
+        still = self._rooms.members(peer.rooms, but=newest)
+        parted = {session: None for session in was if session not in still}
+        refused = self._delivery.refused_room(largest)
+        return [refused, *self._presence.part(peer, parted, stays=True)]
+
+    def _end(self, state: Session, code: int, reason: str, now: float) -> list[HubAction]:
         """Close a session from this side; its socket may take a while to follow."""
         state.closing = True
         self._waiting.pop(state.id, None)
-        return [Close(state.id, code, reason), *self._leave_all(state)]
+        return [Close(state.id, code, reason), *self._leave_all(state, lost=False, now=now)]
 
-    def _leave_all(self, state: _Session) -> list[HubAction]:
+    def _leave_all(self, state: Session, *, lost: bool, now: float) -> list[HubAction]:
         peer = state.peer
         if peer is None:
             return []
         state.peer = None
-        others = self._members(peer.rooms, but=state.id)
-        others.pop(self.server.id, None)
-        for room in peer.rooms:
-            self._leave_room(room, state.id)
-        actions: list[HubAction] = [Left(peer.address)]
-        if others:
-            actions.append(self._deliver(tuple(others), peer.farewell()))
-        return actions
+        self._roster.outside.pop(state.id, None)
+        others = self._rooms.members(peer.rooms, but=state.id)
+        for room in list(peer.rooms):
+            self._leave_room(room, state.id, now)
+        return [Left(peer.address, lost), *self._presence.part(peer, others, stays=False)]
 
-    def _leave_room(self, room: str, session: str) -> None:
-        members = self._rooms[room]
-        del members[session]
-        if not members:
-            del self._rooms[room]
+    def _leave_room(self, room: str, session: str, now: float) -> None:
+        if room == PUBLIC_ROOM and self._roster.outside and self._rooms.is_full(room):
+            # Not at once: where a crowd leaves, most of those who wait leave next.
+            self._agenda.put_off(now + ADMISSION_S, "admit")
+        self._rooms.leave(room, session)
 
     # Messages
 
-    def _dispatch(self, state: _Session, peer: Peer, message: dict[str, Any]) -> list[HubAction]:
+    def _dispatch(
+        self, state: Session, peer: Peer, message: dict[str, Any], now: float, *, free: bool
+    ) -> list[HubAction]:
         kind = message.get("type")
         if kind == "presence":
-            return self._presence(peer, message)
+            return self._told_presence(state, peer, message, now, free=free)
         if kind == "join":
-            return self._join(peer, check_room(message.get("room"), self.limits))
+            return self._join(state, peer, check_room(message.get("room"), self.limits), now)
         if kind == "leave":
-            return self._leave(peer, check_room(message.get("room"), self.limits))
+            return self._leave(peer, check_room(message.get("room"), self.limits), now)
         if kind == "close":
-            return self._end(state, 1000, "")
+            return self._end(state, 1000, "", now)
         # An unknown type may be unhashable as well as unknown: `{"type": []}`.
         if isinstance(kind, str) and kind in ROUTED:
-            return self._route(peer, {**message, "from": peer.address})
+            return self._route(state, peer, {**message, "from": peer.address}, now)
         return []
 
-    def _presence(self, peer: Peer, message: dict[str, Any]) -> list[HubAction]:
+    def _join(self, state: Session, peer: Peer, room: str, now: float) -> list[HubAction]:
+        actions: list[HubAction] = []
+        if room not in peer.rooms:
+            if len(peer.rooms) >= self.limits.rooms:
+                raise SignallingError(f"more than {self.limits.rooms} rooms", status=400)
+            if self._rooms.is_full(room):
+                reason = f"no room for more than {self.limits.room_peers} peers in it"
+                full = error_frame(503, reason)
+                return [
+                    self._delivery.refused_room(state.network),
+                    self._delivery.say(peer.id, full),
+                ]
+            if refusal := self._delivery.refuse_unpaid(state, now):
+                return refusal
+            known = self._roster.in_sight(peer)
+            newly = [s for s in self._rooms.members((room,), but=peer.id) if s not in known]
+            if room == PUBLIC_ROOM:
+                self._roster.outside.pop(peer.id, None)
+            peer.rooms[room] = None
+            self._rooms.enter(room, peer.id)
+            self._delivery.charge_meeting(state, len(newly), now)
+            actions = self._presence.introduce(peer, dict.fromkeys(newly))
+        acknowledged = Frame({"type": "join:ok", "room": room})
+        return [self._delivery.say(peer.id, acknowledged), *actions]
+
+    def _leave(self, peer: Peer, room: str, now: float) -> list[HubAction]:
+        if room == peer.user:
+            raise SignallingError("a peer stays in the room of its own name", status=400)
+        actions: list[HubAction] = [
+            self._delivery.say(peer.id, Frame({"type": "leave:ok", "room": room}))
+        ]
+        if room == PUBLIC_ROOM:
+            self._roster.outside.pop(peer.id, None)
+        if room not in peer.rooms:
+            return actions
+        was = self._rooms.members((room,), but=peer.id)
+        del peer.rooms[room]
+        self._leave_room(room, peer.id, now)
+        still = self._rooms.members(peer.rooms, but=peer.id)
+        parted = {session: None for session in was if session not in still}
+        return [*actions, *self._presence.part(peer, parted, stays=True)]
+
+    def _route(
+        self,
+        state: Session,
+        peer: Peer,
+        message: dict[str, Any],
+        now: float,
+        *,
+        free: bool = False,
+    ) -> list[HubAction]:
+        members, rank = self._roster.recipients(peer, message.get("to"))
+        to_server = self.server.id in members
+        members.pop(self.server.id, None)
+        actions: list[HubAction] = []
+        if members:
+            actions = self._delivery.pass_on(
+                state, tuple(members), Frame(message), rank, now, free=free
+            )
+        elif not to_server:
+            self.counters.unroutable += 1
+        if to_server:
+            actions.extend(self._answer(peer, message, state.network))
+        return actions
+
+    def _answer(self, peer: Peer, message: dict[str, Any], network: str) -> list[HubAction]:
+        """Handle a message that reached the server's own peer: calls."""
+        subtype = message.get("subtype")
+        if message["type"] != "message" or not isinstance(subtype, str):
+            return []
+        # A call is for whom it names; one that is shouted into a room is not for the server.
+        names = (self.server.address, self.server.id, self.server.user)
+        if not subtype.startswith("call:") or message.get("to") not in names:
+            return []
+        return [ToServer(peer.address, message, network)]
+
+    def _told_presence(
+        self, state: Session, peer: Peer, message: dict[str, Any], now: float, *, free: bool
+    ) -> list[HubAction]:
         data = message.get("data")
         if data is None:
             extras = peer.extras
@@ -340,142 +467,26 @@ class Hub:
             extras = extras_of(data, self.limits)
         else:
             raise SignallingError("data must be an object", status=400)
+        to = message.get("to")
         # What is said to one peer alone is not for those who come later.
-        if message.get("to") is None and data is not None:
+        if to is None and data is not None:
             peer.set_extras(extras)
         described = peer.describe(extras=extras)
-        return self._route(peer, {**message, "from": peer.address, "data": described})
-
-    def _join(self, peer: Peer, room: str) -> list[HubAction]:
-        actions: list[HubAction] = []
-        if room not in peer.rooms:
-            if len(peer.rooms) >= self.limits.rooms:
-                raise SignallingError(f"more than {self.limits.rooms} rooms", status=400)
-            known = self._members(peer.rooms, but=peer.id)
-            newly = [s for s in self._members((room,), but=peer.id) if s not in known]
-            peer.rooms[room] = None
-            self._rooms.setdefault(room, {})[peer.id] = None
-            actions = self._introduce(peer, newly)
-        acknowledged = Frame({"type": "join:ok", "room": room})
-        return [self._deliver((peer.id,), acknowledged), *actions]
-
-    def _leave(self, peer: Peer, room: str) -> list[HubAction]:
-        if room == peer.user:
-            raise SignallingError("a peer stays in the room of its own name", status=400)
-        actions: list[HubAction] = [
-            self._deliver((peer.id,), Frame({"type": "leave:ok", "room": room}))
-        ]
-        if room not in peer.rooms:
-            return actions
-        was = self._members((room,), but=peer.id)
-        del peer.rooms[room]
-        self._leave_room(room, peer.id)
-        still = self._members(peer.rooms, but=peer.id)
-        parted = tuple(s for s in was if s not in still and s != self.server.id)
-        if parted:
-            actions.append(self._deliver(parted, peer.farewell()))
-            actions.extend(
-                self._deliver((peer.id,), self._peer(session).farewell()) for session in parted
-            )
-        return actions
-
-    def _route(self, peer: Peer, message: dict[str, Any]) -> list[HubAction]:
-        members = self._recipients(peer, message.get("to"))
-        to_server = self.server.id in members
-        members.pop(self.server.id, None)
-        actions: list[HubAction] = []
-        if members:
-            actions.append(self._deliver(tuple(members), Frame(message)))
-        elif not to_server:
-            self.counters.unroutable += 1
-        if to_server:
-            actions.extend(self._answer(peer, message))
-        return actions
-
-    def _recipients(self, peer: Peer, to: object) -> dict[str, None]:
-        """Return who gets a message; never the sender.
-
-        Raises:
-            SignallingError: 400, ``to`` is neither an address, a room nor a list of rooms.
-        """
+        message = {**message, "from": peer.address, "data": described}
+        if message.get("probe") is True:
+            return self._presence.probe(state, peer, message, now)
         if to is None:
-            return self._members(peer.rooms, but=peer.id)
-        if isinstance(to, str):
-            session = self._resolve(to)
-            if session is not None:
-                return {session: None} if self._may_reach(peer, session) else {}
-            return self._members((to,), but=peer.id) if to in peer.rooms else {}
-        if isinstance(to, list) and all(isinstance(room, str) for room in to):
-            return self._members((room for room in to if room in peer.rooms), but=peer.id)
-        raise SignallingError("to must be an address, a room or a list of rooms", status=400)
-
-    def _resolve(self, to: str) -> str | None:
-        """Return the session that ``user|id`` or a bare id names, or None."""
-        user, bar, session = to.rpartition("|")
-        if session == self.server.id:
-            return session if not bar or user == self.server.user else None
-        state = self._sessions.get(session)
-        if state is None or state.peer is None:
-            return None
-        return session if not bar or user == state.peer.user else None
-
-    def _may_reach(self, peer: Peer, session: str) -> bool:
-        if session == peer.id:
-            return False
-        if session == self.server.id:
-            return any(room in peer.rooms for room in self.server.rooms)
-        return not peer.rooms.keys().isdisjoint(self._peer(session).rooms)
-
-    def _answer(self, peer: Peer, message: dict[str, Any]) -> list[HubAction]:
-        """Handle a message that reached the server's own peer."""
-        kind = message["type"]
-        if kind == "presence":
-            if message.get("probe") is not True:
-                return []
-            return self.send(peer.address, self._server_presence.message)
-        subtype = message.get("subtype")
-        if kind != "message" or not isinstance(subtype, str) or not subtype.startswith("call:"):
-            return []
-        # A call is for whom it names; one that is shouted into a room is not for the server.
-        if message.get("to") not in (self.server.address, self.server.id, self.server.user):
-            return []
-        return [ToServer(peer.address, message, self._sessions[peer.id].network)]
+            return self._presence.tell(state, peer, message, now)
+        return self._route(state, peer, message, now, free=free)
 
     # Refusals
 
-    def _over_rate(self, state: _Session, now: float) -> list[HubAction]:
-        self.counters.over_rate += 1
-        if now - state.warned_at < self.limits.error_interval_s:
-            return []
-        state.warned_at = now
-        message = f"more than {self.limits.messages} messages in {self.limits.window_s:g} s"
-        return [Deliver((state.id,), error_frame(429, message))]
-
-    def _undecodable(self, state: _Session, error: SignallingError) -> list[HubAction]:
+    def _undecodable(self, state: Session, error: SignallingError, now: float) -> list[HubAction]:
         self.counters.broken += 1
         state.broken += 1
         actions: list[HubAction] = [Deliver((state.id,), error_frame(error.status, str(error)))]
         if error.status == 413:
-            actions.extend(self._end(state, 1009, str(error)))
+            actions.extend(self._end(state, 1009, str(error), now))
         elif state.peer is None or state.broken >= self.limits.broken_messages:
-            actions.extend(self._end(state, 1008, str(error)))
+            actions.extend(self._end(state, 1008, str(error), now))
         return actions
-
-    # Look-ups
-
-    def _members(self, rooms: Iterable[str], *, but: str) -> dict[str, None]:
-        found: dict[str, None] = {}
-        for room in rooms:
-            found.update(self._rooms.get(room, {}))
-        found.pop(but, None)
-        return found
-
-    def _peer(self, session: str) -> Peer:
-        peer = self._sessions[session].peer
-        if peer is None:  # members of rooms are authenticated; anything else is a bug here
-            raise RuntimeError(f"session {session} is in a room without being a peer")
-        return peer
-
-    def _deliver(self, to: tuple[str, ...], frame: Frame) -> Deliver:
-        self.counters.delivered += len(to)
-        return Deliver(to, frame)

@@ -17,13 +17,29 @@ class Limits:
         auth_timeout_s: seconds until an unauthenticated socket is told 408 and closed.
         broken_messages: how many frames that are not JSON objects a peer may send before it
             is closed.
-        queue_bytes: bytes that may wait for a slow reader before it is disconnected.
+        queue_bytes: bytes that may wait for a slow reader before it is disconnected. Of these, what
+            peers send into rooms takes a quarter at most, and what they send to it alone another.
+        receiver_bytes: bytes a second that one socket is sent of what other peers send and are,
+            after ``receiver_window_s`` worth of them at once; 0 is no bound.
+        receiver_window_s: see there.
+        sender_bytes: bytes a second that a socket's messages may cost at all their receivers
+            together, after ``sender_window_s`` worth of them at once; 0 is no bound.
+        sender_window_s: see there.
+        network_senders: how many such budgets all sockets of one network share.
+        delivery_bytes: what a message costs its sender at each receiver at least.
+        meeting_bytes: what an entry costs for each presence that is shown for it, both ways. Less
+            than a message, as presence is merged and paced where it is sent.
+        room_peers: peers in one room, the server not counted; 0 is no bound.
+        presence_interval_s: seconds between two presences of a peer that others are told.
+        probes: how many probes a peer is passed in ``probes_window_s``; the server answers others
+            in its place.
+        probes_window_s: see there.
+        probe_interval_s: seconds between two probes into rooms by one peer that are passed on.
         sockets: WebSockets open at a time, authenticated or not; a further one gets 503.
         rooms: rooms that one peer is in at a time, its own and ``public`` included.
         name_characters: the longest user and room name.
         display_characters: the longest display name and peer type.
-        extras_bytes: the serialised extras of one peer's presence. They are sent to every
-            newcomer, so 500 peers must fit into one reader's queue.
+        extras_bytes: the serialised extras of one peer's presence, which every newcomer is sent.
         depth: how deeply objects and arrays may nest.
     """
 
@@ -34,6 +50,18 @@ class Limits:
     auth_timeout_s: float = 10.0
     broken_messages: int = 10
     queue_bytes: int = 1024 * 1024
+    receiver_bytes: int = 32 * 1024
+    receiver_window_s: float = 2.0
+    sender_bytes: int = 256 * 1024
+    sender_window_s: float = 8.0
+    network_senders: int = 4
+    delivery_bytes: int = 256
+    meeting_bytes: int = 16
+    room_peers: int = 500
+    presence_interval_s: float = 1.0
+    probes: int = 10
+    probes_window_s: float = 10.0
+    probe_interval_s: float = 5.0
     sockets: int = 2048
     rooms: int = 32
     name_characters: int = 64
@@ -62,3 +90,7 @@ class TokenBucket:
             return False
         self._level -= 1.0
         return True
+
+    def give_back(self) -> None:
+        """Put back a token that was taken."""
+        self._level = min(self._capacity, self._level + 1.0)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from icey.errors import SignallingError
+from icey.signalling.names import unseen
 
 if TYPE_CHECKING:
     from icey.signalling.limits import Limits
@@ -27,18 +27,16 @@ PUBLIC_ROOM = "public"
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
-# Bidirectional controls let a name read as another one; the rest cannot be shown at all.
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
 
 class Frame:
     """An outgoing message; serialised once, however many peers it goes to."""
 
-    __slots__ = ("_text", "message")
+    __slots__ = ("_text", "message", "wire")
 
     def __init__(self, message: dict[str, Any]) -> None:
         self.message = message
+        self.wire: bytes | None = None
+        """The bytes on the socket, for who writes them to keep."""
         self._text: str | None = None
 
     @property
@@ -181,9 +179,10 @@ def _optional_text(message: dict[str, Any], key: str) -> str:
 def _check_name(name: str, what: str, longest: int, *, status: int) -> None:
     if len(name) > longest:
         raise SignallingError(f"{what} is longer than {longest} characters", status=status)
-    for character in name:
-        if unicodedata.category(character) in _REFUSED_CATEGORIES or character in _BIDI_CONTROLS:
-            raise SignallingError(f"{what} contains a control character", status=status)
+    character = unseen(name)
+    if character is not None:
+        reason = f"{what} contains a character that cannot be seen, U+{ord(character):04X}"
+        raise SignallingError(reason, status=status)
 
 
 def _finite(literal: str) -> float:

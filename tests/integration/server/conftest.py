@@ -30,6 +30,7 @@ class NotedCalls:
         self.started = False
         self.delivered = []
         self.left = []
+        self.lost = []
         self.closed = []
         self.send = None
         self.hang_on_close = False
@@ -43,8 +44,10 @@ class NotedCalls:
         if message["subtype"] == "call:init":
             self.send(sender, {"type": "message", "subtype": "call:accept", "id": "x", "data": {}})
 
-    def caller_left(self, address):
+    def caller_left(self, address, *, lost):
         self.left.append(address)
+        if lost:
+            self.lost.append(address)
 
     def status(self):
         return {

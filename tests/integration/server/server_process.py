@@ -25,7 +25,7 @@ class Calls:
     def deliver(self, sender, message, network):
         """Take a message."""
 
-    def caller_left(self, address):
+    def caller_left(self, address, *, lost=False):
         """Take notice."""
 
     def status(self):

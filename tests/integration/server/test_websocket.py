@@ -236,40 +236,107 @@ async def test_binary_and_broken_utf8(server, payload, code):
     assert (await refusal(alice))[1] == code
 
 
-async def test_a_reader_that_stops_is_dropped_and_nobody_waits(server, wire):
-    """Once 1 MiB is queued the socket is cut; the others get every message meanwhile."""
-    alice, bob = await server.enter("alice"), await server.enter("bob")
+async def stuck_reader(server, wire, *friends):
+    """A client that has entered and reads no more; its friends have seen it come."""
     stuck = socket.socket()
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stuck.setblocking(False)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(stuck, ("127.0.0.1", server.port))
-    client = await websockets.connect(f"ws://127.0.0.1:{server.port}/", sock=stuck, max_queue=1)
+    client = await websockets.connect(
+        f"ws://127.0.0.1:{server.port}/", sock=stuck, max_queue=1, ping_interval=None
+    )
     await wire.say(client, {"type": "auth", "user": "stuck"})
-    assert (await wire.hear(client))["type"] == "welcome"
+    welcome = await wire.hear(client)
+    assert welcome["type"] == "welcome"
+    address = f"stuck|{welcome['peer']['id']}"
     client.transport.pause_reading()
-    for friend in (alice, bob):
+    for friend in friends:
         while (await wire.hear(friend))["data"]["user"] != "stuck":
             pass
-    # Just below the rate, so that the test measures the queue and not the bucket.
-    body = "x" * 60_000
+    return client, address
+
+
+async def test_a_reader_that_stops_is_dropped_and_nobody_waits(server, wire):
+    """Once 1 MiB of the server's own is queued the socket is cut; others get all meanwhile."""
+    alice, bob = await server.enter("alice"), await server.enter("bob")
+    stuck, address = await stuck_reader(server, wire, alice, bob)
+    event = {"type": "event", "name": "x", "body": "x" * 60_000}
     for n in range(60):
-        await wire.say(alice, {"type": "event", "n": n, "body": body})
+        server.gateway.send(address, event)
+        await wire.say(alice, {"type": "event", "n": n})
         frame = await wire.hear(bob, within_s=2)
         if frame["type"] == "presence":
             break
         assert frame["n"] == n
-    assert frame["data"] == {
-        "id": frame["data"]["id"],
-        "user": "stuck",
-        "name": "stuck",
-        "type": "peer",
-        "online": False,
-    }
-    assert n * 60_000 >= 1024 * 1024
+        await asyncio.sleep(0)
+    assert (frame["from"], frame["data"]["online"]) == (address, False)
+    assert n * 60_000 >= 1024 * 1024 - 60_000
     assert server.gateway.slow_readers == 1
     assert server.hub.peers == 2
-    client.transport.abort()
+    stuck.transport.abort()
+
+
+async def test_what_peers_send_does_not_cut_a_reader_that_stops(make_server, wire):
+    """Of peers' messages a quarter of the queue waits; more are dropped, the server's own come."""
+    lots = {"senderBytes": 0, "receiverBytes": 0}
+    async with make_server({"limits": lots}) as server:
+        alice, bob = await server.enter("alice"), await server.enter("bob")
+        stuck, address = await stuck_reader(server, wire, alice, bob)
+        for n in range(60):
+            to = {} if n % 2 else {"to": address}
+            await wire.say(alice, {"type": "event", "n": n, "body": "x" * 60_000, **to})
+        broadcasts = [await wire.hear(bob) for _ in range(30)]
+        assert [frame["n"] for frame in broadcasts] == list(range(1, 60, 2))
+        server.gateway.send(address, {"type": "event", "name": "own"})
+        assert min(server.gateway.dropped[rank] for rank in (1, 2)) >= 20
+        assert server.gateway.slow_readers == 0
+        assert server.hub.peers == 3
+        stuck.transport.resume_reading()
+        heard = []
+        while not heard or heard[-1].get("name") != "own":
+            heard.append(await wire.hear(stuck))
+        assert sum("n" in frame for frame in heard) < 8, "the server's own overtakes what waits"
+
+
+async def test_a_reader_that_takes_nothing_is_found(make_server, wire, monkeypatch):
+    """A full socket that takes nothing from one ping to the next is cut, whatever it sends."""
+    monkeypatch.setattr("icey.server.websocket.PING_INTERVAL_S", 0.3)
+    async with make_server({"limits": {"senderBytes": 0, "receiverBytes": 0}}) as server:
+        alice = await server.enter("alice")
+        stuck, _ = await stuck_reader(server, wire, alice)
+        for _ in range(20):
+            await wire.say(alice, {"type": "event", "body": "x" * 60_000})
+        async with asyncio.timeout(5):
+            while server.hub.peers == 2:
+                await wire.say(stuck, {"type": "join", "room": "stuck"})
+                await asyncio.sleep(0.05)
+        assert server.gateway.slow_readers == 1
+
+
+async def test_what_others_send_comes_at_a_pace(server, wire):
+    """One receiver is sent 32 KiB a second of its peers, after 64 KiB at once; none is cut."""
+    alice, bob = await server.enter("alice"), await server.enter("bob")
+    await wire.hear(alice)
+    for n in range(3):
+        await wire.say(alice, {"type": "event", "n": n, "body": "x" * 60_000})
+    begun = asyncio.get_running_loop().time()
+    assert [(await wire.hear(bob))["n"] for _ in range(2)] == [0, 1]
+    assert asyncio.get_running_loop().time() - begun < 1
+    await wire.say(bob, {"type": "join", "room": "den"})
+    assert (await wire.hear(bob))["type"] == "join:ok"
+    assert (await wire.hear(bob))["n"] == 2
+    assert asyncio.get_running_loop().time() - begun > 1
+
+
+async def test_a_lost_socket_is_not_a_goodbye(server, wire):
+    """Sessions are told whether a socket was closed or broke."""
+    alice, bob = await server.enter("alice"), await server.enter("bob")
+    alice.transport.abort()
+    await wire.eventually(lambda: server.sessions.left == [alice.address])
+    await bob.close()
+    await wire.eventually(lambda: server.sessions.left == [alice.address, bob.address])
+    assert server.sessions.lost == [alice.address]
 
 
 async def test_500_idle_peers_in_one_room(server, wire):

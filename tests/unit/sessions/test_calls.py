@@ -1,13 +1,14 @@
 """What is alike in every mode, with an engine that the test plays."""
 
+import asyncio
 import logging
 from types import SimpleNamespace
 
 import pytest
 
 from icey._core import PeerConnected, PeerDisconnected, PeerStats
-from icey.sessions import calls
-from unit.sessions.played_engine import ALICE, Conversation
+from icey.sessions import absence, calls
+from unit.sessions.played_engine import ALICE, INIT, OFFER, Conversation
 
 PAIRS = ["browser host 192.0.2.7:50022 to 192.0.2.1:4501: 9 checks sent, none answered"]
 HANGUP = {
@@ -20,8 +21,8 @@ HANGUP = {
 class Idle:
     """A call with which nothing is done."""
 
-    def __init__(self, peer):
-        self.peer = peer
+    def __init__(self, peer, call):
+        self.peer, self.call = peer, call
 
     async def answered(self):
         """It stays as it is."""
@@ -48,7 +49,8 @@ class IdleMode:
         return None
 
     def open(self, call, offer):
-        return Idle(self.engine.create_peer())
+        self.session = Idle(self.engine.create_peer(), call)
+        return self.session
 
     def tick(self):
         """Nothing is due."""
@@ -70,6 +72,67 @@ async def house():
 
 def warnings(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+def stats(received):
+    return PeerStats(packets_received=received)
+
+
+async def connected(house, received=0):
+    peer = await house.call(ALICE)
+    peer.counted = stats(received)
+    house.engine.tell(PeerConnected(peer=peer.id))
+    await house.until(lambda: not house.engine.waiting)
+    return peer
+
+
+async def test_media_outlive_the_socket(house, monkeypatch):
+    """A lost socket leaves a connected call as it is, and its caller may come back to it."""
+    monkeypatch.setattr(absence, "CHECK_SECONDS", 0.01)
+    peer = await connected(house)
+    house.calls.caller_left(ALICE, lost=True)
+    assert not peer.closed
+    assert house.calls.status()["sessions"] == {"active": 1, "total": 1}
+    sdp = "v=0\r\na=ice-pwd:secret\r\n"
+    resumed = {**OFFER, "data": {"type": "offer", "sdp": sdp}}
+    house.calls.deliver("alice|2", resumed)  # of another password: a new call
+    await house.until(lambda: peer.closed)
+
+
+async def test_a_caller_comes_back_to_its_call(house):
+    """The offer of the next socket is answered there by the same peer, and events follow."""
+    data = {"type": "offer", "sdp": "v=0\r\na=ice-pwd:secret\r\n"}
+    offer = {**OFFER, "data": data}
+    house.calls.deliver(ALICE, INIT)
+    await house.until(lambda: house.heard(ALICE, "call:accept"))
+    house.calls.deliver(ALICE, offer)
+    await house.until(lambda: house.heard(ALICE, "call:answer"))
+    (peer,) = house.engine.peers
+    house.engine.tell(PeerConnected(peer=peer.id))
+    await house.until(lambda: not house.engine.waiting)
+    house.calls.caller_left(ALICE, lost=True)
+    house.calls.deliver("alice|2", {**OFFER, "data": {**data, "resume": True}})
+    await house.until(lambda: house.heard("alice|2", "call:answer"))
+    assert len(house.engine.peers) == 1
+    assert len(peer.offers) == 2
+    house.mode.session.call.send_event("hello")
+    assert house.heard("alice|2", "hello")
+    assert house.mode.session.call.origin == ALICE
+    house.calls.caller_left("alice|2")
+    assert peer.closed
+
+
+async def test_a_caller_without_a_socket_that_falls_silent_is_gone(house, monkeypatch):
+    """One that sent media and sends none any more is ended before the 30 s are over."""
+    monkeypatch.setattr(absence, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(absence, "SILENCE_SECONDS", 0.2)
+    peer = await connected(house, received=5)
+    house.calls.caller_left(ALICE, lost=True)
+    for received in range(6, 36):
+        await asyncio.sleep(0.01)
+        peer.counted = stats(received)
+    assert not peer.closed
+    await house.until(lambda: peer.closed)
 
 
 async def test_connection_failed(house, caplog):

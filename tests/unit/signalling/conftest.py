@@ -5,7 +5,8 @@ from itertools import count
 
 import pytest
 
-from icey.signalling.hub import Close, Deliver, Hub, Left, ToServer
+from icey.signalling.actions import Close, Deliver, Left, Refused, Show, ToServer
+from icey.signalling.hub import Hub
 from icey.signalling.limits import Limits
 from icey.signalling.peers import ServerPeer
 
@@ -26,9 +27,11 @@ class World:
         self.closed = {}
         self.to_server = []
         self.left = []
+        self.lost = []
+        self.refused = []
 
-    def open(self):
-        session = self.hub.open(self.now)
+    def open(self, network=""):
+        session = self.hub.open(self.now, network)
         self.inbox[session] = []
         return session
 
@@ -40,18 +43,34 @@ class World:
         for action in actions:
             match action:
                 case Deliver(to, frame):
-                    for session in to:
-                        assert session not in self.closed, "a closed session is sent nothing"
-                        self.inbox[session].append(json.loads(frame.text))
+                    self._deliver(to, [frame])
                 case ToServer(sender, message, _):
                     self.to_server.append((sender, message))
-                case Left(address):
+                case Show(to, shown, _):
+                    self._deliver(to, [frame for _, frame in shown])
+                case Refused(what, _, _):
+                    self.refused.append(what)
+                case Left(address, lost):
                     self.left.append(address)
+                    self.lost += [address] * lost
                 case Close(session, code, _):
                     self.closed[session] = code
 
-    def join(self, user, **fields):
-        session = self.open()
+    def _deliver(self, to, frames):
+        for session in to:
+            assert session not in self.closed, "a closed session is sent nothing"
+            self.inbox[session] += [json.loads(frame.text) for frame in frames]
+
+    def pass_time(self, seconds):
+        """Do what falls due meanwhile, at its time."""
+        until = self.now + seconds
+        while (due := self.hub.next_deadline()) is not None and due <= until:
+            self.now = due
+            self.perform(self.hub.expire(self.now))
+        self.now = until
+
+    def join(self, user, network="", **fields):
+        session = self.open(network)
         self.say(session, {"type": "auth", "user": user, **fields})
         return session
 

@@ -7,16 +7,20 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from icey.signalling.calls import (
     EARLY_CANDIDATES,
+    Absent,
     CallState,
     CallTable,
     CandidateArrived,
     Ended,
     Incoming,
     Offered,
+    Returned,
     Send,
 )
 
 ALICE, BOB = "alice|a1", "bob|b2"
+AGAIN = "alice|a3"
+"""Alice's next socket."""
 OFFER = {"type": "offer", "sdp": "v=0"}
 
 
@@ -40,6 +44,11 @@ def said(actions):
 def ring(table, caller=ALICE, now=0.0):
     actions = table.receive(caller, message("call:init"), now)
     return next(a.call_id for a in actions if isinstance(a, Incoming))
+
+
+def offer(password="secret", **more):
+    sdp = f"v=0\r\na=ice-ufrag:abcd\r\na=ice-pwd:{password}\r\n"
+    return message("call:offer", {"type": "offer", "sdp": sdp, **more})
 
 
 def negotiate(table, caller=ALICE, now=0.0):
@@ -358,17 +367,22 @@ class AnyOrder(RuleBasedStateMachine):
                 self.known.append(action.call_id)
             elif isinstance(action, Ended):
                 self.alive.remove(action.call_id)
-            elif isinstance(action, (Offered, CandidateArrived)):
+            elif isinstance(action, (Offered, CandidateArrived, Absent, Returned)):
                 assert action.call_id in self.alive
             else:
                 assert "id" not in action.message
 
     @rule(
-        caller=st.sampled_from([ALICE, BOB]),
+        caller=st.sampled_from([ALICE, AGAIN, BOB]),
         subtype=st.sampled_from(
             ["call:init", "call:offer", "call:candidate", "call:hangup", "call:accept", "x"]
         ),
-        data=st.sampled_from([None, {}, OFFER, candidate(), [], 7, {"sdp": 1}, {"candidate": []}]),
+        data=st.sampled_from(
+            [
+                *(None, {}, OFFER, candidate(), [], 7, {"sdp": 1}, {"candidate": []}),
+                *(offer()["data"], offer("other")["data"], offer(resume=True)["data"]),
+            ]
+        ),
     )
     def say(self, caller, subtype, data):
         self.carry_out(self.table.receive(caller, {"subtype": subtype, "data": data}, self.now))
@@ -382,9 +396,9 @@ class AnyOrder(RuleBasedStateMachine):
         extra = {"accept": [self.now], "activate": []}.get(verb, ["text"])
         self.carry_out(getattr(self.table, verb)(call, *extra))
 
-    @rule(caller=st.sampled_from([ALICE, BOB]))
-    def leave(self, caller):
-        self.carry_out(self.table.caller_left(caller))
+    @rule(caller=st.sampled_from([ALICE, AGAIN, BOB]), lost=st.booleans())
+    def leave(self, caller, lost):
+        self.carry_out(self.table.caller_left(caller, self.now, lost=lost))
 
     @rule(seconds=st.floats(min_value=0, max_value=40))
     def wait(self, seconds):
@@ -396,8 +410,10 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self):
         assert set(self.table.open_calls()) == self.alive
-        assert self.table.active == len(self.alive) <= 2
+        assert self.table.active == len(self.alive) <= 3
         assert self.table.total == len(self.known) - 1
+        for call in self.alive:
+            assert not self.table.is_absent(call) or self.table.next_deadline() is not None
 
 
 TestAnyOrder = AnyOrder.TestCase

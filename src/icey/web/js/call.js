@@ -38,8 +38,13 @@ const CONNECT_TIMEOUT_MS = 20_000;
 const DISCONNECTED_GRACE_MS = 1_500;
 /** How long fresh ICE servers may take: a path that broke may well be the one to `/api/config`. */
 const FRESH_ICE_TIMEOUT_MS = 2_000;
+const SIGNALLING_LOST = "the connection to the server was lost";
 /** The longest time that browsers take in `setTimeout`. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** The server keeps a call whose signalling broke for 30 s. */
+const CUT_OFF_TIMEOUT_MS = 28_000;
+/** How long the server may take to answer the offer that takes such a call up again. */
+const RESUME_TIMEOUT_MS = 5_000;
 /** How long ICE restarts may try before the call counts as lost. */
 const RECOVERY_TIMEOUT_MS = 12_000;
 
@@ -57,6 +62,10 @@ export class Call {
   /** @type {Ice} */ #ice;
   /** @type {Paths} */ #paths;
   #restarting = false;
+  /** The signalling broke while media came; until the server has answered again. */
+  #cutOff = false;
+  /** The server is asked to go on with the call. */
+  #resuming = false;
 
   /** @param {CallOptions} options */
   constructor(options) {
@@ -120,7 +129,7 @@ export class Call {
         if (this.#state === "calling") this.#guard(this.#offer());
         return;
       case "call:reject":
-        return this.#end("refused", reasonOf(data));
+        return this.#end(this.#resuming ? "lost" : "refused", reasonOf(data));
       case "call:answer":
         if (this.#pc.signalingState === "have-local-offer") this.#guard(this.#answered(data));
         return;
@@ -140,9 +149,38 @@ export class Call {
     this.#hangUp("local", reason);
   }
 
-  /** The signalling connection is gone, and with it the call: the server ends it on its side. */
-  signallingLost() {
-    this.#end("lost", "the connection to the server was lost");
+  /**
+   * The signalling connection is gone. Where it broke the server goes on with live media for a
+   * while; else the call is over on its side.
+   *
+   * @param {boolean} broken
+   * @returns {boolean} Whether the call goes on.
+   */
+  signallingLost(broken) {
+    if (this.#cutOff && !this.#resuming && !this.#over()) return true; // one more try that failed
+    if (!broken || !["active", "recovering"].includes(this.#state) || this.#pc.connectionState !== "connected") {
+      this.#end("lost", SIGNALLING_LOST);
+      return false;
+    }
+    this.#cutOff = true;
+    this.#resuming = false;
+    this.#enter("recovering");
+    this.#expire(CUT_OFF_TIMEOUT_MS, "", () => this.#end("lost", SIGNALLING_LOST));
+    return true;
+  }
+
+  /**
+   * A server is in sight: go on with the call there, if it was cut off.
+   *
+   * @param {string} address
+   */
+  resume(address) {
+    if (!this.#cutOff || this.#resuming) return;
+    // After a restart it has another address, and knows nothing of the call.
+    if (address !== this.to) return this.#end("lost", SIGNALLING_LOST);
+    this.#resuming = true;
+    this.#expire(RESUME_TIMEOUT_MS, "", () => this.#end("lost", "the server did not go on with the call"));
+    this.#offerAgain();
   }
 
   async #offer() {
@@ -156,7 +194,8 @@ export class Call {
   #sendOffer() {
     const offer = this.#pc.localDescription;
     if (this.#over() || !offer) return;
-    this.#send("call:offer", { type: offer.type, sdp: offer.sdp });
+    const resume = this.#resuming ? { resume: true } : {};
+    this.#send("call:offer", { type: offer.type, sdp: offer.sdp, ...resume });
     this.#offerSent = true;
     // Whatever was gathered by now stands in the offer already.
     this.#ours = this.#ours.filter((own) => !offer.sdp.includes(String(own.candidate)));
@@ -166,6 +205,7 @@ export class Call {
   /** @param {RTCSessionDescriptionInit} answer */
   async #answered(answer) {
     await this.#pc.setRemoteDescription({ type: "answer", sdp: String(answer?.sdp ?? "") });
+    this.#cutOff = this.#resuming = false;
     for (const candidate of this.#early.splice(0)) await this.#addCandidate(candidate);
     // A path that came back by itself during an ICE restart makes no event of its own.
     if (this.#state === "recovering" && this.#pc.connectionState === "connected") this.#connectionChanged();
@@ -198,6 +238,7 @@ export class Call {
     const { connectionState } = this.#pc;
     if (this.#over()) return;
     clearTimeout(this.#grace);
+    if (this.#cutOff && connectionState === "connected") return; // the server is yet to answer
     if (connectionState === "connected") {
       clearTimeout(this.#deadline);
       this.#paths.stop();
@@ -238,6 +279,7 @@ export class Call {
   /** ICE restart (RFC 8445 §9): new credentials, new candidates, same media. */
   #recover() {
     if (this.#over()) return;
+    if (this.#cutOff) return this.#end("lost", SIGNALLING_LOST); // nobody to make a new path with
     if (this.#state !== "recovering") {
       this.#enter("recovering");
       this.#expire(RECOVERY_TIMEOUT_MS, "the media connection was lost");
@@ -309,6 +351,7 @@ export class Call {
    */
   #guard(step) {
     step.catch((/** @type {unknown} */ error) => {
+      if (this.#resuming) return this.#end("lost", SIGNALLING_LOST);
       this.#hangUp("refused", `this browser refused a step of the call: ${error instanceof Error ? error.message : error}`);
     });
   }

@@ -23,6 +23,7 @@ import { backoff } from "./symple.js";
  * @property {(state: CallState) => void} onState
  * @property {(end: CallEnd, delayMs: number) => void} onLost The call broke; the next one comes after the delay.
  * @property {() => void} onAway The server is out of sight; it is called again when it is back.
+ * @property {() => void} onCutOff The server is out of sight, and the call's media go on.
  * @property {(end: CallEnd) => void} onEnd The wish is over.
  */
 
@@ -79,12 +80,16 @@ export class Dialer {
     }
   }
 
-  /** The signalling connection closed. */
-  signallingLost() {
+  /**
+   * The signalling connection closed.
+   *
+   * @param {boolean} broken Without a goodbye of the server, which then keeps a call for a while.
+   */
+  signallingLost(broken) {
     const { wish, at } = this.#dropped;
     if (wish && performance.now() - at < SHUTDOWN_MS) this.#wish = wish;
     this.#dropped = { wish: "", at: 0 };
-    this.#call?.signallingLost();
+    if (this.#call?.signallingLost(broken)) return this.#options.onCutOff();
     if (!this.#wish) return;
     // Nobody to call until a server is in sight again.
     clearTimeout(this.#redial);
@@ -99,7 +104,8 @@ export class Dialer {
    * @param {string} address
    */
   serverSeen(address) {
-    if (!this.#wish || this.#call || userOf(address) !== userOf(this.#wish)) return;
+    if (!this.#wish || userOf(address) !== userOf(this.#wish)) return;
+    if (this.#call) return this.#call.resume(address);
     if (address === this.#wish && this.#redial !== undefined) return; // its turn comes
     this.#wish = address;
     void this.#dial();

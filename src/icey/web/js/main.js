@@ -218,7 +218,7 @@ function connectionChanged(connection) {
     return;
   }
   if (connection.name === "connecting") return;
-  party().signallingLost();
+  party().signallingLost(connection.name === "waiting" && connection.broken);
   if (connection.name === "refused") return askToken();
   if (connection.name === "waiting") {
     if (!party().wanted) view.status(unreachable(connection.delayMs));

@@ -48,6 +48,7 @@ export class Party {
         this.interrupted(`The call was lost. Calling again ${inSeconds(delayMs)}…`, problem);
       },
       onAway: () => this.interrupted(SERVER_AWAY, ""),
+      onCutOff: () => this.say("recovering", SERVER_AWAY),
       onEnd: (end) => this.over(end),
     });
   }
@@ -67,9 +68,13 @@ export class Party {
     this.dialer.hangup(reason);
   }
 
-  /** The signalling connection closed. */
-  signallingLost() {
-    this.dialer.signallingLost();
+  /**
+   * The signalling connection closed.
+   *
+   * @param {boolean} broken Without a goodbye of the server.
+   */
+  signallingLost(broken) {
+    this.dialer.signallingLost(broken);
   }
 
   /** @param {string} address A server in sight. */

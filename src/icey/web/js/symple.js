@@ -30,6 +30,10 @@ const FIRST_DELAY_MS = 400;
 const LONGEST_DELAY_MS = 10_000;
 /** A socket that is open but never says welcome is as good as none. */
 const WELCOME_TIMEOUT_MS = 10_000;
+/** What browsers say of a socket that broke (RFC 6455 §7.4.1). */
+const NO_GOODBYE = 1006;
+/** A crowd in sight is told of as one; a server at once, as it is waited for. */
+const CROWD_MS = 50;
 
 /**
  * How long to wait before attempt `attempt` (1, 2, …), in milliseconds.
@@ -61,6 +65,7 @@ export class SympleClient {
   /** @type {Peer | null} */ #self = null;
   /** @type {Map<string, Peer>} */ #peers = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #telling;
   #attempt = 0;
   #running = false;
 
@@ -130,11 +135,14 @@ export class SympleClient {
       if (socket === this.#socket) this.#receive(event.data);
     };
     // Browsers say nothing about why in `error`; `close` always follows it.
-    socket.onclose = () => this.#lost(socket);
+    socket.onclose = ({ code }) => this.#lost(socket, code === NO_GOODBYE);
   }
 
-  /** @param {WebSocket} socket */
-  #lost(socket) {
+  /**
+   * @param {WebSocket} socket
+   * @param {boolean} [broken]
+   */
+  #lost(socket, broken = true) {
     if (socket !== this.#socket) return;
     clearTimeout(this.#timer);
     this.#forget();
@@ -143,12 +151,14 @@ export class SympleClient {
     this.#attempt += 1;
     const delayMs = backoff(this.#attempt, Math.random());
     this.#timer = setTimeout(() => this.#open(), delayMs);
-    this.#handlers.onConnection({ name: "waiting", attempt: this.#attempt, delayMs });
+    this.#handlers.onConnection({ name: "waiting", attempt: this.#attempt, delayMs, broken });
   }
 
   #forget() {
     this.#socket = null;
     this.#self = null;
+    clearTimeout(this.#telling);
+    this.#telling = undefined;
     if (this.#peers.size > 0) {
       this.#peers.clear();
       this.#handlers.onPeers([]);
@@ -197,13 +207,20 @@ export class SympleClient {
     this.#handlers.onConnection({ name: "refused", status, message });
   }
 
+  #tellPeers() {
+    clearTimeout(this.#telling);
+    this.#telling = undefined;
+    this.#handlers.onPeers([...this.#peers.values()]);
+  }
+
   /** @param {Message} message */
   #presence(message) {
     const peer = /** @type {Peer | undefined} */ (message.data);
     if (peer && typeof peer.id === "string" && typeof peer.user === "string") {
       if (peer.online === false) this.#peers.delete(peer.id);
       else if (peer.id !== this.#self?.id) this.#peers.set(peer.id, peer);
-      this.#handlers.onPeers([...this.#peers.values()]);
+      if (peer.type === "server") this.#tellPeers();
+      else this.#telling ??= setTimeout(() => this.#tellPeers(), CROWD_MS);
     }
     if (message.probe && message.from && this.#self) {
       this.send({ type: "presence", to: message.from, data: this.#self });

@@ -33,11 +33,11 @@
  */
 
 /**
- * Where the signalling connection stands.
+ * Where the signalling connection stands; `broken`: it ended without a goodbye.
  *
  * @typedef {{name: "connecting"}
  *   | {name: "online"}
- *   | {name: "waiting", attempt: number, delayMs: number}
+ *   | {name: "waiting", attempt: number, delayMs: number, broken: boolean}
  *   | {name: "refused", status: number, message: string}
  *   | {name: "stopped"}} Connection
  */
