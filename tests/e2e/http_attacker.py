@@ -1,7 +1,7 @@
 """A hostile client in a process of its own: ``http_attacker.py KIND ADDRESS PORT COUNT FROM``.
 
-It opens COUNT connections from the loopback address FROM, renews what the server closes, says
-"ready" once each was begun, and goes on until it is ended.
+It opens COUNT connections from the loopback address FROM, renews what the server closes (not where
+KIND ends in ``-once``), says "ready" once each was begun, and goes on until it is ended.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Attack:
     """Connections of one kind."""
 
     def __init__(self, kind: str, target: tuple[str, int], source: str) -> None:
-        self._kind, _, self._tls = kind.partition("-")
+        self._kind, _, how = kind.partition("-")
+        self._once = how == "once"
         self._target, self._source = target, source
         self._selector = selectors.DefaultSelector()
         self._more = MORE.get(self._kind, "").encode()
@@ -98,7 +99,8 @@ class Attack:
         assert isinstance(connection, socket.socket)
         self._selector.unregister(connection)
         connection.close()
-        self.open()
+        if not self._once:
+            self.open()
 
 
 @contextmanager

@@ -103,7 +103,7 @@ async def test_a_flood_of_tls_costs_no_memory(tmp_path):
         "limits": {"connectionsPerAddress": PER_ADDRESS},
     }
     async with running_server(tmp_path, "--source", "demo:", settings=settings) as server:
-        await flood(server, "silent-tls", 1000)
+        await flood(server, "silent", 1000)
 
 
 @pytest.mark.alone

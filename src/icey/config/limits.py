@@ -27,7 +27,7 @@ class LimitsSettings(SettingsModel):
     """Such connections of one address; those of `http.trustedProxies` count in all only."""
 
     requests_per_address: Bound = 100
-    """HTTP requests a second of one address, four times as many at once; more wait in turn. A TLS
+    """HTTP requests a second of one address, twice as many at once; more wait in turn. A TLS
     handshake counts as four."""
 
     sockets: Bound = 2048

@@ -184,16 +184,20 @@ class HttpConnection(H11Protocol):
 
     def check(self, now: float) -> None:
         """Cut the connection where a time-out is over."""
+        waiting = self._watched.real.get_write_buffer_size()
+        if waiting and self._keeping_alive:
+            self._deadline = now + KEEP_ALIVE_S  # it still reads the last response
         if self._deadline is not None and now > self._deadline:
             if len(self._heads) or self._body_left is not None:
                 reason = "a request that does not come to its end"
                 self._entrance.refusals.count("slowRequests", self._visit.network, reason)
             self.cut()
             return
-        waiting = self._watched.real.get_write_buffer_size()
         if not waiting:
             self._stall = None
-            if self._busy and self._turn is None:
+            if self._keeping_alive:
+                self._entrance.door.rest(self._visit.place)
+            elif self._busy and self._turn is None:
                 self._entrance.door.work(self._visit.place)
             if self._leaving and self._deadline is None:
                 self._deadline = now + LINGER_S
@@ -229,6 +233,11 @@ class HttpConnection(H11Protocol):
         else:
             self.leave()
 
+    @property
+    def _keeping_alive(self) -> bool:
+        """Whether it waits for a next request of which nothing is there yet."""
+        return not (self._busy or self._leaving or len(self._heads))
+
     def _check_progress(self, now: float, taken: int) -> None:
         """Watch a response that waits for its client."""
         if self._stall is None:
@@ -238,7 +247,7 @@ class HttpConnection(H11Protocol):
             self._taken, self._took_at = taken, now
         if now - self._took_at > DOZE_S:
             self._entrance.door.rest(self._visit.place)
-        elif self._busy:
+        else:
             self._entrance.door.work(self._visit.place)
         if now - since >= STALL_S:
             if taken - before < STALL_BYTES:
@@ -259,7 +268,8 @@ class HttpConnection(H11Protocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large")
             return
         if head is None:
-            self._entrance.door.rest(self._visit.place)
+            if not self._watched.real.get_write_buffer_size():
+                self._entrance.door.rest(self._visit.place)
             return
         self._busy, self._deadline = True, None
         self._see_client(head)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BURST_S = 4.0
+BURST_S = 2.0
 """Seconds of its pace that a network may use at once: pages with their files, for a whole room."""
 
 MAX_NETWORKS = 4096
