@@ -50,7 +50,16 @@ class Outbox:
         now: seconds, from a monotonic clock.
     """
 
-    __slots__ = ("_messages", "_own", "_pace", "_presence", "_presence_next", "_share", "_sizes")
+    __slots__ = (
+        "_held",
+        "_messages",
+        "_own",
+        "_pace",
+        "_presence",
+        "_presence_next",
+        "_share",
+        "_sizes",
+    )
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._own: deque[bytes] = deque()
@@ -61,6 +70,7 @@ class Outbox:
         self._sizes = dict.fromkeys(Rank, 0)
         self._presence: dict[str, tuple[Frame, Change]] = {}
         self._presence_next = True
+        self._held: list[bytes] = []  # what is next, and waits for its pace
         self._pace = Allowance(limits.receiver_bytes, limits.receiver_window_s, now)
         self._share = limits.queue_bytes // SHARES
 
@@ -72,7 +82,9 @@ class Outbox:
     @property
     def waits(self) -> bool:
         """Whether anything of other peers waits."""
-        return bool(self._presence or self._messages[Rank.DIRECT] or self._messages[Rank.ROOM])
+        messages = self._messages
+        waiting = self._held or self._presence or messages[Rank.DIRECT] or messages[Rank.ROOM]
+        return bool(waiting)
 
     def add_own(self, wire: bytes) -> None:
         """Let a message of the server wait; its bound is the caller's part."""
@@ -117,12 +129,18 @@ class Outbox:
         taken: list[bytes] = []
         size = 0
         left = self._pace.left(now)
-        while size < min(most, left):
-            pieces = self._next()
+        while size < most:
+            pieces, self._held = self._held or self._next(), []
+            needed = sum(map(len, pieces))
+            # One that is larger than all that may pass at once goes out alone.
+            alone = size == 0 and self._pace.is_whole(now)
+            if needed > left - size and not alone:
+                self._held = pieces
+                break
             if not pieces:
                 break
             taken += pieces
-            size += sum(map(len, pieces))
+            size += needed
         self._pace.spend(size)
         return taken
 

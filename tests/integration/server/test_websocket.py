@@ -318,14 +318,14 @@ async def test_what_others_send_comes_at_a_pace(server, wire):
     """One receiver is sent 32 KiB a second of its peers, after 64 KiB at once; none is cut."""
     alice, bob = await server.enter("alice"), await server.enter("bob")
     await wire.hear(alice)
-    for n in range(3):
+    for n in range(2):
         await wire.say(alice, {"type": "event", "n": n, "body": "x" * 60_000})
     begun = asyncio.get_running_loop().time()
-    assert [(await wire.hear(bob))["n"] for _ in range(2)] == [0, 1]
+    assert (await wire.hear(bob))["n"] == 0
     assert asyncio.get_running_loop().time() - begun < 1
     await wire.say(bob, {"type": "join", "room": "den"})
     assert (await wire.hear(bob))["type"] == "join:ok"
-    assert (await wire.hear(bob))["n"] == 2
+    assert (await wire.hear(bob))["n"] == 1
     assert asyncio.get_running_loop().time() - begun > 1
 
 

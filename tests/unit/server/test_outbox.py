@@ -113,16 +113,30 @@ def test_a_peer_is_known_before_it_is_heard():
 
 
 def test_what_others_send_is_paced():
-    """No more than the rate and its window goes out, and the last message is whole."""
+    """No more than the rate and its window goes out, in whole messages."""
     outbox = Outbox(LIMITS, 0.0)
     wire = b"x" * 400
     for _ in range(2):
         outbox.add(wire, Rank.ROOM, "a")
         outbox.add(wire, Rank.DIRECT, "a")
-    assert sum(map(len, outbox.take(10_000, 0.0))) == 1200
+    assert sum(map(len, outbox.take(10_000, 0.0))) == 800
     assert outbox.take(10_000, 0.0) == []
     assert outbox.take(10_000, 1.9) == []
     assert outbox.take(10_000, 2.1) == [wire]
+    assert outbox.waits
+    assert outbox.take(10_000, 6.2) == [wire]
+    assert not outbox.waits
+
+
+def test_a_message_larger_than_the_window_goes_out_alone():
+    """What is larger than all that may pass at once waits until nothing is owed."""
+    outbox = Outbox(Limits(receiver_bytes=100, receiver_window_s=1.0), 0.0)
+    outbox.add(b"a" * 50, Rank.ROOM, "a")
+    outbox.add(b"b" * 500, Rank.ROOM, "a")
+    assert outbox.take(10_000, 0.0) == [b"a" * 50]
+    assert outbox.take(10_000, 0.4) == []
+    assert outbox.take(10_000, 0.6) == [b"b" * 500]
+    assert not outbox.waits
 
 
 def test_the_servers_own_is_counted():
