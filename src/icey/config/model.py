@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 from icey.config.bindings import Binding
 from icey.config.group import SettingsModel
 from icey.config.intelligence import IntelligenceSettings
+from icey.config.limits import LimitsSettings
 from icey.config.values import (
     FilePath,
     Host,
@@ -318,6 +319,7 @@ class Settings(SettingsModel):
     turn: TurnSettings = TurnSettings()
     webrtc: WebrtcSettings = WebrtcSettings()
     media: MediaSettings = MediaSettings()
+    limits: LimitsSettings = LimitsSettings()
 
     web_root: Annotated[
         FilePath | None,
