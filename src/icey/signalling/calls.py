@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from icey.quota import Quota
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,9 @@ CANDIDATE_CHARACTERS = 1024
 """A candidate line is far shorter (RFC 8839 §5.1); what is longer is not one."""
 
 REASON_CHARACTERS = 400
+
+SECRET_CHARACTERS = 256
+"""A caller's session secret (`Call.secret`) that is longer is none."""
 
 
 class CallState(Enum):
@@ -89,7 +94,22 @@ class Ended:
     reason: str
 
 
-CallAction: TypeAlias = Send | Incoming | Offered | CandidateArrived | Ended
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Count a refusal, which the caller has been told.
+
+    Attributes:
+        what: the name of the bound.
+        network: whom it was refused to.
+        reason: for the log and the caller.
+    """
+
+    what: str
+    network: str
+    reason: str
+
+
+CallAction: TypeAlias = Send | Incoming | Offered | CandidateArrived | Ended | Refused
 
 
 class _MalformedError(ValueError):
@@ -108,12 +128,20 @@ class _Call:
     offer: str | None = None
     offered: bool = False
     early: list[CandidateArrived] = field(default_factory=list)
+    secret: str = field(default="", repr=False)
 
 
 class CallTable:
-    """Every call with the server's own peer."""
+    """Every call with the server's own peer.
 
-    def __init__(self) -> None:
+    Args:
+        calls: bounds them, in whichever state.
+        unconnected: bounds those whose media path is not up yet.
+    """
+
+    def __init__(self, calls: Quota | None = None, unconnected: Quota | None = None) -> None:
+        self._calls = Quota(0, 0) if calls is None else calls
+        self._unconnected = Quota(0, 0) if unconnected is None else unconnected
         self._by_caller: dict[str, _Call] = {}
         self._by_id: dict[str, _Call] = {}
         self.total = 0
@@ -125,6 +153,11 @@ class CallTable:
     def active(self) -> int:
         """Calls that have not ended, in whichever state."""
         return len(self._by_id)
+
+    @property
+    def unconnected(self) -> int:
+        """Those of them whose media path is not up yet."""
+        return self._unconnected.taken
 
     def open_calls(self) -> list[str]:
         """Return the ids of all calls that have not ended, oldest first."""
@@ -145,6 +178,14 @@ class CallTable:
         call = self._by_id.get(call_id)
         return "" if call is None else call.network
 
+    def secret(self, call_id: str) -> str:
+        """Return what the caller sent as ``session`` with ``call:init`` or its first offer.
+
+        By it a caller that comes back is known again; empty where it sent nothing such.
+        """
+        call = self._by_id.get(call_id)
+        return "" if call is None else call.secret
+
     def is_active(self, call_id: str) -> bool:
         """Return whether the media path of a call is up."""
         return self.state(call_id) is CallState.ACTIVE
@@ -164,9 +205,9 @@ class CallTable:
         data = message.get("data")
         try:
             if subtype == "call:init":
-                return self._init(caller, now, network, announced=True)
+                return self._init(caller, now, network, announced=True, secret=_secret(data))
             if subtype == "call:offer":
-                return self._offer(caller, _sdp(data), now, network)
+                return self._offer(caller, _sdp(data), now, network, _secret(data))
             if subtype == "call:candidate":
                 return self._candidate(caller, data)
         except _MalformedError as error:
@@ -213,6 +254,7 @@ class CallTable:
         call = self._by_id.get(call_id)
         if call is not None and call.state is CallState.NEGOTIATING and call.offered:
             call.state = CallState.ACTIVE
+            self._unconnected.give_back(call.network)
         return []
 
     def hangup(self, call_id: str, reason: str) -> list[CallAction]:
@@ -248,26 +290,57 @@ class CallTable:
             (c.deadline for c in self._by_id.values() if c.deadline is not None), default=None
         )
 
-    def _init(self, caller: str, now: float, network: str, *, announced: bool) -> list[CallAction]:
+    def _init(
+        self, caller: str, now: float, network: str, *, announced: bool, secret: str
+    ) -> list[CallAction]:
         actions: list[CallAction] = []
         before = self._by_caller.get(caller)
         if before is not None:
             # Not said to the caller: to it, a hang-up would mean the call that it just began.
             actions.extend(self._end(before, "replaced by a new call"))
+        refused = self._refused(network)
+        if refused is not None:
+            data = {"reason": refused.reason}
+            return [*actions, _message(caller, "call:reject", data), refused]
         self.total += 1
-        call = _Call(f"call-{self.total}", caller, network, now + ACCEPT_TIMEOUT_S, announced)
+        self._calls.take(network)
+        self._unconnected.take(network)
+        deadline = now + ACCEPT_TIMEOUT_S
+        call = _Call(f"call-{self.total}", caller, network, deadline, announced, secret=secret)
         self._by_caller[caller] = call
         self._by_id[call.id] = call
         actions.append(Incoming(call.id, caller))
         return actions
 
-    def _offer(self, caller: str, sdp: str, now: float, network: str) -> list[CallAction]:
+    def _refused(self, network: str) -> Refused | None:
+        """Return why no more calls of this network are taken; None where one more is."""
+        for quota, name, words in (
+            (self._calls, "calls", "too many calls"),
+            (self._unconnected, "unconnectedCalls", "too many calls wait for their connection"),
+        ):
+            match quota.exceeded(network):
+                case "total":
+                    reason = f"{words}: {quota.total} at a time are allowed (limits.{name})"
+                    return Refused(name, network, reason)
+                case "each":
+                    reason = (
+                        f"{words}: {quota.each} at a time are allowed from one address "
+                        f"(limits.{name}PerAddress)"
+                    )
+                    return Refused(f"{name}PerAddress", network, reason)
+        return None
+
+    def _offer(
+        self, caller: str, sdp: str, now: float, network: str, secret: str
+    ) -> list[CallAction]:
         call = self._by_caller.get(caller)
         if call is None:
             # An offer out of the blue is a call whose caller does not wait to be accepted.
-            actions = self._init(caller, now, network, announced=False)
-            self._by_caller[caller].offer = sdp
+            actions = self._init(caller, now, network, announced=False, secret=secret)
+            if caller in self._by_caller:
+                self._by_caller[caller].offer = sdp
             return actions
+        call.secret = call.secret or secret
         if call.state is CallState.INCOMING:
             call.offer = sdp
             return []
@@ -305,6 +378,9 @@ class CallTable:
         del self._by_id[call.id]
         del self._by_caller[call.caller]
         call.early.clear()
+        self._calls.give_back(call.network)
+        if call.state is not CallState.ACTIVE:
+            self._unconnected.give_back(call.network)
         return [Ended(call.id, reason)]
 
 
@@ -321,6 +397,13 @@ def _sdp(data: object) -> str:
     if not isinstance(sdp, str) or not sdp:
         raise _MalformedError("data.sdp must be a non-empty string")
     return sdp
+
+
+def _secret(data: object) -> str:
+    secret = data.get("session") if isinstance(data, dict) else None
+    if not isinstance(secret, str) or len(secret) > SECRET_CHARACTERS:
+        return ""
+    return secret
 
 
 def _parse_candidate(call_id: str, data: object) -> CandidateArrived | None:
