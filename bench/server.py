@@ -21,6 +21,19 @@ import psutil
 from bench.ports import free_port
 
 READY_WITHIN_S = 30.0
+UNBOUNDED = dict.fromkeys(
+    (
+        "calls",
+        "callsPerAddress",
+        "unconnectedCalls",
+        "unconnectedCallsPerAddress",
+        "recordings",
+        "recordingsPerAddress",
+    ),
+    0,
+)
+"""``limits`` of a server that is measured: all its load comes from one address."""
+
 ENGINE = "icey-engine"
 """The name of the engine's thread."""
 
@@ -96,9 +109,8 @@ class Server:
 
     def __init__(self, media: dict[str, Any], **sections: dict[str, Any]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="icey-bench-")
-        self._config, self.port = write_config(
-            Path(self._folder.name), {"media": media, **sections}
-        )
+        settings = {"media": {"maxEncoders": 0, **media}, "limits": UNBOUNDED, **sections}
+        self._config, self.port = write_config(Path(self._folder.name), settings)
         self.ready_after_s = 0.0
 
     @property

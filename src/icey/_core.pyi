@@ -25,6 +25,7 @@ __all__ = [
     "PeerCongested",
     "PeerConnected",
     "PeerDisconnected",
+    "PeerReached",
     "PeerStats",
     "ReceivedFrame",
     "SrtReceiver",
@@ -39,6 +40,17 @@ __all__ = [
 __version__: str
 
 @final
+class PeerReached:
+    """The first connectivity check with the call's credentials came, and was answered.
+
+    Whoever offered has the answer and is there on UDP. Sent once for a peer, before
+    `PeerConnected`.
+    """
+
+    def __new__(cls, *, peer: int) -> PeerReached: ...
+    peer: Final[int]
+
+@final
 class PeerConnected:
     """ICE and DTLS are up: media may flow. Sent once for a peer."""
 
@@ -50,7 +62,7 @@ class PeerDisconnected:
     """The peer is gone and its resources are freed; the last event that names it.
 
     ``reason``: ``"closed by peer"`` (DTLS close_notify), ``"connection lost"`` (nothing heard for
-    15 to 20 s), ``"connection failed"`` (never came up within 30 s) or ``"internal error: …"``.
+    15 to 20 s), ``"connection failed"`` (never came up within 15 s) or ``"internal error: …"``.
     A peer that Python closed gets no such event. Every later call on the peer raises
     `icey.errors.ClosedError`.
     """
@@ -122,7 +134,8 @@ class PeerCongested:
     congested: Final[bool]
 
 Event: TypeAlias = (
-    PeerConnected
+    PeerReached
+    | PeerConnected
     | PeerDisconnected
     | KeyframeRequested
     | BitrateEstimated

@@ -12,6 +12,7 @@
     └── EngineError
         ├── AddressInUseError                   host, port
         ├── OfferError                          reason
+        │   └── BusyError                       bound
         ├── CandidateError                      candidate
         ├── TurnProbeError                      step, said, code
         └── ClosedError                         the peer, track or engine was closed before
@@ -129,6 +130,14 @@ class OfferError(EngineError):
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
+
+
+class BusyError(OfferError):
+    """A call that would exceed a bound; ``bound`` is its name among the refusals."""
+
+    def __init__(self, message: str, *, bound: str) -> None:
+        super().__init__(message)
+        self.bound = bound
 
 
 class CandidateError(EngineError):

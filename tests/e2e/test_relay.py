@@ -36,8 +36,9 @@ TOP_WITHIN_S = 5
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def relay(tmp_path):
-    """A server in relay mode."""
-    async with running_server(tmp_path, "--mode", "relay") as server:
+    """A server in relay mode, which keeps no place for a source that has left."""
+    settings = {"media": {"relay": {"returnSeconds": 0}}}
+    async with running_server(tmp_path, "--mode", "relay", settings=settings) as server:
         yield server
 
 
@@ -123,6 +124,23 @@ async def test_the_next_source_on_the_same_call(relay, chromium):
         for viewer in viewers:
             assert await viewer.page.evaluate("first === icey.peerConnection")
             assert viewer.errors == []
+
+
+async def test_a_broadcaster_that_reloads_keeps_its_place(tmp_path, studio):
+    """While its page is loaded again somebody else waits, and is told; the first is live again."""
+    async with running_server(tmp_path, "--mode", "relay") as server:
+        first = await Broadcaster.open(await studio.new_context(), server.url)
+        await first.go_live()
+        other = await Broadcaster.open(await studio.new_context(), server.url)
+        await first.page.reload()
+        await server.sessions_become(0)
+        await other.page.locator("#broadcast").click()
+        waits = "The last broadcaster may come back."
+        await expect(other.page.locator("#status")).to_contain_text(waits, timeout=9_000)
+        assert (await server.get("/api/status"))["relay"]["source"] is None
+        await first.go_live()
+        problem = other.page.locator("#problem")
+        await expect(problem).to_contain_text("relay already has a source", timeout=9_000)
 
 
 async def test_before_a_source_and_two_of_them(relay, studio, chromium):

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "version": set(),
     "_core": {"errors"},
     "config": {"errors"},
-    "media": {"_core", "backoff", "config", "errors"},
+    "media": {"_core", "backoff", "quota", "config", "errors"},
     "storage": {"media", "config", "errors"},
     "recording": {"_core", "storage", "media", "config", "errors"},
     "intelligence": {"storage", "media", "config", "errors"},

@@ -8,6 +8,9 @@ use crate::id::{PeerId, TrackId};
 /// Something that happened to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// The first connectivity check with this call's credentials came and was answered: whoever
+    /// offered is there, on UDP. Once for a peer, before `PeerConnected`.
+    PeerReached { peer: PeerId },
     /// ICE and DTLS are up. Once for a peer.
     PeerConnected { peer: PeerId },
     /// The peer is gone; the last event that names it.
@@ -36,7 +39,7 @@ pub enum Event {
 /// Waiting events, oldest first.
 ///
 /// Bounded by construction, without dropping a state event: a peer has at most one
-/// `PeerConnected` and one `PeerDisconnected`, one waiting keyframe request per track, one waiting
+/// `PeerReached`, one `PeerConnected` and one `PeerDisconnected`, one waiting keyframe request per track, one waiting
 /// `MediaStarted` per stream, and the newest estimate and word of congestion. Estimates that are
 /// folded into a waiting one are counted.
 #[derive(Debug, Default)]

@@ -342,3 +342,37 @@ fn a_browser_is_told_when_the_server_closes() {
     );
     assert_eq!(network.core.peers(), 0);
 }
+
+#[test]
+fn the_first_answered_check_is_told_once_and_a_mere_offer_never() {
+    let mut network = Network::new(1);
+    let silent = network.add_browser(CLEAN, Estimation::Remb, receiving());
+    let (offer, _) = network.offer(silent);
+    let peer = network.browsers[silent].peer;
+    network.accept_offer(peer, &offer).expect("an answer");
+    let viewer = network.connect(CLEAN, Estimation::Remb);
+    network.run(3 * SECOND);
+    let there = network.browsers[viewer].peer;
+    let told: Vec<Event> = network
+        .events
+        .iter()
+        .map(|(_, event)| event.clone())
+        .filter(|event| {
+            matches!(
+                event,
+                Event::PeerReached { .. } | Event::PeerConnected { .. }
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            Event::PeerReached { peer: there },
+            Event::PeerConnected { peer: there }
+        ]
+    );
+    network.run(15 * SECOND);
+    let (at, reason) = network.end_of(silent).expect("an end");
+    assert_eq!(reason, "connection failed");
+    assert!(at <= 16 * SECOND, "{at:?}");
+}

@@ -43,6 +43,7 @@ macro_rules! events {
 }
 
 events! {
+    PeerReached { peer: u64 }
     PeerConnected { peer: u64 }
     PeerDisconnected { peer: u64, reason: String, pairs: Vec<String> = Vec::new() }
     KeyframeRequested { peer: u64, track: u64 }
@@ -54,6 +55,7 @@ events! {
 /// The Python object for an event.
 pub fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
     Ok(match event {
+        Event::PeerReached { peer } => Py::new(py, PeerReached { peer })?.into_any(),
         Event::PeerConnected { peer } => Py::new(py, PeerConnected { peer })?.into_any(),
         Event::PeerDisconnected {
             peer,

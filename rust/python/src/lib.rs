@@ -22,7 +22,7 @@ mod _core {
     #[pymodule_export]
     use super::event::{
         BitrateEstimated, KeyframeRequested, MediaStarted, PeerCongested, PeerConnected,
-        PeerDisconnected,
+        PeerDisconnected, PeerReached,
     };
     #[pymodule_export]
     use super::frame::ReceivedFrame;

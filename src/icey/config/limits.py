@@ -53,3 +53,36 @@ class LimitsSettings(SettingsModel):
     receiver_bytes: Bytes = 32_768
     """Bytes a second that one WebSocket is sent of other peers' messages and presence, two seconds'
     worth at once. The excess waits, then is dropped; the server's own messages do not count."""
+
+    calls: Bound = 1024
+    """Calls at a time, in whichever state; one more is rejected."""
+
+    calls_per_address: Bound = 128
+    """Calls of one address; one more is rejected."""
+
+    unconnected_calls: Bound = 256
+    """Calls at a time whose media path is not up yet; one more is rejected."""
+
+    unconnected_calls_per_address: Bound = 64
+    """Such calls of one address; one more is rejected."""
+
+    encoders_per_address: Bound = 0
+    """Encoders of `media.maxEncoders` that callers of one address may have. 0 leaves a quarter of
+    them to other addresses where that is `auto`, and none where it is a number."""
+
+    recordings: Bound = 64
+    """Callers that are recorded at a time; one more is rejected."""
+
+    recordings_per_address: Bound = 32
+    """Such callers of one address; one more is rejected."""
+
+    recording_bytes: Annotated[int, Field(ge=0, le=2**50)] = 64 * 2**30
+    """Bytes that one recorded call may write, in all its files; at them it is hung up, and what it
+    sent is kept."""
+
+    recording_seconds: Annotated[int, Field(ge=0, le=10**9)] = 86_400
+    """Seconds for which one call may be recorded; likewise."""
+
+    recording_bitrate: Annotated[int, Field(ge=0, le=1_000_000_000)] = 20_000_000
+    """Bit/s that a recorded caller may send; browsers are told, and who sends half more over 10 s
+    is hung up."""

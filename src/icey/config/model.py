@@ -250,8 +250,9 @@ class RecordSettings(SettingsModel):
     """Seconds after its start at which a finished recording is removed; 0 is never."""
 
     max_total_bytes: Annotated[int, Field(ge=0, le=2**60)] = 0
-    """Bytes of all finished recordings together above which the oldest are removed; 0 is no
-    limit. The newest stays in any case."""
+    """Bytes of all finished recordings together above which the oldest are removed, of the callers'
+    address first that has most of them; 0 is no limit. The newest stays, unless it alone has more
+    than half. A recording goes on in a new file when it has a quarter of them."""
 
 
 class RelaySettings(SettingsModel):
@@ -262,6 +263,10 @@ class RelaySettings(SettingsModel):
 
     max_bitrate: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     """Bit/s that the source may send, all its layers together; 0 leaves it to the browser."""
+
+    return_seconds: Annotated[int, Field(ge=0, le=300)] = 10
+    """Seconds for which the place of a source that is gone is kept for it, as while its page is
+    loaded again; others who would broadcast wait for so long. 0 gives it to the next at once."""
 
     simulcast: bool = True
     """Whether the source may send its picture in several sizes at once, of which each viewer gets
@@ -316,6 +321,15 @@ class MediaSettings(SettingsModel):
     pipeline: Literal["auto", "per-peer", "shared"] = "auto"
     """``per-peer``: each viewer has decoder and encoder of its own; ``shared``: all viewers see
     one; ``auto``: per-peer for a file, shared for a live source and ``demo:``."""
+
+    max_encoders: Annotated[
+        Annotated[int, Field(ge=0, le=4096)] | Literal["auto"],
+        Says("an integer from 0 to 4096, or auto"),
+    ] = "auto"
+    """Pipelines with an encoder of their own that may run at a time. One more viewer of a file
+    shares a pipeline with others where ``media.pipeline`` is ``auto``, and is refused where it is
+    ``per-peer``. ``auto`` counts the cores and measures what an encoder of ``media.video`` costs;
+    0 is no bound."""
 
     passthrough_video: Annotated[bool | Literal["auto"], Says("true, false or auto")] = False
     """``true`` sends the H.264 of the source as it is; ``auto`` where browsers can decode it and

@@ -301,6 +301,7 @@ class Clips:
         try:
             clip.take.rescue()
         except Exception:  # the next clip has nothing to do with it
+            clip.take.release()
             log.exception("%s is left for the next start to repair", clip.take.name)
 
     def _complain(self, error: OSError | RecordingError) -> None:

@@ -52,6 +52,7 @@ class MediaBuffer:
         failure: why nothing more will come, where that is no end.
         retry_at_ns: while a live source is away, the media time of the next try; else None.
         stopping: the pipeline was told to stop.
+        dropped: pictures and access units that found no room, since the start.
     """
 
     def __init__(self, rate: int, channels: int) -> None:
@@ -64,6 +65,7 @@ class MediaBuffer:
         self.failure: SourceError | None = None
         self.retry_at_ns: int | None = None
         self.stopping = False
+        self.dropped = 0
 
     def now_ns(self) -> int:
         """Return the media time, ns."""
@@ -84,6 +86,7 @@ class MediaBuffer:
         with self.changed:
             if drop_oldest and not self.picture_room:
                 self.pictures.popleft()
+                self.dropped += 1
             self.pictures.append(shown)
             self.changed.notify_all()
 
@@ -101,6 +104,7 @@ class MediaBuffer:
         """
         with self.changed:
             if len(self.pictures) >= UNITS:
+                self.dropped += len(self.pictures)
                 self.pictures.clear()
                 return False
             self.pictures.append(Shown(unit, deque([media_ns])))

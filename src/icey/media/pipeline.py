@@ -108,7 +108,22 @@ class Pipeline:
         self._note: tuple[str, av.VideoFrame] | None = None
         self._group = LastGroup()
         self._late = self._silent = False
+        self._pictures_due = self._pictures_late = 0
         self._opus: AudioEncoder | None = None
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether it sends the source's own H.264, and so has no encoder; known when prepared."""
+        return self._reader.passthrough
+
+    def punctuality(self) -> tuple[int, int]:
+        """Return how many pictures were due since the start, and how many of them came too late.
+
+        Too late is more than `LATE_NS` after they were due, whether they were left out or not; of a
+        live source, those for which the encoder left no room.
+        """
+        dropped = self._buffer.dropped
+        return self._pictures_due + dropped, self._pictures_late + dropped
 
     def prepare(self) -> None:
         """Open the source, decode its first picture, open an encoder. Blocks: for a thread.
@@ -330,6 +345,9 @@ class Pipeline:
         while (taken := self._take_picture(now)) is not None:
             picture, due, following = taken
             late = now - due
+            self._pictures_due += 1
+            # A camera's own delays are not ours: of what is live, only what found no room counts.
+            self._pictures_late += late > LATE_NS and not self._reader.immediate
             if late > SLIP_NS and not self._reader.immediate:
                 log.info("%s: %d ms behind, waiting for it", self._source.public, late // 1_000_000)
                 buffer.slip_ns += late

@@ -22,6 +22,40 @@ class RecordingFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingDelayed:
+    """A file cannot be finished for now, and is tried again.
+
+    `RecordingFinished` or `RecordingLost` follows. ``reason`` is for the caller.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingLost:
+    """A file was given up, and stays for a repair of its folder. ``reason`` is for the caller."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingTroubled:
+    """None of the pictures that come can be recorded; ``reason`` is for the caller."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingBounded:
+    """A bound of the call is reached, by its name among the refusals; its file is finished."""
+
+    bound: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingFailed:
     """Nothing more is recorded; ``reason`` is for the caller and names no path of the server."""
 
@@ -33,4 +67,13 @@ class RecordingEnded:
     """The recorder's thread is done; the last event of every recorder."""
 
 
-RecordingEvent: TypeAlias = RecordingStarted | RecordingFinished | RecordingFailed | RecordingEnded
+RecordingEvent: TypeAlias = (
+    RecordingStarted
+    | RecordingFinished
+    | RecordingDelayed
+    | RecordingLost
+    | RecordingTroubled
+    | RecordingBounded
+    | RecordingFailed
+    | RecordingEnded
+)

@@ -11,14 +11,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from icey.errors import ClosedError, RecordingError
+from icey.recording.bounds import CallBounds
 from icey.recording.events import (
+    RecordingBounded,
+    RecordingDelayed,
     RecordingEnded,
     RecordingFailed,
     RecordingFinished,
+    RecordingLost,
     RecordingStarted,
+    RecordingTroubled,
 )
 from icey.recording.picture import Copied, Transcoded
 from icey.recording.timeline import Timeline
+from icey.recording.usability import Usability
+from icey.storage.closing import Closing, Delayed, Lost, Saved
 from icey.storage.disk import check_room, explained
 from icey.storage.take import Take
 
@@ -27,10 +34,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from icey._core import Peer, ReceivedFrame
+    from icey.config.limits import LimitsSettings
     from icey.config.model import MediaSettings
+    from icey.media.encoders import Slot
     from icey.recording.events import RecordingEvent
     from icey.recording.picture import PictureWay
-    from icey.storage.take import FinishedFile
+    from icey.storage.closing import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +56,17 @@ take longer to come, in the second after it, and after a pause."""
 HEARD_PACKETS = 25
 """Packets of sound that the next segment may want as well: they come before their picture."""
 
+MOST_UNFINISHED = 4
+"""Files that may wait for another try to finish them while the call goes on."""
+
+ROLLING = 4
+"""Into how many files ``media.record.maxTotalBytes`` is cut at the least, so that the oldest part
+of what one caller sends can go before anybody else's."""
+
+USELESS = (
+    "none of the pictures that come can be recorded: they are damaged, or no keyframe is among them"
+)
+
 State = Literal["waiting", "recording", "ended"]
 
 
@@ -60,6 +80,12 @@ class Recorder:
         media: ``media.record``, and ``media.video`` for what is encoded again.
         codecs: of the source, as ``("h264", "opus")``.
         on_event: takes each event, on the recorder's thread.
+        limits: bounds the call; None is no bound.
+        take_slot: takes the right to run an encoder, None where there is none left; given back at
+            the end. No function is no bound.
+
+    Raises:
+        RecordingError: what it sends must be encoded again, and no encoder is left for that.
     """
 
     def __init__(
@@ -71,6 +97,8 @@ class Recorder:
         media: MediaSettings,
         codecs: tuple[str, ...],
         on_event: Callable[[RecordingEvent], None],
+        limits: LimitsSettings | None = None,
+        take_slot: Callable[[], Slot | None] | None = None,
     ) -> None:
         self._source = source
         self._peer_name = peer_name
@@ -78,12 +106,20 @@ class Recorder:
         self._media = media
         self._settings = media.record
         self._on_event = on_event
+        self._take_slot = take_slot
+        self._slot: Slot | None = None
+        self._bounds = None if limits is None else CallBounds(limits)
+        self._usability = Usability()
+        self._pictures_came = 0
+        self._began: float | None = None
         self._sound = "opus" in codecs
         video = next((codec for codec in codecs if codec != "opus"), None)
         self._timeline = Timeline(has_video=video is not None)
         self._picture: PictureWay | None = None if video is None else self._way_for(video)
         self._take: Take | None = None
         self._closing: Take | None = None
+        self._unfinished = Closing(self._tell_outcome)
+        self._damage = ""  # why a file has no proper end
         self._held: deque[ReceivedFrame] = deque(maxlen=HELD_PACKETS)
         self._heard: deque[tuple[int, bytes]] = deque(maxlen=HEARD_PACKETS)
         self._cut_due = False
@@ -138,37 +174,48 @@ class Recorder:
             self._give_up("internal error")
         finally:
             self._state = "ended"
+            if self._slot is not None:
+                self._slot.release()
             self._on_event(RecordingEnded())
 
     def _record(self) -> None:
         while not self._stop.wait(PULL_SECONDS):
             self._pull()
-            self._maintain()
-        while self._pull():
-            pass
+            if not self._maintain():
+                break
+        else:
+            while self._pull():
+                pass
         self._finish()
+        self._finish_the_rest()
 
     def _give_up(self, reason: str) -> None:
         takes = (self._closing, self._take)
         self._closing = self._take = None
         for take in takes:
             if take is not None:
-                self._save(take)
+                self._unfinished.finish(take, time.monotonic())
         self._on_event(RecordingFailed(reason))
+        self._finish_the_rest()
 
-    def _save(self, take: Take) -> None:
-        """Finish a file; where that fails, save what can be played of it."""
-        try:
-            finished: FinishedFile | None = take.finish()
-        except (OSError, RecordingError) as error:
-            log.info("%s cannot be finished: %s", take.part.name, error)
-            try:
-                finished = take.rescue()
-            except OSError:
-                log.exception("%s stays as it is on the disk", take.part.name)
-                return
-        if finished is not None:
-            self._on_event(RecordingFinished(finished.name, finished.seconds))
+    def _finish_the_rest(self) -> None:
+        """Try again until every file is finished or given up; the call is over."""
+        while (due := self._unfinished.due) is not None:
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._unfinished.step(time.monotonic())
+
+    def _tell_outcome(self, outcome: Outcome) -> None:
+        match outcome:
+            case Delayed(name, reason):
+                self._on_event(RecordingDelayed(name, reason))
+            case Lost(name, reason):
+                self._on_event(RecordingLost(name, reason))
+            case Saved(file, reason):
+                self._damage = reason
+                if file is not None:
+                    self._on_event(RecordingFinished(file.name, file.seconds))
+            case finished:
+                self._on_event(RecordingFinished(finished.name, finished.seconds))
 
     def _pull(self) -> bool:
         closing = self._closing
@@ -188,6 +235,7 @@ class Recorder:
 
     def _take_picture(self, frame: ReceivedFrame) -> None:
         at = self._timeline.video(frame.timestamp, frame.arrived_ns, frame.report)
+        self._pictures_came += 1
         self._gaps += frame.after_loss and self._take is not None
         if self._picture is None or frame.codec != self._picture.codec:
             self._finish()  # the sender has changed over to another codec
@@ -205,7 +253,7 @@ class Recorder:
                     continue
                 take = self._open(frame, unit, time_ns)
             if take is None:
-                self._picture = Transcoded(frame.codec, self._media.video)
+                self._picture = self._transcoded(frame.codec)
                 self._write_picture(self._picture, frame, at_ns)
                 return
             take.add_picture(unit, time_ns, keyframe=keyframe)
@@ -261,6 +309,7 @@ class Recorder:
             log.warning("%s: %s; it is encoded again", self._peer_name, error)
             return None
         self._take = take
+        self._began = self._began or time.monotonic()
         self._state = "recording"
         self._cut_due = False
         self._on_event(RecordingStarted(take.name))
@@ -283,7 +332,6 @@ class Recorder:
                 self._complete(take)
 
     def _complete(self, take: Take, *, quickly: bool = False) -> None:
-        finished = take.finish(quickly=quickly)
         if take is self._take:
             self._take = None
         else:
@@ -291,30 +339,70 @@ class Recorder:
         self._cut_due = False
         self._frames = [self._frames[0] + take.pictures, self._frames[1] + take.packets]
         self._bytes_before += take.file.sink.size
-        self._on_event(RecordingFinished(finished.name, finished.seconds))
+        self._unfinished.finish(take, time.monotonic(), quickly=quickly)
+        if self._damage:
+            raise RecordingError(self._damage)
+        if self._unfinished.waiting > MOST_UNFINISHED:
+            raise RecordingError("too many files cannot be finished; the server's log says why")
 
-    def _maintain(self) -> None:
+    def _maintain(self) -> bool:
+        """Do what is due; returns whether the call may go on."""
         now = time.monotonic()
         every = self._settings.sync_interval_ms / 1000
         if self._take is not None and every > 0 and now - self._synced >= every:
             self._take.file.sink.sync()
             self._synced = now
         if now - self._looked < LOOK_SECONDS:
-            return
+            return True
         self._looked = now
+        self._unfinished.step(now)
         try:
-            self._lost = self._source.stats().frames_lost
+            stats = self._source.stats()
         except ClosedError:  # the call is over; `stop` follows
-            return
+            return True
+        self._lost = stats.frames_lost
+        if self._is_bounded(stats.bytes_received, now):
+            return False
+        # Of lost sound as many packets are lost as frames.
+        self._judge_pictures(max(0, stats.frames_lost - stats.packets_lost), now)
         if self._picture is not None and self._picture.needs_keyframe:
             self._ask_for_keyframe()
         if self._take is None:
-            return
+            return True
         check_room(self._folder, self._settings.min_free_bytes)
         if not self._take.file.sink.is_in_place():
             raise RecordingError("the file of this recording was removed")
-        if 0 < self._settings.segment_seconds <= self._take.seconds or self._cut_due:
+        too_long = 0 < self._settings.segment_seconds <= self._take.seconds
+        too_large = 0 < self._settings.max_total_bytes // ROLLING <= self._take.file.sink.size
+        if too_long or too_large or self._cut_due:
             self._ask_for_cut()
+        return True
+
+    def _is_bounded(self, received: int, now: float) -> bool:
+        """Whether a bound of the call is reached, which its caller is then told."""
+        if self._bounds is None:
+            return False
+        exceeded = self._bounds.check(
+            written=self.status()["bytes"],
+            received=received,
+            seconds=0.0 if self._began is None else now - self._began,
+            now=now,
+        )
+        if exceeded is None:
+            return False
+        self._on_event(RecordingBounded(exceeded.bound, exceeded.reason))
+        return True
+
+    def _judge_pictures(self, lost: int, now: float) -> None:
+        if self._picture is None:
+            return
+        used = self.status()["framesVideo"]
+        match self._usability.judge(self._pictures_came + lost, used, now):
+            case "tell":
+                log.warning("%s: %s", self._peer_name, USELESS)
+                self._on_event(RecordingTroubled(USELESS))
+            case "hopeless":
+                raise RecordingError(USELESS)
 
     def _ask_for_cut(self) -> None:
         if not self._cut_due:
@@ -333,4 +421,13 @@ class Recorder:
             log.warning(
                 "%s sends %s, which is encoded again: only H.264 is copied", self._peer_name, codec
             )
+        return self._transcoded(codec)
+
+    def _transcoded(self, codec: str) -> Transcoded:
+        if self._slot is None and self._take_slot is not None:
+            self._slot = self._take_slot()
+            if self._slot is None:
+                raise RecordingError(
+                    f"{codec} is encoded again, and all encoders run (media.maxEncoders)"
+                )
         return Transcoded(codec, self._media.video)

@@ -190,6 +190,7 @@ def status_json(context: ApiContext) -> dict[str, Any]:
             **running.get("intelligence", {}),
             **context.events.status(),
         },
+        "load": running.get("load", {}),
         "refused": context.refusals.counts,
         "checks": checked["checks"],
         "warnings": [*checked["warnings"], *running["warnings"]],

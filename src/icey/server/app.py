@@ -32,6 +32,7 @@ from icey.server.gateway import Gateway
 from icey.server.hardening import Hardening
 from icey.server.hosts import HostCheck, HostNames, host_names_blocking
 from icey.server.listener import HttpServer, bind
+from icey.server.memory import give_back_memory
 from icey.server.page import Page
 from icey.server.process import (
     create_files_with,
@@ -188,7 +189,7 @@ async def open_calls(
         if media.mode == "record":
             from icey.sessions.record import RecordMode  # noqa: PLC0415
 
-            mode = RecordMode(media, engine, work)
+            mode = RecordMode(media, engine, work, limits=settings.limits)
         elif media.mode == "relay":
             from icey.sessions.relay import RelayMode  # noqa: PLC0415
 
@@ -198,7 +199,13 @@ async def open_calls(
 
             mode = StreamMode(settings, engine, work, publish=publish, sign=sign)
         yield Calls(
-            engine, turn, mode, work, refusals=refusals, external_ip=settings.turn.external_ip
+            engine,
+            turn,
+            mode,
+            work,
+            refusals=refusals,
+            external_ip=settings.turn.external_ip,
+            limits=settings.limits,
         )
 
 
@@ -280,6 +287,7 @@ async def run(
         serving = asyncio.create_task(server.serve(sockets=listeners))
         listening = asyncio.create_task(server.listening.wait())
         tracing = asyncio.create_task(log_counters(lambda: status_json(context)))
+        trimming = asyncio.create_task(give_back_memory())
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             on_listening()
@@ -294,6 +302,7 @@ async def run(
         await gateway.shut_down(SHUTDOWN_REASON, grace_s=SOCKETS_GRACE_S)
     listening.cancel()
     tracing.cancel()
+    trimming.cancel()
     server.stop()
     await serving
 

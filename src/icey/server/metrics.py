@@ -56,6 +56,15 @@ _SINGLES = {
         ),
         "candidatesDropped": ("signalling_dropped_candidates_total", "Too many before the offer."),
     },
+    "load": {
+        "unconnectedCalls": ("calls_unconnected", "Calls whose media path is not up yet."),
+        "encoders": ("encoders", "Pipelines with an encoder that run now."),
+        "encodersMost": ("encoders_most", "How many may run; 0 is no bound."),
+        "viewersSharing": ("viewers_sharing", "Viewers of a pipeline that others watch too."),
+        "sourcesWaiting": ("sources_waiting", "Sources that wait for their turn to open."),
+        "pipelinesBehind": ("pipelines_behind", "Pipelines many of whose pictures come late."),
+        "latePictures": ("late_pictures_total", "Pictures that the encoders were late for."),
+    },
     "engine": {
         "peers": ("engine_peers", "Browsers with a media path now."),
         "packetsSent": ("engine_sent_packets_total", "Datagrams sent."),

@@ -17,10 +17,12 @@ RESERVED_DESCRIPTORS = 512
 """Of the limit of open files, what no connection gets: for recordings, sources and the engine."""
 
 PR_SET_THP_DISABLE = 41  # linux/prctl.h
-M_MMAP_THRESHOLD = -3  # malloc.h
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
 
 LARGE_BYTES = 256 * 1024
 """Pictures and the buffers of encoders are larger, packets and objects of Python smaller."""
+
+LEAST_ARENAS = 4
 
 
 def raise_descriptor_limit(connections: int = 0) -> None:
@@ -85,6 +87,11 @@ def give_back_large_buffers() -> None:
     # Another C library may have no mallopt, or one that does nothing.
     if not hasattr(libc, "mallopt") or libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES) != 1:
         log.debug("large buffers are kept as this C library likes")
+        return
+    # Eight arenas a core are the default, and what a storm of viewers leaves in them lies
+    # scattered: of twelve that came and went 20 MiB stayed with 16 arenas, 7 with 4, both trimmed
+    # (`server.memory`).
+    libc.mallopt(M_ARENA_MAX, max(LEAST_ARENAS, 2 * (os.cpu_count() or 1)))
 
 
 def create_files_with(mode: int) -> None:

@@ -60,7 +60,7 @@ class LanePlan:
         maximum: the configured video bitrate, bit/s; no lane runs faster.
         audio: bit/s that the audio takes out of each viewer's estimate, until `audio` is set to
             what it really takes.
-        lanes: how many encoders may run at once, at least 1.
+        lanes: how many encoders may run at once, at least 1; `limit` changes it.
         start: what a path is taken to carry before its first estimate, bit/s; None: everything.
     """
 
@@ -68,7 +68,7 @@ class LanePlan:
         self._maximum = max(maximum, MINIMUM_BITRATE)
         self.audio = audio
         self._start = self._maximum if start is None else self._video_of(start)
-        self._limit = max(lanes, 1)
+        self.limit = max(lanes, 1)
         self._viewers: dict[int, _Viewer] = {}
         self._lanes: dict[int, _Lane] = {}
         self._next_lane = 0
@@ -182,7 +182,7 @@ class LanePlan:
         fitting = [n for n, lane in self._lanes.items() if carries // 2 <= lane.rate <= carries]
         if fitting:
             return max(fitting, key=lambda number: self._lanes[number].rate)
-        if len(self._lanes) < self._limit:
+        if len(self._lanes) < self.limit:
             return self._open(carries, now, fell=now)
         slowest = min(self._lanes, key=lambda number: self._lanes[number].rate)
         return slowest if slowest != entry.lane else None

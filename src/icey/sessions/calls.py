@@ -4,6 +4,7 @@ A call takes these steps (the call table in `icey.signalling.calls` knows the st
 
     call:init   → Incoming  → the mode is asked whether it can serve → call:accept | call:reject
     call:offer  → Offered   → the mode makes a peer, the engine answers
+    reached     → its first STUN check is answered: what is costly may begin, never earlier
     connected   → activate  → the mode starts (never earlier)
     hang-up, closed socket, lost path → Ended → the mode frees everything of the call
     lost socket → Absent → media go on, Returned or Ended follows
@@ -21,21 +22,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from icey._core import PeerConnected, PeerDisconnected
-from icey.errors import CandidateError, ClosedError, OfferError
+from icey._core import PeerConnected, PeerDisconnected, PeerReached
+from icey.config.limits import LimitsSettings
+from icey.errors import BusyError, CandidateError, ClosedError, OfferError
+from icey.quota import Quota
 from icey.sessions.absence import falls_silent
 from icey.sessions.failure import what_to_change, what_was_seen
 from icey.sessions.work import stats_blocking
-from icey.signalling.calls import (
+from icey.signalling.call_actions import (
     Absent,
-    CallTable,
     CandidateArrived,
     Ended,
     Incoming,
     Offered,
+    Refused,
     Returned,
     Send,
 )
+from icey.signalling.calls import CallTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -66,12 +70,14 @@ class Call:
         caller: the address now: another one where the caller came back by another socket.
         network: where the caller's socket comes from (`icey.network.network_of`).
         calls: all calls.
+        secret: by which the caller is known again when it comes back; empty where it sent none.
     """
 
     id: str
     origin: str
     network: str
     calls: Calls
+    secret: str = field(default="", repr=False)
     caller: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +96,10 @@ class Call:
     def hang_up(self, reason: str) -> None:
         """End it, with a reason for the caller."""
         self.calls.hang_up(self.id, reason)
+
+    def refuse(self, bound: str, reason: str) -> None:
+        """End it because of a bound, which counts among the refusals."""
+        self.calls.refuse(self, bound, reason)
 
     def send(self, message: dict[str, Any]) -> None:
         """Send the caller a message."""
@@ -113,6 +123,7 @@ class _OfferedCall:
     session: Session
     negotiation: asyncio.Lock = field(default_factory=asyncio.Lock)
     opened: float = field(default_factory=time.monotonic)
+    was_reached: bool = False
     was_connected: bool = False
     pairs: list[str] = field(default_factory=list)
 
@@ -127,6 +138,7 @@ class Calls:
         work: runs what may block; finished by `close`.
         refusals: counts what is refused to callers.
         external_ip: ``turn.externalIp``.
+        limits: bounds calls, in all and by network.
     """
 
     def __init__(
@@ -138,6 +150,7 @@ class Calls:
         *,
         refusals: Refusals,
         external_ip: str,
+        limits: LimitsSettings | None = None,
     ) -> None:
         self.turn = turn
         self._engine = engine
@@ -145,7 +158,11 @@ class Calls:
         self._work = work
         self._refusals = refusals
         self._external_ip = external_ip
-        self._table = CallTable()
+        limits = LimitsSettings() if limits is None else limits
+        self._table = CallTable(
+            Quota(limits.calls, limits.calls_per_address),
+            Quota(limits.unconnected_calls, limits.unconnected_calls_per_address),
+        )
         self._offered: dict[str, _OfferedCall] = {}
         self._by_peer: dict[int, _OfferedCall] = {}
         self._send: Callable[[str, dict[str, Any]], None] | None = None
@@ -192,13 +209,14 @@ class Calls:
         """Return the counters of calls and engine, with the mode's own part.
 
         ``sessions`` (``active``, ``total``), ``state``, ``warnings``, ``candidatesDropped`` and
-        ``engine`` (its counters) go into ``/api/status``; ``source`` (``healthy``, ``detail``, or
-        None) and ``webrtcPort`` tell the preflight check of a running server what this very
-        server holds.
+        ``engine`` (its counters) and ``load`` (what is bounded) go into ``/api/status``; ``source``
+        (``healthy``, ``detail``, or None) and ``webrtcPort`` tell the preflight check of a running
+        server what this very server holds.
         """
-        stats = self._engine.stats()
+        stats, mode = self._engine.stats(), self._mode.status()
         return {
             "sessions": {"active": self._table.active, "total": self._table.total},
+            "load": {"unconnectedCalls": self._table.unconnected} | mode.pop("load", {}),
             "state": "running",
             "warnings": [],
             "source": None,
@@ -216,7 +234,7 @@ class Calls:
                 "eventsMerged": stats.events_dropped,
                 "panics": stats.panics,
             },
-        } | self._mode.status()
+        } | mode
 
     async def close(self, reason: str) -> None:
         """Hang up every call with this reason and finish the work that is under way."""
@@ -243,6 +261,11 @@ class Calls:
         """End a call from this side."""
         self._perform(self._table.hangup(call, reason))
 
+    def refuse(self, call: Call, bound: str, reason: str) -> None:
+        """End a call because of a bound, and count that."""
+        self._refusals.count(bound, call.network, reason)
+        self.hang_up(call.id, reason)
+
     def send(self, to: str, message: dict[str, Any]) -> None:
         """Send a message as the virtual peer; nothing before `start`."""
         if self._send is not None:
@@ -264,12 +287,20 @@ class Calls:
                         self._work.spawn(self._negotiate(offered, sdp), partial(self._fail, call))
                 case CandidateArrived(call_id=call, candidate=candidate):
                     self._add_candidate(call, candidate)
-                case Absent(call):
-                    self._work.spawn(self._attend(call), partial(self._fail, call))
-                case Returned(call, caller):
-                    self._offered[call].call.caller = caller
+                case Absent() | Returned():
+                    self._follow_socket(action)
                 case Ended(call, reason):
                     self._release(call, reason)
+                case Refused(what, network, reason):
+                    self._refusals.count(what, network, reason)
+
+    def _follow_socket(self, action: Absent | Returned) -> None:
+        """Look after a call whose caller's socket is lost; or note where its caller came back."""
+        match action:
+            case Absent(call):
+                self._work.spawn(self._attend(call), partial(self._fail, call))
+            case Returned(call, caller):
+                self._offered[call].call.caller = caller
 
     def _fail(self, call: str) -> None:
         """End a call that a bug has hit: it is that call's end, and nobody else's."""
@@ -291,7 +322,9 @@ class Calls:
             self._perform(self._table.accept(call, self._now()))
 
     def _open(self, call_id: str, offer: str) -> _OfferedCall | None:
-        call = Call(call_id, self._table.caller(call_id), self._table.network(call_id), self)
+        table = self._table
+        network, secret = table.network(call_id), table.secret(call_id)
+        call = Call(call_id, table.caller(call_id), network, self, secret)
         try:
             session = self._mode.open(call, offer)
         except OfferError as error:
@@ -315,7 +348,10 @@ class Calls:
         await offered.session.answered()
 
     def _refuse_offer(self, call: str, error: OfferError) -> None:
-        log.info("offer refused: %s", error)
+        if isinstance(error, BusyError):
+            self._refusals.count(error.bound, self._table.network(call), error.reason)
+        else:
+            log.info("offer refused: %s", error)
         self._perform(self._table.reject(call, error.reason))
 
     def _add_candidate(self, call: str, candidate: str) -> None:
@@ -373,16 +409,25 @@ class Calls:
         if offered is None:  # closed on our side while the event was on its way
             return
         match event:
+            case PeerReached():
+                self._reach(offered)
             case PeerConnected():
+                self._reach(offered)
                 offered.was_connected = True
                 self._perform(self._table.activate(offered.call.id))
-                offered.session.connected()
+                if offered.call.id in self._offered:  # else it was refused at its first check
+                    offered.session.connected()
             case PeerDisconnected():
                 offered.pairs = event.pairs
                 more = f": {self._what_to_change()}" if event.pairs else ""
                 offered.call.hang_up(event.reason + more)
             case _:
                 offered.session.handle_event(event)
+
+    def _reach(self, offered: _OfferedCall) -> None:
+        if not offered.was_reached:
+            offered.was_reached = True
+            offered.session.reached()
 
     def _on_tick(self) -> None:
         self._perform(self._table.expire(self._now()))

@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from icey.media.pipeline import Pipeline
+from icey.media.punctuality import Punctuality
 from icey.sessions.adaptation import LanePlan
 from icey.sessions.filming import Filming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from icey._core import Engine, Peer, Track
     from icey.config.model import MediaSettings
     from icey.intelligence.analysis import Analysis
     from icey.intelligence.clip import Clips
+    from icey.media.encoders import Encoders, Slot
     from icey.media.events import PipelineEvent
     from icey.media.lane import Lane, Sink
     from icey.media.source import Source
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHARED_LANES = 3
-"""Encoders of a shared feed at most: each costs about a tenth of a core at 720p30."""
+"""Encoders of a shared feed at most: each costs about a tenth of a core at 720p30. The second and
+third run where the server has room for them (``media.maxEncoders``)."""
 
 AUDIO_WINDOW_SECONDS = 1.0
 """Over how long the bitrate of the audio is measured."""
@@ -78,6 +81,8 @@ class Feed:
             None: everything.
         analysis: the detectors that look at it, which end with it.
         clips: of what the detectors find.
+        encoders: those of the server, which bound the lanes of a shared feed; None is no bound.
+        slots: what was taken of them for it; given back when it stops.
     """
 
     def __init__(
@@ -91,11 +96,15 @@ class Feed:
         start_bitrate: int | None = None,
         analysis: Analysis | None = None,
         clips: Clips | None = None,
+        encoders: Encoders | None = None,
+        slots: Iterable[Slot] = (),
     ) -> None:
         self.shared = shared
         self.analysis = analysis
         self._engine = engine
         self._media = media
+        self._all_encoders, self._slots = encoders, list(slots)
+        self._punctuality = Punctuality()
         # Weakly, as the pipeline holds tens of megabytes: it goes with the last reference to the
         # feed, not whenever the collector of cycles comes by.
         me = weakref.ref(self)
@@ -132,6 +141,21 @@ class Feed:
     def viewers(self) -> frozenset[int]:
         """The ids of the peers that watch."""
         return frozenset(self._viewers)
+
+    @property
+    def late_pictures(self) -> int:
+        """Pictures that came too late, since its start (`Pipeline.punctuality`)."""
+        return self._pipeline.punctuality()[1]
+
+    @property
+    def late_share(self) -> float:
+        """The share of them over the last seconds, where it is behind time; else 0."""
+        return self._punctuality.late_share if self._punctuality.is_behind else 0.0
+
+    def prepared(self) -> None:
+        """Note that the source is open: what it passes through needs no encoder."""
+        if self._pipeline.passes_through:
+            self._give_back_slots()
 
     def prepare_blocking(self) -> None:
         """Open the source and decode its first picture. For a thread, never for the loop.
@@ -187,6 +211,10 @@ class Feed:
         """Move viewers between lanes and set the encoders' bitrates; for a few calls a second."""
         now = time.monotonic()
         self._measure_audio(now)
+        self._punctuality.note(*self._pipeline.punctuality(), now)
+        if self.shared and self._all_encoders is not None:
+            free = self._all_encoders.is_free("")
+            self._plan.limit = min(SHARED_LANES, max(1, len(self._plan.lanes)) + free)
         for move in self._plan.plan(now):
             log.info(
                 "viewer %d moves to lane %d: its path is not the others'", move.viewer, move.lane
@@ -194,6 +222,7 @@ class Feed:
             self._attach(self._viewers[move.viewer], move.lane)
             self._open_lane(move.lane)
         self._close_idle_encoders()
+        self._count_lanes()
         for number, rate in self._plan.rates(now).items():
             lane = self._encoders[number].lane
             if lane is not None:
@@ -205,6 +234,7 @@ class Feed:
         if not self._stopped:
             self._stopped = True
             self._pipeline.stop()
+            self._give_back_slots()
             if self.analysis is not None:
                 self.analysis.stop()
             if self._filming is not None:
@@ -238,6 +268,21 @@ class Feed:
         sent = lane.sound_bytes
         self._plan.audio = round((sent - self._heard_bytes) * 8 / (now - self._heard_since))
         self._heard_bytes, self._heard_since = sent, now
+
+    def _count_lanes(self) -> None:
+        """Hold as many slots as lanes; a feed that passes its source through holds none."""
+        if not self._slots or not self.shared or self._all_encoders is None:
+            return
+        wanted = max(1, len(self._plan.lanes))
+        while len(self._slots) > wanted:
+            self._slots.pop().release()
+        while len(self._slots) < wanted:
+            self._slots.append(self._all_encoders.insist(""))
+
+    def _give_back_slots(self) -> None:
+        for slot in self._slots:
+            slot.release()
+        self._slots.clear()
 
     def _attach(self, peer: Peer, number: int) -> None:
         encoder = self._encoders.get(number)

@@ -29,6 +29,12 @@ class Session(Protocol):
     async def answered(self) -> None:
         """An offer, the first or a later one, was answered."""
 
+    def reached(self) -> None:
+        """The caller's first STUN check was answered, once, before `connected`.
+
+        Until then it has proved nothing, and nothing costly is done for it.
+        """
+
     def connected(self) -> None:
         """ICE and DTLS are up."""
 

@@ -11,15 +11,24 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from icey.errors import RecordingError
+from icey.config.limits import LimitsSettings
+from icey.errors import BusyError, RecordingError
+from icey.media.capacity import cores, fitting, typical_cost
+from icey.media.encoders import Encoders
+from icey.quota import Quota
 from icey.recording.events import (
+    RecordingBounded,
+    RecordingDelayed,
     RecordingEnded,
     RecordingFailed,
     RecordingFinished,
+    RecordingLost,
     RecordingStarted,
+    RecordingTroubled,
 )
 from icey.recording.recorder import Recorder
 from icey.storage.keeper import Keeper
+from icey.storage.owners import Owners, owner_of
 
 if TYPE_CHECKING:
     from icey._core import Engine, Peer
@@ -48,19 +57,31 @@ class RecordMode:
         media: the settings of the recordings, and of pictures that are encoded again.
         engine: where the peers live.
         work: closes peers, and looks after the folder.
+        limits: bounds recordings, in all and by network, and what one call may take.
     """
 
     close_seconds = FINISH_SECONDS
     """Files are finished, not left behind."""
 
-    def __init__(self, media: MediaSettings, engine: Engine, work: Work) -> None:
+    def __init__(
+        self,
+        media: MediaSettings,
+        engine: Engine,
+        work: Work,
+        *,
+        limits: LimitsSettings | None = None,
+    ) -> None:
         self.media = media
         self.work = work
+        self.limits = LimitsSettings() if limits is None else limits
+        self.places = Quota(self.limits.recordings, self.limits.recordings_per_address)
+        self.encoders = Encoders(_encoder_quota(media, self.limits))
+        self.owners = Owners(media.record_dir)
         self.recorders: dict[Recorder, None] = {}  # in the order of their calls
         self.finished = 0
         self.failed = 0
         self._engine = engine
-        self._keeper = Keeper(media.record_dir, media.record)
+        self._keeper = Keeper(media.record_dir, media.record, owners=self.owners)
         self._keeping: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -77,8 +98,30 @@ class RecordMode:
         return None
 
     def open(self, call: Call, offer: str) -> _Publisher:  # noqa: ARG002 - any will do
-        """Make a peer that receives."""
-        return _Publisher(self, call, self._engine.create_peer(direction="receive"))
+        """Make a peer that receives.
+
+        Raises:
+            BusyError: there are recordings enough.
+        """
+        exceeded = self.no_place(call)
+        if exceeded is not None:
+            raise exceeded
+        peer = self._engine.create_peer(
+            direction="receive", max_bitrate=self.limits.recording_bitrate or None
+        )
+        return _Publisher(self, call, peer)
+
+    def no_place(self, call: Call) -> BusyError | None:
+        """Return why one more recording of this caller is refused; None where it is not."""
+        match self.places.exceeded(call.network):
+            case "total":
+                most, name, who = self.places.total, "recordings", ""
+            case "each":
+                most, name, who = self.places.each, "recordingsPerAddress", " from one address"
+            case _:
+                return None
+        reason = f"too many recordings: {most} at a time are allowed{who} (limits.{name})"
+        return BusyError(reason, bound=name)
 
     def tick(self) -> None:
         """Do nothing: recorders have a clock of their own."""
@@ -90,7 +133,8 @@ class RecordMode:
                 "active": [recorder.status() for recorder in self.recorders],
                 "finished": self.finished,
                 "failed": self.failed,
-            }
+            },
+            "load": {"encoders": self.encoders.taken, "encodersMost": self.encoders.total},
         }
 
     def close(self) -> None:
@@ -99,9 +143,10 @@ class RecordMode:
             self._keeping.cancel()
 
     async def _keep(self) -> None:
-        for repaired in await self.work.in_thread(self._keeper.repair_blocking):
-            log.warning("%s", repaired)
         while True:
+            # What a crash left, and later what could not be finished.
+            for repaired in await self.work.in_thread(self._keeper.repair_blocking):
+                log.warning("%s", repaired)
             for name in await self.work.in_thread(self._keeper.keep_blocking):
                 log.info("old recording removed: %s", name)
             await asyncio.sleep(KEEP_EVERY_SECONDS)
@@ -115,26 +160,42 @@ class _Publisher:
         self._mode = mode
         self._call = call
         self._recorder: Recorder | None = None
+        self._has_place = False
         self._ended = asyncio.Event()
 
     async def answered(self) -> None:
         """Wait for the connection."""
 
+    def reached(self) -> None:
+        """Wait for the connection."""
+
     def connected(self) -> None:
         """Begin to record."""
-        mode = self._mode
+        mode, network = self._mode, self._call.network
+        exceeded = mode.no_place(self._call)
+        if exceeded is not None:
+            self._call.refuse(exceeded.bound, exceeded.reason)
+            return
 
         def tell(event: RecordingEvent) -> None:
             mode.work.loop.call_soon_threadsafe(self._on_recording, event)
 
-        self._recorder = Recorder(
-            self.peer,
-            peer_name=self._call.user,
-            folder=mode.media.record_dir,
-            media=mode.media,
-            codecs=self.peer.codecs,
-            on_event=tell,
-        )
+        try:
+            self._recorder = Recorder(
+                self.peer,
+                peer_name=self._call.user,
+                folder=mode.media.record_dir,
+                media=mode.media,
+                codecs=self.peer.codecs,
+                on_event=tell,
+                limits=mode.limits,
+                take_slot=lambda: mode.encoders.take(network),
+            )
+        except RecordingError as error:
+            self._call.refuse("encoders", f"recording unavailable: {error}")
+            return
+        mode.places.take(network)
+        self._has_place = True
         mode.recorders[self._recorder] = None
         self._recorder.start()
 
@@ -154,23 +215,49 @@ class _Publisher:
             self._recorder.stop()
             await self._ended.wait()
             mode.recorders.pop(self._recorder, None)
+        if self._has_place:
+            mode.places.give_back(self._call.network)
+
+    async def _note_owner(self, name: str) -> None:
+        mode = self._mode
+        await mode.work.in_thread(mode.owners.note_blocking, name, owner_of(self._call.network))
 
     def _on_recording(self, event: RecordingEvent) -> None:
         match event:
             case RecordingStarted(name):
                 log.info("recording to %s", name)
+                self._mode.work.spawn(self._note_owner(name))
                 self._call.send_event("record:started", {"file": name})
             case RecordingFinished(name, seconds):
                 log.info("recorded %s, %.1f s", name, seconds)
                 self._mode.finished += 1
                 data = {"file": name, "seconds": round(seconds, 3)}
                 self._call.send_event("record:finished", data)
+            case RecordingDelayed(name, reason):
+                log.warning("%s cannot be finished yet: %s", name, reason)
+                self._call.send_event("record:delayed", {"file": name, "reason": reason})
+            case RecordingLost(name, reason):
+                log.error("%s is not finished, and left for a repair: %s", name, reason)
+                self._mode.failed += 1
+                self._call.send_event("record:failed", {"file": name, "reason": reason})
+            case RecordingTroubled(reason):
+                self._call.send_event("record:troubled", {"reason": reason})
+            case RecordingBounded(bound, reason):
+                self._call.refuse(bound, f"recording ended: {reason}")
             case RecordingFailed(reason):
                 log.error("recording failed: %s", reason)
                 self._mode.failed += 1
                 self._call.hang_up(f"recording ended: {reason}")
             case RecordingEnded():
                 self._ended.set()
+
+
+def _encoder_quota(media: MediaSettings, limits: LimitsSettings) -> Quota:
+    most = media.max_encoders
+    if most != "auto":
+        return Quota(most, limits.encoders_per_address)
+    fit = fitting(typical_cost(media.video), cores())
+    return Quota(fit, limits.encoders_per_address or fit - fit // 4)
 
 
 def _note_end_of_keeping(task: asyncio.Task[None]) -> None:

@@ -8,16 +8,20 @@ layer.
   that offers to send while there is a source is refused, or watches if its offer can receive.
 * Whoever only receives is a viewer, with or without a source, and is never made one.
 * When the source leaves, viewers stay, on the same call and on the same tracks, and go on with
-  the next source.
+  the next source. For some seconds (``media.relay.returnSeconds``) that is the one that left and
+  nobody else: candidates wait, and are told. It is known again by the secret that its page sends
+  (`Call.secret`), and without one by its user name and network.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from icey._core import BitrateEstimated, MediaStarted, PeerCongested, PeerStats
-from icey.errors import OfferError
+from icey.errors import BusyError, OfferError
 from icey.sessions.directions import directions_of
 from icey.sessions.layers import LayerChoice
 from icey.sessions.mode import CLOSE_SECONDS
@@ -34,6 +38,8 @@ log = logging.getLogger(__name__)
 
 TAKEN = "relay already has a source"
 
+REPLACED = "the broadcast goes on in another call"
+
 LAYERS = 3
 """Simulcast layers at the most: the page offers three."""
 
@@ -43,6 +49,33 @@ much more than the source sends. The page's largest layer has 2 Mb/s; it may not
 
 MEASURE_SECONDS = 2.0
 """How often the viewers' paths are measured, for the status."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """By what a source is known again when it comes back."""
+
+    secret: str
+    user: str
+    network: str
+
+    @classmethod
+    def of(cls, call: Call) -> _Identity:
+        return cls(call.secret, call.user, call.network)
+
+    def is_same(self, call: Call) -> bool:
+        """Whether this call is the same broadcaster's; a secret, where there was one, decides."""
+        if self.secret:
+            return call.secret == self.secret
+        return (call.user, call.network) == (self.user, self.network)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The place of a source that is gone: for whom it is kept, and until when."""
+
+    owner: _Identity
+    until: float
 
 
 class RelayMode:
@@ -64,6 +97,7 @@ class RelayMode:
         self._video: list[Track] = [engine.create_track("video") for _ in range(LAYERS)]
         self._members: dict[_Member, None] = {}  # in the order of their calls
         self._source: _Member | None = None
+        self._held: _Held | None = None
         self._measuring = False
         self._measured_at = 0.0
 
@@ -82,7 +116,7 @@ class RelayMode:
                 neither.
         """
         wanted = directions_of(offer)
-        if wanted.sends and self._source is None:
+        if wanted.sends and (self._source is None or self._has_come_back(call)):
             peer = self._engine.create_peer(
                 direction="receive",
                 deliver="packets",
@@ -91,13 +125,14 @@ class RelayMode:
             )
             return self._add(_Member(self, call, peer, "candidate"))
         if not wanted.receives:
-            raise OfferError(
-                TAKEN if wanted.sends else "media: the offer neither sends nor receives"
-            )
+            if wanted.sends:
+                raise BusyError(TAKEN, bound="relaySource")
+            raise OfferError("media: the offer neither sends nor receives")
         most = self._settings.max_viewers
         if most and len(self._viewers()) >= most:
-            raise OfferError(
-                f"relay has no free viewer slot: {most} taken (media.relay.maxViewers)"
+            raise BusyError(
+                f"relay has no free viewer slot: {most} taken (media.relay.maxViewers)",
+                bound="relayViewers",
             )
         peer = self._engine.create_peer(direction="send")
         self._engine.attach(peer, self._audio)
@@ -108,6 +143,9 @@ class RelayMode:
         """Choose each viewer's layer, and measure the viewers' paths each `MEASURE_SECONDS`."""
         for viewer in self._viewers():
             self.choose_layer(viewer)
+        if self._held is not None and self.now() >= self._held.until:
+            self._held = None
+            self._elect_next()
         if not self._measuring and self.now() - self._measured_at >= MEASURE_SECONDS:
             self._measuring = True
             self.work.spawn(self._measure())
@@ -125,6 +163,8 @@ class RelayMode:
                         {"bitrate": track.bitrate, "frames": track.frames} for track in self._tracks
                     ],
                 },
+                "heldSeconds": self._held_seconds(),
+                "candidates": sum(member.role == "candidate" for member in self._members),
                 "viewers": [viewer.to_json() for viewer in self._viewers()],
                 "maxViewers": self._settings.max_viewers,
             }
@@ -148,11 +188,25 @@ class RelayMode:
         if self._source is None:
             viewer.call.send_event("relay:waiting")
 
+    def tell_to_wait(self, candidate: _Member) -> None:
+        """Tell a connected candidate how long the place is kept for another one, if it is."""
+        if self._is_kept_from(candidate):
+            candidate.call.send_event("relay:held", {"seconds": self._held_seconds()})
+
     def elect(self, candidate: _Member) -> None:
-        """Make a candidate whose media have come the source, unless there is one."""
-        if self._source is not None:
-            candidate.call.hang_up(TAKEN)
+        """Make a candidate whose media have come the source, unless there is one.
+
+        Nor while the place is kept for another one. A source that has come back while its old call
+        is still there takes that one's place.
+        """
+        if self._is_kept_from(candidate):
             return
+        if self._source is not None:
+            if not self._has_come_back(candidate.call):
+                candidate.call.hang_up(TAKEN)
+                return
+            self._source.call.hang_up(REPLACED)
+        self._held = None
         candidate.role = "source"
         self._source = candidate
         layers = candidate.peer.layers[:LAYERS]
@@ -160,6 +214,7 @@ class RelayMode:
         self._engine.route(candidate.peer, self._audio)
         for track, layer in zip(self._video, layers or ("",), strict=False):
             self._engine.route(candidate.peer, track, layer)
+        candidate.call.send_event("relay:elected")
         for other in list(self._members):
             if other.role == "candidate":
                 other.call.hang_up(TAKEN)
@@ -188,8 +243,30 @@ class RelayMode:
             return
         log.info("the relay has no source any more")
         self._source = None
+        if self._settings.return_seconds:
+            until = self.now() + self._settings.return_seconds
+            self._held = _Held(_Identity.of(member.call), until)
         for viewer in self._viewers():
             viewer.call.send_event("relay:ended")
+
+    # -- a source that comes back --------------------------------------------------------------
+
+    def _has_come_back(self, call: Call) -> bool:
+        """Whether this is the source's own new call; beside the old one, a secret proves it."""
+        source = self._source
+        return source is not None and bool(call.secret) and call.secret == source.call.secret
+
+    def _is_kept_from(self, candidate: _Member) -> bool:
+        return self._held is not None and not self._held.owner.is_same(candidate.call)
+
+    def _held_seconds(self) -> int:
+        return 0 if self._held is None else max(0, math.ceil(self._held.until - self.now()))
+
+    def _elect_next(self) -> None:
+        for candidate in list(self._members):
+            if candidate.role == "candidate" and candidate.has_media:
+                self.elect(candidate)
+                return
 
     # -- source and viewers --------------------------------------------------------------------
 
@@ -237,7 +314,7 @@ class _Member:
         self.choice = LayerChoice()
         self.attached = 0
         self.path: int | None = None
-        self.is_connected = False
+        self.is_connected = self.has_media = False
         self.stats = PeerStats()
         self.rate: int | None = None  # bit/s
         self._mode = mode
@@ -245,17 +322,23 @@ class _Member:
     async def answered(self) -> None:
         """Wait for the connection."""
 
+    def reached(self) -> None:
+        """Wait for the connection."""
+
     def connected(self) -> None:
         """Let a viewer watch; a candidate has yet to send."""
         self.is_connected = True
         if self.role == "viewer":
             self._mode.welcome(self)
+        else:
+            self._mode.tell_to_wait(self)
 
     def handle_event(self, event: MediaEvent) -> None:
         """Elect a candidate that sends; choose a viewer's layer by its path."""
         match event:
             case MediaStarted():
                 log.debug("%s sends %s %s", self.call.user, event.kind, event.layer)
+                self.has_media = True
                 if self.role == "candidate":
                     self._mode.elect(self)
             case BitrateEstimated():

@@ -24,7 +24,20 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from icey.quota import Quota
+from icey.signalling.call_actions import (
+    Absent,
+    CallAction,
+    CandidateArrived,
+    Ended,
+    Incoming,
+    Offered,
+    Refused,
+    Returned,
+    Send,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +59,9 @@ CANDIDATE_CHARACTERS = 1024
 
 REASON_CHARACTERS = 400
 
+SECRET_CHARACTERS = 256
+"""A caller's session secret (`Call.secret`) that is longer is none."""
+
 
 class CallState(Enum):
     """The state of a call."""
@@ -55,65 +71,6 @@ class CallState(Enum):
     ACTIVE = "active"
     ENDED = "ended"
 
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a message to an address."""
-
-    to: str
-    message: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A peer calls: `CallTable.accept` or `CallTable.reject` is due."""
-
-    call_id: str
-    caller: str
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """Answer an offer; on a call that has an answer already it is a renegotiation."""
-
-    call_id: str
-    sdp: str
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateArrived:
-    """Add a remote ICE candidate, without ``a=``; never before the call's first `Offered`."""
-
-    call_id: str
-    candidate: str
-    sdp_mid: str | None
-    sdp_mline_index: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The call is over: free what belongs to it. ``reason`` is safe to log and to show."""
-
-    call_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """The caller's socket is lost and its media go on."""
-
-    call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """The caller is back, at another address."""
-
-    call_id: str
-    caller: str
-
-
-CallAction: TypeAlias = Send | Incoming | Offered | CandidateArrived | Absent | Returned | Ended
 
 _ICE_PASSWORD = re.compile(r"^a=ice-pwd:(\S+)", re.MULTILINE)
 
@@ -137,6 +94,7 @@ class _Call:
     password: str = ""
     """The ICE password of its newest offer."""
     absent: bool = False
+    secret: str = field(default="", repr=False)
 
     def is_of(self, caller: str, network: str) -> bool:
         """Return whether a caller goes by the same user and comes from the same network."""
@@ -144,9 +102,16 @@ class _Call:
 
 
 class CallTable:
-    """Every call with the server's own peer."""
+    """Every call with the server's own peer.
 
-    def __init__(self) -> None:
+    Args:
+        calls: bounds them, in whichever state.
+        unconnected: bounds those whose media path is not up yet.
+    """
+
+    def __init__(self, calls: Quota | None = None, unconnected: Quota | None = None) -> None:
+        self._calls = Quota(0, 0) if calls is None else calls
+        self._unconnected = Quota(0, 0) if unconnected is None else unconnected
         self._by_caller: dict[str, _Call] = {}
         self._by_id: dict[str, _Call] = {}
         self.total = 0
@@ -158,6 +123,11 @@ class CallTable:
     def active(self) -> int:
         """Calls that have not ended, in whichever state."""
         return len(self._by_id)
+
+    @property
+    def unconnected(self) -> int:
+        """Those of them whose media path is not up yet."""
+        return self._unconnected.taken
 
     def open_calls(self) -> list[str]:
         """Return the ids of all calls that have not ended, oldest first."""
@@ -183,6 +153,14 @@ class CallTable:
         call = self._by_id.get(call_id)
         return call is not None and call.absent
 
+    def secret(self, call_id: str) -> str:
+        """Return what the caller sent as ``session`` with ``call:init`` or its first offer.
+
+        By it a caller that comes back is known again; empty where it sent nothing such.
+        """
+        call = self._by_id.get(call_id)
+        return "" if call is None else call.secret
+
     def is_active(self, call_id: str) -> bool:
         """Return whether the media path of a call is up."""
         return self.state(call_id) is CallState.ACTIVE
@@ -202,10 +180,12 @@ class CallTable:
         data = message.get("data")
         try:
             if subtype == "call:init":
-                return self._init(caller, now, network, announced=True)
+                return self._init(caller, now, network, announced=True, secret=_secret(data))
             if subtype == "call:offer":
                 resumes = isinstance(data, dict) and data.get("resume") is True
-                return self._offer(caller, _sdp(data), now, network, resumes=resumes)
+                return self._offer(
+                    caller, _sdp(data), now, network, secret=_secret(data), resumes=resumes
+                )
             if subtype == "call:candidate":
                 return self._candidate(caller, data)
         except _MalformedError as error:
@@ -252,6 +232,7 @@ class CallTable:
         call = self._by_id.get(call_id)
         if call is not None and call.state is CallState.NEGOTIATING and call.offered:
             call.state = CallState.ACTIVE
+            self._unconnected.give_back(call.network)
         return []
 
     def hangup(self, call_id: str, reason: str) -> list[CallAction]:
@@ -300,7 +281,9 @@ class CallTable:
             (c.deadline for c in self._by_id.values() if c.deadline is not None), default=None
         )
 
-    def _init(self, caller: str, now: float, network: str, *, announced: bool) -> list[CallAction]:
+    def _init(
+        self, caller: str, now: float, network: str, *, announced: bool, secret: str
+    ) -> list[CallAction]:
         actions: list[CallAction] = []
         before = self._by_caller.get(caller)
         if before is not None:
@@ -308,26 +291,54 @@ class CallTable:
             actions.extend(self._end(before, "replaced by a new call"))
         for other in self._absent_of(caller, network):
             actions.extend(self._end(other, "replaced by a new call"))
+        refused = self._refused(network)
+        if refused is not None:
+            data = {"reason": refused.reason}
+            return [*actions, _message(caller, "call:reject", data), refused]
         self.total += 1
-        call = _Call(f"call-{self.total}", caller, network, now + ACCEPT_TIMEOUT_S, announced)
+        self._calls.take(network)
+        self._unconnected.take(network)
+        deadline = now + ACCEPT_TIMEOUT_S
+        call = _Call(f"call-{self.total}", caller, network, deadline, announced, secret=secret)
         self._by_caller[caller] = call
         self._by_id[call.id] = call
         actions.append(Incoming(call.id, caller))
         return actions
 
+    def _refused(self, network: str) -> Refused | None:
+        """Return why no more calls of this network are taken; None where one more is."""
+        for quota, name, words in (
+            (self._calls, "calls", "too many calls"),
+            (self._unconnected, "unconnectedCalls", "too many calls wait for their connection"),
+        ):
+            match quota.exceeded(network):
+                case "total":
+                    reason = f"{words}: {quota.total} at a time are allowed (limits.{name})"
+                    return Refused(name, network, reason)
+                case "each":
+                    reason = (
+                        f"{words}: {quota.each} at a time are allowed from one address "
+                        f"(limits.{name}PerAddress)"
+                    )
+                    return Refused(f"{name}PerAddress", network, reason)
+        return None
+
     def _offer(
-        self, caller: str, sdp: str, now: float, network: str, *, resumes: bool
+        self, caller: str, sdp: str, now: float, network: str, *, secret: str, resumes: bool
     ) -> list[CallAction]:
         call = self._by_caller.get(caller)
         if call is None:
-            return self._offer_without_call(caller, sdp, now, network, resumes=resumes)
+            return self._offer_without_call(
+                caller, sdp, now, network, secret=secret, resumes=resumes
+            )
+        call.secret = call.secret or secret
         if call.state is CallState.INCOMING:
             call.offer = sdp
             return []
         return self._take_offer(call, sdp)
 
     def _offer_without_call(
-        self, caller: str, sdp: str, now: float, network: str, *, resumes: bool
+        self, caller: str, sdp: str, now: float, network: str, *, secret: str, resumes: bool
     ) -> list[CallAction]:
         password = _ice_password(sdp)
         for call in self._absent_of(caller, network):
@@ -339,8 +350,9 @@ class CallTable:
         if resumes:
             return [_message(caller, "call:reject", {"reason": "the call to resume is over"})]
         # An offer out of the blue is a call whose caller does not wait to be accepted.
-        actions = self._init(caller, now, network, announced=False)
-        self._by_caller[caller].offer = sdp
+        actions = self._init(caller, now, network, announced=False, secret=secret)
+        if caller in self._by_caller:
+            self._by_caller[caller].offer = sdp
         return actions
 
     def _absent_of(self, caller: str, network: str) -> list[_Call]:
@@ -379,6 +391,9 @@ class CallTable:
         del self._by_id[call.id]
         del self._by_caller[call.caller]
         call.early.clear()
+        self._calls.give_back(call.network)
+        if call.state is not CallState.ACTIVE:
+            self._unconnected.give_back(call.network)
         return [Ended(call.id, reason)]
 
 
@@ -405,6 +420,13 @@ def _sdp(data: object) -> str:
     if not isinstance(sdp, str) or not sdp:
         raise _MalformedError("data.sdp must be a non-empty string")
     return sdp
+
+
+def _secret(data: object) -> str:
+    secret = data.get("session") if isinstance(data, dict) else None
+    if not isinstance(secret, str) or len(secret) > SECRET_CHARACTERS:
+        return ""
+    return secret
 
 
 def _parse_candidate(call_id: str, data: object) -> CandidateArrived | None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from icey.storage.disk import check_room, explained, sync_folder
+from icey.storage.owners import Owners
 from icey.storage.paths import ENDING, parse_name
 from icey.storage.repair import repair_folder
 from icey.storage.retention import Kept, to_remove
@@ -28,12 +29,21 @@ class Keeper:
         folder: it is made where it is missing.
         settings: room, age, size.
         ending: of the files that it removes: `icey.storage.paths.ENDING` or ``SNAPSHOT``.
+        owners: whose the files are, where each has a share of the room.
     """
 
-    def __init__(self, folder: Path, settings: RecordSettings, *, ending: str = ENDING) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: RecordSettings,
+        *,
+        ending: str = ENDING,
+        owners: Owners | None = None,
+    ) -> None:
         self._folder = folder
         self._settings = settings
         self._ending = ending
+        self._owners = owners
 
     def check_blocking(self) -> None:
         """Check that a recording can begin.
@@ -82,9 +92,18 @@ class Keeper:
     def _finished(self) -> list[Kept]:
         if not self._folder.is_dir():
             return []
+        paths = list(self._folder.iterdir())
+        known: dict[str, str] = {}
+        if self._owners is not None:
+            self._owners.keep_blocking(path.name for path in paths)
+            known = self._owners.read_blocking()
         found = []
-        for path in self._folder.iterdir():
+        for path in paths:
             name = parse_name(path.name, self._ending)
             if name is not None and path.is_file():
-                found.append(Kept(path.name, name.start, path.stat().st_size))
+                owner = ""
+                if self._owners is not None:
+                    # One of before there were owners: its name is all that is known.
+                    owner = Owners.find(known, path.name) or f"name {name.peer}"
+                found.append(Kept(path.name, name.start, path.stat().st_size, owner))
         return found

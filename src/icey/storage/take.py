@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from av.error import InvalidDataError
 
+from icey.errors import RecordingError
 from icey.media.h264 import parameter_sets
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK
 from icey.storage.continuity import SILENCE, SILENCE_SAMPLES, Continuity, opus_samples
@@ -71,6 +72,7 @@ class Take:
     Attributes:
         name: the one that it gets at the end.
         file: the open part.
+        is_whole: FFmpeg has closed it, with an index; only its place and name are missing.
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class Take:
         self.has_sound = sound is not None
         self.pictures = 0
         self.packets = 0
+        self.is_whole = False
+        self._is_broken = self._is_released = False
         if self.has_sound and first is not None:
             self.add_sound(FIRST_SILENCE, at_ns)
 
@@ -150,7 +154,7 @@ class Take:
             self._fill(self._video_at * SECOND_NS // VIDEO_CLOCK - LATE_NS)
 
     def finish(self, *, quickly: bool = False) -> FinishedFile:
-        """Close the file and give it its final name.
+        """Close the file and give it its final name. After an error it may be called again.
 
         Args:
             quickly: the call goes on meanwhile, so that only a small file may be copied.
@@ -159,30 +163,52 @@ class Take:
             OSError: the disk refuses; `rescue` is next.
             RecordingError: FFmpeg does; likewise.
         """
-        if self.has_sound and self._video_at >= 0:
-            end = (self._video_at + self._video_step) * SECOND_NS // VIDEO_CLOCK
-            self._fill(end)
-        self.file.close()
-        changed = self._largest if self._largest is not self._declared else None
-        limit = QUICK_BYTES if quickly else FASTSTART_BYTES
-        finish_file(self.part, self.part.with_name(self.name), changed, faststart_bytes=limit)
-        self.file.sink.release()
+        if self._is_broken:
+            raise RecordingError("the file has no end")
+        if not self.is_whole:
+            self._close()
+        final = self.part.with_name(self.name)
+        if final.exists():  # an earlier try came so far: only its part may be left
+            self.part.unlink(missing_ok=True)
+        else:
+            changed = self._largest if self._largest is not self._declared else None
+            limit = QUICK_BYTES if quickly else FASTSTART_BYTES
+            finish_file(self.part, final, changed, faststart_bytes=limit)
+        self.release()
         return FinishedFile(self.name, self.seconds)
 
     def rescue(self) -> FinishedFile | None:
         """Save what can be played of the file after an error; None where that is nothing.
 
         Raises:
-            OSError: not even that; the part stays for the next start to repair.
+            OSError: not even that for now. It may be called again; whoever gives up calls
+                `release`, and the part is left for a repair of the folder.
         """
-        try:
-            self.file.abandon()
-            if not self.file.sink.is_in_place():
-                return None
-            repaired = repair_part(self.part)
-        finally:
-            self.file.sink.release()
+        self.file.abandon()
+        if not self.file.sink.is_in_place():
+            saved = self.part.with_name(recovered_of(self.part.name))
+            self.release()
+            return FinishedFile(saved.name, self.seconds) if saved.exists() else None
+        repaired = repair_part(self.part)
+        self.release()
         return None if repaired.name is None else FinishedFile(repaired.name, repaired.seconds)
+
+    def release(self) -> None:
+        """Unlock the part; twice is harmless."""
+        if not self._is_released:
+            self._is_released = True
+            self.file.sink.release()
+
+    def _close(self) -> None:
+        try:
+            if self.has_sound and self._video_at >= 0:
+                end = (self._video_at + self._video_step) * SECOND_NS // VIDEO_CLOCK
+                self._fill(end)
+            self.file.close()
+        except BaseException:
+            self._is_broken = True  # FFmpeg closes a file once only
+            raise
+        self.is_whole = True
 
     def _fill(self, until_ns: int) -> None:
         silent = self._continuity.fill(until_ns)

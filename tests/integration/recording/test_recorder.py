@@ -52,7 +52,7 @@ class Recorded(list):
         return [event for event in self if isinstance(event, kind)]
 
 
-def recorder(source, folder, codecs=BOTH, peer="alice", **record):
+def recorder(source, folder, codecs=BOTH, peer="alice", limits=None, **record):
     """A recorder, not yet started, and its events."""
     settings = {"record": {"minFreeBytes": 0, **record}, "video": {"width": 320, "height": 240}}
     events = Recorded()
@@ -63,6 +63,7 @@ def recorder(source, folder, codecs=BOTH, peer="alice", **record):
         media=MediaSettings.model_validate(settings),
         codecs=codecs,
         on_event=events.tell,
+        limits=limits,
     )
     return made, events
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections import deque
 from itertools import pairwise
 from pathlib import Path
@@ -12,13 +13,25 @@ import av
 import numpy as np
 import pytest
 
+from icey.config.limits import LimitsSettings
 from icey.errors import ClosedError, RecordingError
 from icey.media.h264 import nal_units
 from icey.recording import recorder as recorder_module
-from icey.recording.events import RecordingEnded, RecordingFailed, RecordingFinished
+from icey.recording.events import (
+    RecordingBounded,
+    RecordingDelayed,
+    RecordingEnded,
+    RecordingFailed,
+    RecordingFinished,
+    RecordingLost,
+    RecordingTroubled,
+)
 from icey.recording.events import RecordingStarted as Started
 from icey.storage import mp4 as mp4_module
 from icey.storage.continuity import SILENCE
+from icey.storage.disk import sync_folder
+from icey.storage.finish import finish_file
+from icey.storage.repair import repair_folder
 from integration.media.parameter_sets import sequence_set, unit
 from integration.recording.played_source import SECOND, Browser, PlayedSource, changed
 from integration.recording.test_recorder import look, only_file, record, recorder
@@ -299,3 +312,87 @@ def test_a_mute_that_stops_the_clock(tmp_path):
     loud = [bool(np.abs(part[2000:-2000]).max() > 3000) for part in np.array_split(sound, 80)]
     del loud[50]  # a decoder that was in silence needs a moment
     assert loud == [not 20 <= n < 50 for n in range(80) if n != 50]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_a_finish_without_descriptors_is_tried_again(tmp_path, monkeypatch, where):
+    """Where nothing can be opened for a moment, its caller hears so, and then of the whole file.
+
+    Also where the file had its name already, and only the folder could not be opened to sync it.
+    """
+    monkeypatch.setattr("icey.storage.closing.PAUSES_S", (0.05, 0.05, 0.05))
+    tries = []
+
+    def full(real):
+        def open_or_not(*arguments, **options):
+            if len(tries) < (2 if where == "before" else 1):
+                tries.append(arguments)
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return real(*arguments, **options)
+
+        return open_or_not
+
+    name = {"before": "icey.storage.take.finish_file", "after": "icey.storage.finish.sync_folder"}
+    real = {"before": finish_file, "after": sync_folder}
+    monkeypatch.setattr(name[where], full(real[where]))
+    events = record(Browser().seconds(1), tmp_path)
+    assert tries
+    [delayed] = events.all(RecordingDelayed)
+    assert "Too many open files" in delayed.reason
+    [finished] = events.all(RecordingFinished)
+    assert only_file(tmp_path).name == finished.name == delayed.name
+    assert len(look(only_file(tmp_path)).pictures) == 30
+    assert events.all(RecordingFailed) == []
+
+
+def test_a_finish_that_never_comes_is_told(tmp_path, monkeypatch):
+    """After the last try the caller hears that its file is not finished; a repair finds it."""
+    monkeypatch.setattr("icey.storage.closing.PAUSES_S", (0.05, 0.05))
+
+    def full(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("icey.storage.take.finish_file", full)
+        patch.setattr("icey.storage.take.repair_part", full)
+        events = record(Browser().seconds(1), tmp_path)
+    [lost] = events.all(RecordingLost)
+    assert "Too many open files" in lost.reason
+    assert events.all(RecordingFinished) == []
+    [repaired] = repair_folder(tmp_path)
+    assert repaired.name is not None
+    assert len(look(tmp_path / repaired.name).pictures) == 30
+
+
+def test_pictures_of_no_use_are_told_and_end_the_call(tmp_path, monkeypatch):
+    """A caller of whose pictures none can be recorded is told, and then hung up with the reason."""
+    monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("icey.recording.usability.TOLD_AFTER_S", 0.3)
+    monkeypatch.setattr("icey.recording.usability.HOPELESS_AFTER_S", 0.9)
+    source = PlayedSource()
+    made, events = recorder(source, tmp_path)
+    made.start()
+    deadline = time.monotonic() + 20
+    while not events.all(RecordingFailed) and time.monotonic() < deadline:
+        source.lost += 1  # pictures without a keyframe, which the engine keeps to itself
+        time.sleep(0.02)
+    assert made.join(20)
+    kinds = [type(event) for event in events]
+    assert kinds == [RecordingTroubled, RecordingFailed, RecordingEnded]
+    assert "no keyframe" in events.all(RecordingFailed)[0].reason
+
+
+def test_a_call_at_its_bound_is_finished(tmp_path, monkeypatch):
+    """At its bound a call's file is finished and whole, and the bound is told by its name."""
+    monkeypatch.setattr(recorder_module, "LOOK_SECONDS", 0.0)
+    made, events = recorder(
+        PlayedSource(deque(Browser().seconds(4))),
+        tmp_path,
+        limits=LimitsSettings(recording_bytes=1000),
+    )
+    made.start()
+    assert made.join(20)
+    [bounded] = events.all(RecordingBounded)
+    assert bounded.bound == "recordingBytes"
+    assert [event.name for event in events.all(RecordingFinished)] == [only_file(tmp_path).name]
+    assert events.all(RecordingFailed) == []

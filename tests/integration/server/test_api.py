@@ -131,6 +131,7 @@ async def test_status(server, http):
             "speech": {"enabled": False, "active": False},
             "events": {"readers": 0, "published": 0, "slowReaders": 0},
         },
+        "load": {},
         "refused": {},
         "checks": [{"name": "config", "result": "pass", "detail": ""}],
         "warnings": ["from a check", "from a session"],

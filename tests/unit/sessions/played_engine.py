@@ -6,7 +6,7 @@ from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
 
-from icey._core import EngineStats, PeerStats
+from icey._core import EngineStats, PeerReached, PeerStats
 from icey.errors import ClosedError
 from icey.refusals import Refusals
 from icey.sessions.calls import Calls
@@ -128,13 +128,19 @@ class Conversation:
         turn: the TURN server beside the engine.
     """
 
-    def __init__(self, make_mode, *, turn=None, external_ip=""):
+    def __init__(self, make_mode, *, turn=None, external_ip="", limits=None):
         engine: Any = PlayedEngine()
         work = Work()
         self.engine, self.mode = engine, make_mode(engine, work)
         self.refusals = Refusals()
         self.calls = Calls(
-            engine, turn, self.mode, work, refusals=self.refusals, external_ip=external_ip
+            engine,
+            turn,
+            self.mode,
+            work,
+            refusals=self.refusals,
+            external_ip=external_ip,
+            limits=limits,
         )
         self.said = []
 
@@ -162,11 +168,15 @@ class Conversation:
             while not condition():
                 await asyncio.sleep(0.005)
 
-    async def call(self, who):
-        """Call and offer; return the peer that the engine made for it."""
+    async def call(self, who, *, network="", reached=True):
+        """Call, offer and send a first check; return the peer that the engine made for it."""
         before = len(self.engine.peers)
-        self.calls.deliver(who, INIT)
+        self.calls.deliver(who, INIT, network)
         await self.until(lambda: self.heard(who, "call:accept"))
-        self.calls.deliver(who, OFFER)
+        self.calls.deliver(who, OFFER, network)
         await self.until(lambda: len(self.engine.peers) > before)
-        return self.engine.peers[-1]
+        peer = self.engine.peers[-1]
+        if reached:
+            self.engine.tell(PeerReached(peer=peer.id))
+            await self.until(lambda: not self.engine.waiting)
+        return peer

@@ -27,6 +27,9 @@ class Idle:
     async def answered(self):
         """It stays as it is."""
 
+    def reached(self):
+        """It stays as it is."""
+
     def connected(self):
         """It stays as it is."""
 

@@ -1,21 +1,28 @@
 """Calls of record mode, with a packet engine and a recorder that are played by the test."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from icey._core import PeerConnected, PeerDisconnected
+from icey.config.limits import LimitsSettings
 from icey.config.model import MediaSettings
 from icey.errors import RecordingError
 from icey.recording.events import (
+    RecordingBounded,
+    RecordingDelayed,
     RecordingEnded,
     RecordingFailed,
     RecordingFinished,
+    RecordingLost,
     RecordingStarted,
+    RecordingTroubled,
 )
 from icey.sessions import record
 from icey.sessions.record import RecordMode
-from unit.sessions.played_engine import ALICE, BOB, INIT, Conversation
+from icey.storage.owners import owner_of
+from unit.sessions.played_engine import ALICE, BOB, INIT, OFFER, Conversation
 
 
 class PlayedRecorder:
@@ -23,7 +30,9 @@ class PlayedRecorder:
 
     all: list["PlayedRecorder"] = []
 
-    def __init__(self, source, *, peer_name, folder, media, codecs, on_event):
+    def __init__(self, source, *, peer_name, folder, media, codecs, on_event, limits, take_slot):
+        if "vp8" in codecs and take_slot() is None:
+            raise RecordingError("vp8 is encoded again, and all encoders run")
         self.source, self.peer_name, self.codecs, self.tell = source, peer_name, codecs, on_event
         self.started = self.stopped = False
         self.source_was_closed = None
@@ -49,7 +58,7 @@ class PlayedKeeper:
     repaired: tuple[str, ...] = ()
     kept = 0
 
-    def __init__(self, folder, settings):
+    def __init__(self, folder, settings, *, owners):
         self.folder = folder
 
     def check_blocking(self):
@@ -78,17 +87,20 @@ def played(monkeypatch):
 class House(Conversation):
     """The calls of record mode, which leave nothing open."""
 
-    def __init__(self):
-        super().__init__(lambda engine, work: RecordMode(MediaSettings(), engine, work))
+    def __init__(self, folder=Path("recordings"), *, media=None, **limits):
+        made = LimitsSettings.model_validate(limits)
+        settings = MediaSettings(record_dir=folder, **(media or {}))
+        super().__init__(lambda engine, work: RecordMode(settings, engine, work, limits=made))
 
     async def __aexit__(self, *_):
         await super().__aexit__()
         assert all(recorder.stopped for recorder in PlayedRecorder.all)
         assert self.calls.status()["record"]["active"] == []
 
-    async def publish(self, who):
+    async def publish(self, who, *, network="", codecs=("h264", "opus")):
         """Call, offer and connect."""
-        peer = await self.call(who)
+        peer = await self.call(who, network=network)
+        peer.codecs = codecs
         await self.until(lambda: self.heard(who, "call:answer"))
         self.engine.tell(PeerConnected(peer=peer.id))
         await self.until(lambda: any(r.source is peer for r in PlayedRecorder.all))
@@ -183,3 +195,71 @@ async def test_the_folder_is_repaired_and_kept_from_the_start(monkeypatch, caplo
         await house.until(lambda: PlayedKeeper.kept)
         assert "alice.recovered.mp4: 12.0 s kept" in caplog.text
     await asyncio.sleep(0)
+
+
+async def test_recordings_are_bounded_by_network():
+    """One more recording of a network is rejected with the setting's name; its end makes room."""
+    async with House(recordingsPerAddress=1) as house:
+        await house.publish(ALICE, network="192.0.2.1")
+        house.calls.deliver(BOB, INIT, "192.0.2.1")
+        await house.until(lambda: house.heard(BOB, "call:accept"))
+        house.calls.deliver(BOB, OFFER, "192.0.2.1")
+        await house.until(lambda: house.heard(BOB, "call:reject"))
+        assert "limits.recordingsPerAddress" in house.heard(BOB, "call:reject")[0]["reason"]
+        assert house.refusals.counts == {"recordingsPerAddress": 1}
+        await house.publish("carol|3", network="192.0.2.2")
+        house.calls.caller_left(ALICE)
+        await house.until(lambda: house.heard(ALICE, "record:finished"))
+        await house.until(lambda: house.mode.places.taken == 1)
+        await house.publish(BOB, network="192.0.2.1")
+
+
+async def test_callers_hear_what_becomes_of_their_files():
+    """A file that is delayed, one that is lost, and pictures of no use are told to their caller."""
+    async with House() as house:
+        await house.publish(ALICE)
+        tell = PlayedRecorder.all[0].tell
+        tell(RecordingDelayed("a.mp4", "the disk is full"))
+        tell(RecordingLost("a.mp4", "the disk is full"))
+        tell(RecordingTroubled("no keyframe"))
+        await house.until(lambda: house.heard(ALICE, "record:troubled"))
+        told = {"file": "a.mp4", "reason": "the disk is full"}
+        assert house.heard(ALICE, "record:delayed") == [told]
+        assert house.heard(ALICE, "record:failed") == [told]
+        assert house.heard(ALICE, "record:troubled") == [{"reason": "no keyframe"}]
+        assert house.calls.status()["record"]["failed"] == 1
+        assert not house.heard(ALICE, "call:hangup")
+
+
+async def test_a_call_at_its_bound_is_hung_up_and_counted():
+    """The caller hears which setting it was, and the refusal is counted, not a failure."""
+    async with House() as house:
+        await house.publish(ALICE)
+        PlayedRecorder.all[0].tell(RecordingBounded("recordingBytes", "64 MiB are recorded"))
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        reason = "recording ended: 64 MiB are recorded"
+        assert house.heard(ALICE, "call:hangup") == [{"reason": reason}]
+        assert house.refusals.counts == {"recordingBytes": 1}
+        assert house.calls.status()["record"]["failed"] == 0
+
+
+async def test_what_is_encoded_again_needs_an_encoder():
+    """A caller whose pictures must be encoded again is refused where all encoders run."""
+    async with House(media={"max_encoders": 1}) as house:
+        house.mode.encoders.insist("")
+        await house.call(BOB)
+        house.engine.peers[0].codecs = ("vp8", "opus")
+        house.engine.tell(PeerConnected(peer=house.engine.peers[0].id))
+        await house.until(lambda: house.heard(BOB, "call:hangup"))
+        assert "all encoders run" in house.heard(BOB, "call:hangup")[0]["reason"]
+        assert house.refusals.counts == {"encoders": 1}
+        assert PlayedRecorder.all == []
+
+
+async def test_whose_a_recording_is_stands_beside_it(tmp_path):
+    """Each recording is noted as its network's, for the retention."""
+    async with House(tmp_path) as house:
+        await house.publish(ALICE, network="192.0.2.1")
+        await house.until((tmp_path / ".icey-owners").exists)
+        known = house.mode.owners.read_blocking()
+        assert known == {"alice": owner_of("192.0.2.1")}

@@ -29,13 +29,14 @@ class House(Conversation):
         made = RelaySettings.model_validate(settings)
         super().__init__(lambda engine, work: RelayMode(made, engine, work))
 
-    async def join(self, who, offer, *, layers=()):
+    async def join(self, who, offer, *, layers=(), secret="", network=""):
         """Call with this offer, and connect."""
         before = len(self.engine.peers)
-        self.calls.deliver(who, INIT)
+        self.said = [(to, message) for to, message in self.said if to != who]
+        self.calls.deliver(who, {**INIT, "data": {"session": secret}}, network)
         await self.until(lambda: self.heard(who, "call:accept"))
         message = {"type": "message", "subtype": "call:offer"}
-        self.calls.deliver(who, {**message, "data": {"type": "offer", "sdp": offer}})
+        self.calls.deliver(who, {**message, "data": {"type": "offer", "sdp": offer}}, network)
         await self.until(lambda: self.heard(who, "call:answer") or self.heard(who, "call:reject"))
         if len(self.engine.peers) == before:
             return None
@@ -45,12 +46,24 @@ class House(Conversation):
         await self.until(lambda: not self.engine.waiting)
         return peer
 
-    async def broadcast(self, who, *, layers=()):
+    async def broadcast(self, who, *, layers=(), secret="", network=""):
         """Become the source."""
-        peer = await self.join(who, SENDS, layers=layers)
-        self.engine.tell(MediaStarted(peer=peer.id, kind="video", layer=""))
+        peer = await self.send(who, layers=layers, secret=secret, network=network)
         await self.until(lambda: self.engine.routes)
         return peer
+
+    async def send(self, who, *, layers=(), secret="", network=""):
+        """Call to be the source, and send media."""
+        peer = await self.join(who, SENDS, layers=layers, secret=secret, network=network)
+        self.engine.tell(MediaStarted(peer=peer.id, kind="video", layer=""))
+        await self.until(lambda: not self.engine.waiting)
+        return peer
+
+    @property
+    def source(self):
+        """The name of the source, None without one."""
+        source = self.calls.status()["relay"]["source"]
+        return source and source["peer"]
 
     def seen_by(self, peer):
         """The kinds of track that a viewer's peer is attached to, audio and the newest video."""
@@ -117,7 +130,7 @@ async def test_a_second_sender_that_can_receive_watches():
 @pytest.mark.parametrize("end", ["socket", "path"])
 async def test_viewers_stay_for_the_next_source(end):
     """When the source leaves, viewers are told, keep calls and tracks, and see the next source."""
-    async with House() as house:
+    async with House(returnSeconds=0) as house:
         first = await house.broadcast(ALICE)
         viewer = await house.join(BOB, RECEIVES)
         if end == "socket":
@@ -133,6 +146,65 @@ async def test_viewers_stay_for_the_next_source(end):
         assert house.engine.routes[house.video[0].id] == (second.id, "")
         assert house.seen_by(viewer)["video"] == house.video[0].id
         assert not house.heard(BOB, "call:hangup")
+
+
+async def test_the_place_of_a_source_that_reloads_is_kept():
+    """For ten seconds only the one that left is elected, by its secret; others are told to wait."""
+    async with House() as house:
+        await house.broadcast(ALICE, secret="a", network="1")
+        await house.join(CAROL, RECEIVES)
+        house.calls.caller_left(ALICE)
+        await house.send(BOB, secret="b", network="1")
+        assert house.heard(BOB, "relay:held") == [{"seconds": 10}]
+        await house.send("alice|9", secret="guessed", network="1")
+        assert house.source is None
+        assert not house.heard(CAROL, "relay:live")
+        await house.send("alice|10", secret="a", network="2")
+        await house.until(lambda: house.source == "alice")
+        assert house.heard(CAROL, "relay:live")
+        assert house.heard(BOB, "call:hangup") == [{"reason": "relay already has a source"}]
+        assert house.heard("alice|10", "relay:elected")
+
+
+async def test_the_place_is_free_when_nobody_comes_back(monkeypatch):
+    """When its time is over the first candidate whose media came is the source."""
+    async with House() as house:
+        await house.broadcast(ALICE, secret="a")
+        house.calls.caller_left(ALICE)
+        await house.join(DAVE, SENDS)
+        await house.send(BOB)
+        assert house.calls.status()["relay"]["heldSeconds"] == 10
+        assert house.calls.status()["relay"]["candidates"] == 2
+        now = house.mode.now()
+        monkeypatch.setattr(house.mode, "now", lambda: now + 9.5)
+        house.mode.tick()
+        assert house.source is None
+        monkeypatch.setattr(house.mode, "now", lambda: now + 10.5)
+        await house.until(lambda: house.source == "bob")
+        assert house.heard(BOB, "relay:elected")
+
+
+async def test_a_client_without_a_secret_is_known_by_user_and_network():
+    """A stock client comes back by its name and network; the name alone does not do."""
+    async with House() as house:
+        await house.broadcast(ALICE, network="1")
+        house.calls.caller_left(ALICE)
+        await house.send("alice|8", network="2")
+        assert house.source is None
+        await house.send("alice|9", network="1")
+        await house.until(lambda: house.source == "alice")
+
+
+async def test_a_source_takes_over_from_its_own_old_call():
+    """A source that is back before its old call is lost takes its place, by its secret only."""
+    async with House() as house:
+        await house.broadcast(ALICE, secret="a", network="1")
+        assert await house.join("alice|8", SENDS, secret="b", network="1") is None
+        assert house.refusals.counts == {"relaySource": 1}
+        second = await house.send("alice|9", secret="a")
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        assert house.engine.routes[house.video[0].id] == (second.id, "")
+        assert house.source == "alice"
 
 
 async def test_who_neither_sends_nor_receives_is_refused():

@@ -6,7 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from icey._core import BitrateEstimated, KeyframeRequested, PeerConnected, PeerDisconnected
+from icey._core import (
+    BitrateEstimated,
+    KeyframeRequested,
+    PeerConnected,
+    PeerDisconnected,
+    PeerReached,
+)
 from icey.config.model import Settings
 from icey.errors import OfferError, SourceError
 from icey.media.events import SourceBroken, SourceEnded, SourceLost, SourceRestored
@@ -22,11 +28,16 @@ class PlayedPipeline:
     all: list["PlayedPipeline"] = []
     gate = threading.Event()
     failure: Exception | None = None
+    passes_through = False
+    pictures = (0, 0)
 
     def __init__(self, source, settings, *, on_event, start_bitrate=None, tap=None):
         self.on_event, self.started, self.stopped, self.lanes = on_event, 0, 0, []
         self.tap = tap
         self.all.append(self)
+
+    def punctuality(self):
+        return self.pictures
 
     def prepare(self):
         assert self.gate.wait(5)
@@ -64,21 +75,29 @@ def played(monkeypatch):
 class House(Conversation):
     """The calls of stream mode, which leave nothing open."""
 
-    def __init__(self, **media):
-        settings = Settings.model_validate({"media": {"source": "demo:", **media}})
+    def __init__(self, limits=None, **media):
+        settings = Settings.model_validate(
+            {"media": {"source": "demo:", **media}, "limits": limits or {}}
+        )
         super().__init__(
             lambda engine, work: StreamMode(
                 settings, engine, work, publish=lambda *_: None, sign=lambda path: path
-            )
+            ),
+            limits=settings.limits,
         )
 
     async def __aexit__(self, *_):
         await super().__aexit__()
         assert all(pipeline.stopped for pipeline in PlayedPipeline.all)
 
-    async def watch(self, who):
+    @property
+    def load(self):
+        """What is bounded, as the status has it."""
+        return self.calls.status()["load"]
+
+    async def watch(self, who, *, network=""):
         """Call, offer and connect."""
-        peer = await self.call(who)
+        peer = await self.call(who, network=network)
         await self.until(lambda: self.heard(who, "call:answer"))
         self.engine.tell(PeerConnected(peer=peer.id))
         await self.until(lambda: PlayedPipeline.all[-1].started)
@@ -328,3 +347,116 @@ async def test_closing_hangs_everybody_up():
         assert house.heard(ALICE, "call:hangup") == [{"reason": "server is shutting down"}]
         house.calls.deliver(BOB, INIT)
         assert house.calls.status()["sessions"]["active"] == 0
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A file to be played."""
+    path = tmp_path / "clip.mp4"
+    path.touch()
+    return str(path)
+
+
+async def test_nothing_is_opened_for_who_only_writes(clip):
+    """Before the first check nothing is opened, neither of a file nor of a live source."""
+    for source in (clip, "demo:"):
+        async with House(source=source) as house:
+            peer = await house.call(ALICE, reached=False)
+            await house.until(lambda: house.heard(ALICE, "call:answer"))
+            house.mode.tick()
+            assert PlayedPipeline.all == []
+            assert house.load["encoders"] == 0
+            assert house.load["unconnectedCalls"] == 1
+            house.engine.tell(PeerReached(peer=peer.id))
+            await house.until(lambda: PlayedPipeline.all)
+            assert not PlayedPipeline.all[0].started
+        PlayedPipeline.all.clear()
+
+
+async def test_one_more_than_encoders_shares(clip):
+    """With `auto` the last encoder is for all who come too late; it is given back with the rest."""
+    async with House(source=clip, maxEncoders=3) as house:
+        callers = [f"viewer|{number}" for number in range(6)]
+        for caller in callers:
+            await house.watch(caller)
+        assert len(PlayedPipeline.all) == 3
+        assert house.load["encoders"] == house.load["encodersMost"] == 3
+        assert house.load["viewersSharing"] == 4
+        estimations = [peer.estimation for peer in house.engine.peers]
+        assert estimations == ["twcc", "twcc", *["remb"] * 4]
+        house.calls.caller_left(callers[0])
+        assert house.load["encoders"] == 2
+        await house.watch("late|9")
+        assert len(PlayedPipeline.all) == 4
+        for caller in [*callers, "late|9"]:
+            house.calls.caller_left(caller)
+        assert house.load["encoders"] == 1  # the shared one lingers
+    assert house.load["encoders"] == 0
+
+
+async def test_one_more_than_encoders_is_refused(clip):
+    """With `per-peer` it is rejected, with the setting's name, and counted."""
+    async with House(source=clip, pipeline="per-peer", maxEncoders=1) as house:
+        await house.watch(ALICE)
+        house.calls.deliver(BOB, INIT)
+        await house.until(lambda: house.heard(BOB, "call:accept"))
+        house.calls.deliver(BOB, OFFER)
+        await house.until(lambda: house.heard(BOB, "call:reject"))
+        [reject] = house.heard(BOB, "call:reject")
+        assert reject["reason"] == "too many viewers: all 1 encoders run (media.maxEncoders)"
+        assert house.refusals.counts == {"encoders": 1}
+        assert len(house.engine.peers) == 1
+
+
+async def test_of_two_who_come_at_once_one_is_refused(clip):
+    """An offer takes no encoder; of two that came while one was free, the first there has it."""
+    async with House(source=clip, pipeline="per-peer", maxEncoders=1) as house:
+        slow = await house.call(ALICE, reached=False)
+        await house.watch(BOB)
+        house.engine.tell(PeerConnected(peer=slow.id))
+        await house.until(lambda: house.heard(ALICE, "call:hangup"))
+        assert "media.maxEncoders" in house.heard(ALICE, "call:hangup")[0]["reason"]
+        assert house.refusals.counts == {"encoders": 1}
+        assert not house.heard(BOB, "call:hangup")
+
+
+async def test_one_network_leaves_encoders_to_others(clip):
+    """A bound by address leaves the rest of the encoders to other networks."""
+    limits = {"encodersPerAddress": 2}
+    async with House(source=clip, pipeline="per-peer", maxEncoders=4, limits=limits) as house:
+        await house.watch("a|1", network="192.0.2.1")
+        await house.watch("b|2", network="192.0.2.1")
+        house.calls.deliver("c|3", OFFER, "192.0.2.1")
+        await house.until(lambda: house.heard("c|3", "call:reject"))
+        await house.watch("d|4", network="192.0.2.2")
+        assert len(PlayedPipeline.all) == 3
+
+
+async def test_a_passed_through_file_needs_no_encoder(clip, monkeypatch):
+    """What sends the source's own H.264 takes none, or gives back what it took at first."""
+    monkeypatch.setattr(PlayedPipeline, "passes_through", True)
+    for passthrough in (True, "auto"):
+        async with House(source=clip, maxEncoders=2, passthroughVideo=passthrough) as house:
+            for number in range(4):
+                await house.watch(f"viewer|{number}")
+            assert house.load["encoders"] == 0
+            assert house.load["viewersSharing"] == 0
+
+
+async def test_encoders_behind_time_degrade_the_server(clip, monkeypatch):
+    """Late pictures are a warning, and newcomers share although slots are free."""
+    async with House(source=clip, maxEncoders=4) as house:
+        await house.watch(ALICE)
+        await house.watch(BOB)
+        house.mode.tick()
+        assert house.calls.status()["state"] == "running"
+        monkeypatch.setattr(PlayedPipeline, "pictures", (150, 90))
+        house.mode.tick()
+        status = house.calls.status()
+        assert status["state"] == "degraded"
+        [warning] = status["warnings"]
+        assert warning.startswith("2 of 2 pipelines are behind time: up to 60% of their pictures")
+        assert status["load"]["pipelinesBehind"] == 2
+        assert status["load"]["latePictures"] == 180
+        await house.watch("late|3")
+        assert house.load["viewersSharing"] == 1

@@ -5,11 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from icey.signalling.calls import (
-    EARLY_CANDIDATES,
+from icey.signalling.call_actions import (
     Absent,
-    CallState,
-    CallTable,
     CandidateArrived,
     Ended,
     Incoming,
@@ -17,6 +14,7 @@ from icey.signalling.calls import (
     Returned,
     Send,
 )
+from icey.signalling.calls import EARLY_CANDIDATES, CallState, CallTable
 
 ALICE, BOB = "alice|a1", "bob|b2"
 AGAIN = "alice|a3"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from icey.signalling.calls import ABSENCE_S, Absent, CallTable, Ended, Incoming, Offered, Returned
+from icey.signalling.call_actions import Absent, Ended, Incoming, Offered, Returned
+from icey.signalling.calls import ABSENCE_S, CallTable
 from unit.signalling.test_calls import AGAIN, ALICE, OFFER, message, negotiate, offer, said
 
 

@@ -45,3 +45,32 @@ def test_what_stays_keeps_both_limits(entries, age, total):
         assert sum(r.size_bytes for r in stay) <= total
     if not age and not total:
         assert gone == []
+
+
+def owned(name, age_s, size, owner):
+    return Kept(name, NOW - timedelta(seconds=age_s), size, owner)
+
+
+def gone_of(recordings, most):
+    return to_remove(recordings, max_age_seconds=0, max_total_bytes=most, now=NOW)
+
+
+def test_junk_costs_its_own_owner():
+    """Who fills the folder loses its own recordings; the older one of somebody else stays."""
+    mine = [owned("mine-old", 9000, 100, "me"), owned("mine-new", 8000, 100, "me")]
+    junk = [owned(f"junk{n}", 100 - n, 50, "x") for n in range(20)]
+    assert gone_of([*mine, *junk], 500) == [f"junk{n}" for n in range(14)]
+
+
+def test_owners_who_have_as_much():
+    """Where none has more than the others, the oldest goes first, in turns."""
+    recordings = [owned(f"{who}{n}", 100 - n, 100, who) for n in range(3) for who in "ab"]
+    assert gone_of(recordings, 400) == ["a0", "b0"]
+
+
+def test_one_huge_recording_does_not_empty_the_folder():
+    """The newest goes before all others' where it alone has more than half; else it stays."""
+    others = [owned("a", 50, 100, "a"), owned("b", 40, 100, "b")]
+    assert gone_of([*others, owned("huge", 1, 900, "x")], 1000) == ["huge"]
+    assert gone_of([*others, owned("large", 1, 150, "x")], 300) == ["a"]
+    assert gone_of([owned("huge", 1, 9000, "x")], 1000) == []

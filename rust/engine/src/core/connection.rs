@@ -242,6 +242,9 @@ impl Connection {
                 return;
             }
             context.demux.learn(self.id, pair, now);
+            if self.path.reach() {
+                context.events.push(Event::PeerReached { peer: self.id });
+            }
             may_move = self.path.handle_stun(pair, datagram);
         }
         if class == Class::Media && !self.ssrcs.accept(now, datagram) {

@@ -23,6 +23,7 @@ import { adviceOn, Paths, triedLines } from "./paths.js";
  * @property {string} to The callee's address, `user|id`.
  * @property {Ice} ice
  * @property {() => Promise<Ice>} [freshIce] With a credential that is good for longer.
+ * @property {string} [session] By which a server knows us again in a later call.
  * @property {(message: Message) => boolean} send
  * @property {(pc: RTCPeerConnection) => void | Promise<void>} setUp Adds what is to be sent and received.
  * @property {(state: CallState) => void} onState Every change but the last one.
@@ -32,8 +33,8 @@ import { adviceOn, Paths, triedLines } from "./paths.js";
 
 /** A live source may take its time to open; a server that is silent for longer is not there. */
 const ANSWER_TIMEOUT_MS = 20_000;
-/** From our offer to media: ICE and DTLS. */
-const CONNECT_TIMEOUT_MS = 20_000;
+/** From our offer to media: ICE and DTLS. The server gives up after 15 s, and shall hear what we tried. */
+const CONNECT_TIMEOUT_MS = 13_000;
 /** `disconnected` often heals by itself (a lost packet or two). */
 const DISCONNECTED_GRACE_MS = 1_500;
 /** How long fresh ICE servers may take: a path that broke may well be the one to `/api/config`. */
@@ -102,7 +103,8 @@ export class Call {
     };
     pc.onconnectionstatechange = () => this.#connectionChanged();
     this.#enter("calling");
-    if (!this.#send("call:init", {})) return this.#end("lost", "not connected to the server");
+    const { session } = this.#options;
+    if (!this.#send("call:init", session ? { session } : {})) return this.#end("lost", "not connected to the server");
     this.#expire(ANSWER_TIMEOUT_MS, "the server did not answer the call");
     this.#described = this.#describe();
     this.#guard(this.#described);

@@ -19,6 +19,7 @@ import { backoff } from "./symple.js";
  * @property {(message: Message) => boolean} send
  * @property {() => Promise<Ice>} ice
  * @property {(pc: RTCPeerConnection) => void | Promise<void>} setUp
+ * @property {string} [session] By which a server knows us again in a later call.
  * @property {(track: MediaStreamTrack) => void} [onTrack]
  * @property {(state: CallState) => void} onState
  * @property {(end: CallEnd, delayMs: number) => void} onLost The call broke; the next one comes after the delay.
@@ -123,7 +124,7 @@ export class Dialer {
     clearTimeout(this.#redial);
     this.#redial = undefined;
     const turn = ++this.#dialing;
-    const { send, ice, setUp, onTrack, onState } = this.#options;
+    const { send, ice, setUp, session, onTrack, onState } = this.#options;
     const ways = await ice();
     if (turn !== this.#dialing) return;
     /** @type {Call} */
@@ -131,6 +132,7 @@ export class Dialer {
       to: this.#wish,
       ice: ways,
       freshIce: ice,
+      session,
       send,
       setUp,
       onTrack,

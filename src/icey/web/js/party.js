@@ -14,6 +14,7 @@ import { ended, inSeconds, SERVER_AWAY } from "./words.js";
  * @typedef {object} PartyOptions
  * @property {(message: Message) => boolean} send
  * @property {() => Promise<Ice>} ice
+ * @property {string} [session] By which a server knows us again in a later call.
  * @property {(track: MediaStreamTrack) => void} [onTrack]
  * @property {(phase: Phase, status: string, problem: string) => void} onPhase
  */
@@ -35,10 +36,11 @@ export class Party {
   /** @param {PartyOptions} options */
   constructor(options) {
     this.#options = options;
-    const { send, ice, onTrack } = options;
+    const { send, ice, session, onTrack } = options;
     this.dialer = new Dialer({
       send,
       ice,
+      session,
       onTrack,
       setUp: (pc) => this.setUp(pc),
       onState: (state) => this.progressed(state),

@@ -57,6 +57,9 @@ export class Recorder extends Publisher {
   told(event) {
     if (event.name === "record:started") this.#started();
     else if (event.name === "record:finished") this.#finished(event.data);
+    else if (event.name === "record:delayed") this.#troubled("cannot be saved yet, and is tried again", event.data);
+    else if (event.name === "record:failed") this.#troubled("could not be saved", event.data);
+    else if (event.name === "record:troubled") this.#troubled("What you send is not recorded", event.data);
   }
 
   /**
@@ -94,6 +97,15 @@ export class Recorder extends Publisher {
     // A long call may go into several files; the time is the call's.
     if (this.#recording.name !== "running") this.#record({ name: "running", since: performance.now() });
     this.say("playing", "Recording.");
+  }
+
+  /**
+   * @param {string} what Of the file that the event names, where it names one.
+   * @param {any} data
+   */
+  #troubled(what, data) {
+    const file = typeof data?.file === "string" ? `${data.file} ` : "";
+    this.say(this.said.phase, this.said.status, `${file}${what}: ${String(data?.reason ?? "it gave no reason")}.`);
   }
 
   /** @param {any} data */

@@ -13,6 +13,7 @@ const MAX_CANDIDATES: usize = 64;
 /// The path of one connection.
 #[derive(Debug, Default)]
 pub struct Path {
+    is_reached: bool,
     is_connected: bool,
     attempts: Attempts,
     nomination: Nomination,
@@ -73,6 +74,11 @@ impl Path {
             self.attempts.received(pair.0, pair.1, message);
         }
         self.nomination.handle_stun(pair, message)
+    }
+
+    /// A STUN message was accepted; whether it is the first one.
+    pub fn reach(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_reached, true)
     }
 
     /// Notes a STUN message that is sent.
