@@ -49,6 +49,7 @@
 
 use std::time::{Duration, Instant};
 
+use str0m::change::SdpAnswer;
 use str0m::media::Rid;
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc};
@@ -66,8 +67,10 @@ use super::publisher::Publisher;
 use super::receive::inbox::Writer;
 use super::receive::options::ReceiverOptions;
 use super::receive::ssrc_limit::SsrcLimit;
-use super::sdp::offer::{self, Wanted};
-use super::sdp::{answer, negotiation};
+use super::sdp::answer::Answer;
+use super::sdp::negotiation::{self, Instance};
+use super::sdp::offer::{Prepared, Wanted};
+use super::sdp::payload::PayloadTypes;
 use super::track::Frame;
 use super::viewer::Viewer;
 use super::wallclock::Wallclock;
@@ -99,6 +102,8 @@ pub enum Progress {
 /// One browser.
 pub struct Connection {
     id: PeerId,
+    /// Made before the first offer, if it was.
+    instance: Option<Instance>,
     /// From the first offer on.
     rtc: Option<Rtc>,
     /// The instance was changed, and is to be polled.
@@ -116,6 +121,8 @@ pub struct Connection {
     sends: Option<PeerOptions>,
     viewer: Option<Viewer>,
     publisher: Option<Publisher>,
+    /// What the payload types of all its offers mean.
+    payload_types: PayloadTypes,
 }
 
 impl Connection {
@@ -130,6 +137,7 @@ impl Connection {
     ) -> Self {
         Self {
             id,
+            instance: None,
             rtc: None,
             needs_poll: false,
             rtc_deadline: None,
@@ -142,23 +150,40 @@ impl Connection {
             sends,
             viewer: sends.map(|options| Viewer::new(options.estimation, wallclock, now)),
             publisher: receives.map(|(inbox, options)| Publisher::new(id, inbox, options, now)),
+            payload_types: PayloadTypes::default(),
         }
     }
 
-    /// Answers an offer, the first one or a later one.
+    /// Takes an instance for its first offer, made for what it sends and receives.
+    pub fn set_instance(&mut self, instance: Instance) {
+        if self.rtc.is_none() {
+            self.instance = Some(instance);
+        }
+    }
+
+    /// What its offers are prepared for.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            sends: self.viewer.is_some(),
+            receives: self.publisher.as_ref().map(Publisher::delivery),
+        }
+    }
+
+    /// Answers a prepared offer, the first one or a later one.
     pub fn accept_offer(
         &mut self,
         now: Instant,
-        sdp: &str,
+        mut offer: Prepared,
         local: &Local,
         context: &mut Context<'_>,
-    ) -> Result<String, EngineError> {
+    ) -> Result<Answer, EngineError> {
         let is_first = self.rtc.is_none();
-        let answer = self.negotiate(now, sdp, local);
+        let answer = self.negotiate(now, &mut offer, local);
         self.needs_poll = true;
         if answer.is_err() && is_first {
             // Nothing is kept of a failed first offer, so that another may follow.
             self.rtc = None;
+            self.payload_types = PayloadTypes::default();
             if let Some(viewer) = &mut self.viewer {
                 viewer.reset();
             }
@@ -168,26 +193,36 @@ impl Connection {
         if let Some(rtc) = &mut self.rtc {
             let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
             context.demux.set_ufrag(self.id, &ufrag);
-            self.path.handle_offer(rtc, sdp);
+            self.path.handle_offer(rtc, offer.candidates, offer.hidden);
         }
         self.advance(now);
         if self.liveness.is_connected() {
             self.with_viewer(context, |viewer, _, link| viewer.request_keyframes(link));
         }
-        Ok(answer::finish(&answer, &local.additional))
+        Ok(Answer {
+            sdp: answer,
+            received_bitrate: self.publisher.as_ref().map(Publisher::max_bitrate),
+            additional: local.additional.clone(),
+        })
     }
 
-    fn negotiate(&mut self, now: Instant, sdp: &str, local: &Local) -> Result<String, EngineError> {
+    fn negotiate(
+        &mut self,
+        now: Instant,
+        offer: &mut Prepared,
+        local: &Local,
+    ) -> Result<SdpAnswer, EngineError> {
+        if let (None, Some(refused)) = (&self.rtc, &offer.refused_as_first) {
+            return Err(refused.clone());
+        }
+        self.payload_types.merge(&offer.payload_types)?;
         let receives = self.publisher.as_ref().map(Publisher::delivery);
-        let wanted = Wanted {
-            sends: self.viewer.is_some(),
-            receives,
-        };
-        let prepared = offer::prepare(sdp, self.rtc.is_none(), wanted)?;
         let rtc = match &mut self.rtc {
             Some(rtc) => rtc,
             none => {
-                let (rtc, keys) = negotiation::build(self.sends.as_ref(), receives, local, now);
+                let Instance { rtc, keys } = self.instance.take().unwrap_or_else(|| {
+                    negotiation::build(self.sends.as_ref(), receives, local, now)
+                });
                 if let Some(viewer) = &mut self.viewer {
                     viewer.set_keys(keys, now);
                 }
@@ -195,16 +230,13 @@ impl Connection {
             }
         };
         let answer = match &mut self.viewer {
-            Some(viewer) => viewer.negotiate(now, rtc, &prepared)?,
-            None => negotiation::accept(rtc, &prepared.text)?,
+            Some(viewer) => viewer.negotiate(now, rtc, offer)?,
+            None => negotiation::accept(rtc, offer.take()?)?,
         };
-        match &mut self.publisher {
-            Some(publisher) => {
-                publisher.handle_negotiated(now, rtc, &prepared, &mut self.stats)?;
-                Ok(answer::steer(&answer, publisher.max_bitrate()))
-            }
-            None => Ok(answer),
+        if let Some(publisher) = &mut self.publisher {
+            publisher.handle_negotiated(now, rtc, offer, &mut self.stats)?;
         }
+        Ok(answer)
     }
 
     /// Takes a candidate of the remote side, before or after its offer.

@@ -22,7 +22,6 @@ pub mod track;
 pub mod viewer;
 pub mod wallclock;
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,6 +43,9 @@ use self::media::MediaKind;
 use self::options::{Local, PeerOptions};
 use self::receive::inbox::Writer;
 use self::receive::options::ReceiverOptions;
+use self::sdp::answer::Answer;
+use self::sdp::negotiation::Instance;
+use self::sdp::offer::{Prepared, Wanted};
 use self::timers::Timers;
 use self::track::{Frame, Track, TrackState};
 use crate::error::EngineError;
@@ -51,9 +53,12 @@ use crate::event::Event;
 use crate::id::{PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
 
+/// Why a peer is gone that a bug has hit.
+pub const PANICKED: &str = "internal error";
+
 /// Every peer and track.
 pub struct Core {
-    local: Local,
+    local: Arc<Local>,
     connections: HashMap<PeerId, Connection>,
     tracks: HashMap<TrackId, Track>,
     demux: Demux,
@@ -67,9 +72,9 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(local: Local, counters: Arc<Counters>) -> Self {
+    pub fn new(local: impl Into<Arc<Local>>, counters: Arc<Counters>) -> Self {
         Self {
-            local,
+            local: local.into(),
             connections: HashMap::new(),
             tracks: HashMap::new(),
             demux: Demux::default(),
@@ -102,17 +107,29 @@ impl Core {
         self.connections.insert(id, connection);
     }
 
-    /// Answers an offer.
+    /// What the offers of a peer are prepared for (`sdp::offer::prepare`).
+    pub fn wanted(&self, id: PeerId) -> Option<Wanted> {
+        self.connections.get(&id).map(Connection::wanted)
+    }
+
+    /// Takes what a peer's first offer is answered by; it is made here where none was given.
+    pub fn set_instance(&mut self, id: PeerId, instance: Instance) {
+        if let Some(peer) = self.connections.get_mut(&id) {
+            peer.set_instance(instance);
+        }
+    }
+
+    /// Answers a prepared offer.
     pub fn accept_offer(
         &mut self,
         id: PeerId,
-        sdp: &str,
+        offer: Prepared,
         now: Instant,
         out: &mut dyn Outbound,
-    ) -> Result<String, EngineError> {
+    ) -> Result<Answer, EngineError> {
         let local = self.local.clone();
         self.with_peer(id, now, out, |peer, context| {
-            peer.accept_offer(now, sdp, &local, context)
+            peer.accept_offer(now, offer, &local, context)
         })
         .unwrap_or(Err(EngineError::Closed("peer")))
     }
@@ -447,10 +464,11 @@ impl Core {
         // context leads to is changed by single calls that do not panic half-way.
         match catch_unwind(AssertUnwindSafe(|| f(peer, &mut context))) {
             Ok(result) => Some(result),
-            Err(panic) => {
+            Err(_) => {
+                // What the panic says is for the log (the process's panic hook): it may hold what
+                // the peer sent, and the reason goes to the peer.
                 Counters::add(&self.counters.panics, 1);
-                let reason = format!("internal error: {}", text_of(&*panic));
-                self.disconnect(id, reason, now);
+                self.disconnect(id, PANICKED.to_owned(), now);
                 None
             }
         }
@@ -514,10 +532,4 @@ impl Core {
             }
         }
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic")
 }

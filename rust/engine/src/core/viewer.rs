@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use str0m::Rtc;
 use str0m::bwe::BweKind;
+use str0m::change::SdpAnswer;
 use str0m::media::Mid;
 use str0m::stats::MediaEgressStats;
 
@@ -78,8 +79,8 @@ impl Viewer {
         &mut self,
         now: Instant,
         rtc: &mut Rtc,
-        prepared: &Prepared,
-    ) -> Result<String, EngineError> {
+        prepared: &mut Prepared,
+    ) -> Result<SdpAnswer, EngineError> {
         let is_declared = |ssrc| self.way.is_declared(ssrc);
         let answer = self.streams.negotiate(rtc, prepared, is_declared)?;
         self.way.set_streams(rtc, &self.streams.parameters());

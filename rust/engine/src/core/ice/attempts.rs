@@ -47,9 +47,9 @@ impl Attempts {
         }
     }
 
-    /// The browser has an address that it does not tell.
-    pub fn add_hidden(&mut self) {
-        self.hidden = self.hidden.saturating_add(1);
+    /// The browser has so many addresses that it does not tell.
+    pub fn add_hidden(&mut self, count: u32) {
+        self.hidden = self.hidden.saturating_add(count);
     }
 
     /// A STUN message goes out.
@@ -208,8 +208,8 @@ mod tests {
             attempts.lines(),
             ["the browser sent no address of its own", silence]
         );
-        attempts.add_hidden();
-        attempts.add_hidden();
+        attempts.add_hidden(1);
+        attempts.add_hidden(1);
         assert_eq!(
             attempts.lines(),
             [

@@ -3,7 +3,6 @@
 use str0m::{Candidate, Rtc};
 
 use super::attempts::Attempts;
-use super::candidate;
 use super::demux::AddressPair;
 use super::nomination::{self, Nomination};
 
@@ -46,24 +45,19 @@ impl Path {
 
     /// The remote side has a candidate whose address it does not tell.
     pub fn add_hidden_candidate(&mut self) {
-        self.attempts.add_hidden();
+        self.attempts.add_hidden(1);
     }
 
-    /// Gives str0m the candidates that came before the offer, and remembers those in it, of which
-    /// str0m takes the ones that it can use.
-    pub fn handle_offer(&mut self, rtc: &mut Rtc, sdp: &str) {
-        for candidate in self.early.drain(..) {
+    /// Gives str0m the candidates that came before the offer, and those in it.
+    pub fn handle_offer(&mut self, rtc: &mut Rtc, offered: Vec<Candidate>, hidden: u32) {
+        for candidate in std::mem::take(&mut self.early) {
             rtc.add_remote_candidate(candidate);
         }
-        if self.is_connected {
-            return;
+        for candidate in offered {
+            self.add_candidate(Some(rtc), candidate);
         }
-        for line in sdp.lines().filter(|line| line.starts_with("a=candidate:")) {
-            match candidate::parse(line) {
-                Ok(Some(candidate)) => self.attempts.add(&candidate),
-                _ if candidate::is_hidden(line) => self.attempts.add_hidden(),
-                _ => {}
-            }
+        if !self.is_connected {
+            self.attempts.add_hidden(hidden);
         }
     }
 

@@ -3,4 +3,5 @@
 pub mod answer;
 pub mod negotiation;
 pub mod offer;
+pub mod payload;
 mod section;
