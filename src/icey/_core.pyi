@@ -146,6 +146,7 @@ class EngineStats:
         packets_dropped: int = ...,
         packets_unknown: int = ...,
         frames_dropped: int = ...,
+        checks_refused: int = ...,
         events_dropped: int = ...,
         panics: int = ...,
     ) -> EngineStats: ...
@@ -161,6 +162,8 @@ class EngineStats:
     """Incoming packets that belong to no peer, or that make no sense."""
     frames_dropped: Final[int]
     """Access units thrown away: a full command queue, or a viewer that cannot keep up."""
+    checks_refused: Final[int]
+    """ICE checks not sent, because there were too many to addresses that never answered."""
     events_dropped: Final[int]
     """Bitrate events merged away; state events are never dropped."""
     panics: Final[int]

@@ -192,6 +192,7 @@ class Calls:
                 "packetsDropped": stats.packets_dropped,
                 "packetsUnknown": stats.packets_unknown,
                 "framesDropped": stats.frames_dropped,
+                "checksRefused": stats.checks_refused,
                 "eventsMerged": stats.events_dropped,
                 "panics": stats.panics,
             },

@@ -57,9 +57,12 @@ use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc};
 use super::context::{Context, Datagram, Link};
 use super::forward::packet::RtpPacket;
 use super::forward::rtcp::is_rtcp;
+use super::ice::attempts::is_request;
+use super::ice::checks::Check;
 use super::ice::demux::{AddressPair, Class, classify};
 use super::ice::nomination;
-use super::ice::path::Path;
+use super::ice::path::{Heard, Path};
+use super::ice::remotes::Standing;
 use super::liveness::{FAILED, Liveness};
 use super::media::MediaKind;
 use super::options::{Local, PeerOptions};
@@ -192,7 +195,10 @@ impl Connection {
         self.liveness.handle_offer(now);
         if let Some(rtc) = &mut self.rtc {
             let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
-            context.demux.set_ufrag(self.id, &ufrag);
+            if context.demux.set_ufrag(self.id, &ufrag) {
+                context.checks.forget(self.id);
+                self.path.handle_restart();
+            }
             self.path.handle_offer(rtc, offer.candidates, offer.hidden);
         }
         self.advance(now);
@@ -273,8 +279,26 @@ impl Connection {
                 Counters::add(&context.counters.packets_unknown, 1);
                 return;
             }
+            match self.path.handle_stun(now, pair, datagram) {
+                Heard::Taken {
+                    may_move: moves,
+                    is_answer,
+                } => {
+                    may_move = moves;
+                    if is_answer {
+                        context.checks.handle_answer(source);
+                    }
+                    // str0m takes a check that waits for one that is on its way.
+                    for check in context.checks.take(self.id, source) {
+                        self.check(now, check, context);
+                    }
+                }
+                Heard::Refused => {
+                    Counters::add(&context.counters.packets_unknown, 1);
+                    return;
+                }
+            }
             context.demux.learn(self.id, pair, now);
-            may_move = self.path.handle_stun(pair, datagram);
         }
         if class == Class::Media && !self.ssrcs.accept(now, datagram) {
             Counters::add(&context.counters.packets_unknown, 1);
@@ -535,7 +559,7 @@ impl Connection {
                         self.errors += 1;
                     }
                 }
-                Ok(Output::Transmit(transmit)) => self.transmit(transmit, context),
+                Ok(Output::Transmit(transmit)) => self.transmit(now, transmit, context),
                 Ok(Output::Event(event)) => {
                     if matches!(event, RtcEvent::Closed) {
                         gone = Some("closed by peer");
@@ -552,7 +576,7 @@ impl Connection {
         gone.or(has_ended.then_some(FAILED))
     }
 
-    fn transmit(&mut self, transmit: Transmit, context: &mut Context<'_>) {
+    fn transmit(&mut self, now: Instant, transmit: Transmit, context: &mut Context<'_>) {
         let Transmit {
             source,
             destination,
@@ -561,12 +585,11 @@ impl Connection {
         } = transmit;
         let pair = (source, destination);
         match classify(&contents) {
-            Class::Stun => {
-                self.path.handle_stun_sent(pair, &contents);
-                if !context.demux.knows(self.id, pair) {
-                    context.demux.expect_response(self.id, &contents);
-                }
+            Class::Stun if is_request(&contents) => {
+                let message = contents.into();
+                return self.check(now, Check { pair, message }, context);
             }
+            Class::Stun => {}
             class => {
                 self.path.handle_used(pair);
                 // Beside a publisher's feedback it goes out with that, and browsers ignore it.
@@ -582,13 +605,46 @@ impl Connection {
                 }
             }
         }
+        self.send(pair, contents.into(), context);
+    }
+
+    /// Sends a check, or has it wait for its turn, or drops and counts it.
+    fn check(&mut self, now: Instant, check: Check, context: &mut Context<'_>) {
+        let is_refused = match self.path.standing(check.pair.1) {
+            Standing::Answers => {
+                self.send_check(check, context);
+                false
+            }
+            Standing::Asks if context.checks.admit(now, check.pair.1) => {
+                self.send_check(check, context);
+                false
+            }
+            Standing::Asks => true,
+            Standing::Silent => !context.checks.push(now, self.id, check),
+        };
+        if is_refused {
+            Counters::add(&context.counters.checks_refused, 1);
+        }
+    }
+
+    /// Sends a check whose turn it is.
+    pub fn send_check(&mut self, check: Check, context: &mut Context<'_>) {
+        let Check { pair, message } = check;
+        self.path.handle_check(pair);
+        if !context.demux.knows(self.id, pair) {
+            context.demux.expect_response(self.id, &message);
+        }
+        self.send(pair, message, context);
+    }
+
+    fn send(&mut self, pair: AddressPair, payload: Vec<u8>, context: &mut Context<'_>) {
         self.stats.packets_sent += 1;
-        self.stats.bytes_sent += contents.len() as u64;
+        self.stats.bytes_sent += payload.len() as u64;
         context.out.send(Datagram {
             peer: self.id,
-            local: source,
-            remote: destination,
-            payload: contents.into(),
+            local: pair.0,
+            remote: pair.1,
+            payload,
         });
     }
 

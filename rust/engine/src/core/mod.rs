@@ -37,6 +37,7 @@ use self::connection::{Connection, Progress};
 use self::context::{Context, Outbound};
 use self::forward::packet::RtpPacket;
 use self::forward::router::{Router, TrackRoute};
+use self::ice::checks::CheckPacer;
 use self::ice::demux::{Class, Demux, classify};
 use self::liveness::FAILED;
 use self::media::MediaKind;
@@ -62,6 +63,7 @@ pub struct Core {
     connections: HashMap<PeerId, Connection>,
     tracks: HashMap<TrackId, Track>,
     demux: Demux,
+    checks: CheckPacer,
     timers: Timers,
     events: Vec<Event>,
     router: Router,
@@ -78,6 +80,7 @@ impl Core {
             connections: HashMap::new(),
             tracks: HashMap::new(),
             demux: Demux::default(),
+            checks: CheckPacer::default(),
             timers: Timers::default(),
             events: Vec::new(),
             router: Router::default(),
@@ -392,7 +395,8 @@ impl Core {
 
     /// When [`Core::expire`] is due.
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        self.timers.next_deadline()
+        let deadlines = [self.timers.next_deadline(), self.checks.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -401,6 +405,15 @@ impl Core {
             let end = self.with_peer(id, now, out, |peer, _| peer.handle_timeout(now));
             if let Some(Some(reason)) = end {
                 self.disconnect(id, reason.to_owned(), now);
+            }
+        }
+        while let Some((id, check, is_admitted)) = self.checks.pop_due(now) {
+            if is_admitted {
+                self.guarded(id, now, out, |peer, context| {
+                    peer.send_check(check, context);
+                });
+            } else {
+                Counters::add(&self.counters.checks_refused, 1);
             }
         }
     }
@@ -457,6 +470,7 @@ impl Core {
             out,
             events: &mut self.events,
             demux: &mut self.demux,
+            checks: &mut self.checks,
             arrivals: &mut self.arrivals,
             counters: &self.counters,
         };
@@ -501,6 +515,7 @@ impl Core {
     fn forget(&mut self, id: PeerId, now: Instant) -> bool {
         self.timers.forget(id);
         self.demux.forget(id);
+        self.checks.forget(id);
         self.router.forget(id);
         let Some(mut peer) = self.connections.remove(&id) else {
             return false;

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use str0m::Rtc;
 use str0m::bwe::BweKind;
-use str0m::change::SdpAnswer;
 use str0m::media::Mid;
 use str0m::stats::MediaEgressStats;
 
@@ -80,7 +79,7 @@ impl Viewer {
         now: Instant,
         rtc: &mut Rtc,
         prepared: &mut Prepared,
-    ) -> Result<SdpAnswer, EngineError> {
+    ) -> Result<str0m::change::SdpAnswer, EngineError> {
         let is_declared = |ssrc| self.way.is_declared(ssrc);
         let answer = self.streams.negotiate(rtc, prepared, is_declared)?;
         self.way.set_streams(rtc, &self.streams.parameters());

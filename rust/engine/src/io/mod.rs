@@ -246,6 +246,7 @@ impl Engine {
             packets_dropped: of(&counters.packets_dropped),
             packets_unknown: of(&counters.packets_unknown),
             frames_dropped: of(&counters.frames_dropped),
+            checks_refused: of(&counters.checks_refused),
             events_dropped: self.shared.events_merged(),
             panics: of(&counters.panics),
         }

@@ -52,11 +52,9 @@ impl Attempts {
         self.hidden = self.hidden.saturating_add(count);
     }
 
-    /// A STUN message goes out.
-    pub fn sent(&mut self, local: SocketAddr, remote: SocketAddr, message: &[u8]) {
-        if is_request(message)
-            && let Some(pair) = self.pair(local, remote)
-        {
+    /// A check goes out.
+    pub fn sent(&mut self, local: SocketAddr, remote: SocketAddr) {
+        if let Some(pair) = self.pair(local, remote) {
             pair.sent += 1;
         }
     }
@@ -154,7 +152,7 @@ impl Attempts {
 }
 
 /// A Binding request, and no answer to one (RFC 8489 §5).
-fn is_request(message: &[u8]) -> bool {
+pub fn is_request(message: &[u8]) -> bool {
     message.starts_with(&[0x00, 0x01])
 }
 
@@ -181,11 +179,10 @@ mod tests {
         attempts.add(&candidate(silent));
         attempts.add(&candidate(address(9, 9)));
         for _ in 0..9 {
-            attempts.sent(local, silent, REQUEST);
+            attempts.sent(local, silent);
         }
         attempts.received(local, loud, REQUEST);
-        attempts.sent(local, loud, ANSWER);
-        attempts.sent(local, loud, REQUEST);
+        attempts.sent(local, loud);
         assert_eq!(
             attempts.lines(),
             [

@@ -1,13 +1,28 @@
 //! The path to one browser: its candidates, what was tried until it came up, and where to send.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use str0m::ice::StunMessage;
 use str0m::{Candidate, Rtc};
 
 use super::attempts::Attempts;
 use super::demux::AddressPair;
 use super::nomination::{self, Nomination};
+use super::remotes::{Remotes, Standing};
 
-/// Remote candidates kept until the offer comes, and taken in all.
-const MAX_CANDIDATES: usize = 64;
+/// Remote candidates kept until the offer comes, and taken in all, until ICE begins anew. A browser on
+/// a machine with many interfaces has some twenty; what is left out still reaches us by itself.
+const MAX_CANDIDATES: usize = 32;
+
+/// What became of a STUN message of the browser's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// str0m is to have it. `may_move`: it may send on another path by it. `is_answer`: of a check.
+    Taken { may_move: bool, is_answer: bool },
+    /// It is one address too many.
+    Refused,
+}
 
 /// The path of one connection.
 #[derive(Debug, Default)]
@@ -18,6 +33,7 @@ pub struct Path {
     /// Candidates that came before the offer.
     early: Vec<Candidate>,
     candidates: usize,
+    remotes: Remotes,
 }
 
 impl Path {
@@ -61,18 +77,43 @@ impl Path {
         }
     }
 
-    /// Notes a STUN message that str0m accepts. `true` if str0m may send on another path by it.
-    pub fn handle_stun(&mut self, pair: AddressPair, message: &[u8]) -> bool {
-        if !self.is_connected {
-            self.attempts.received(pair.0, pair.1, message);
+    /// Notes a STUN message that str0m would accept.
+    pub fn handle_stun(&mut self, now: Instant, pair: AddressPair, datagram: &[u8]) -> Heard {
+        let Ok(message) = StunMessage::parse(datagram) else {
+            return Heard::Refused;
+        };
+        let is_answer = message.is_successful_binding_response();
+        let is_taken = match (message.is_binding_request(), is_answer) {
+            (true, _) => self.remotes.handle_request(now, pair.1),
+            (_, true) => self.remotes.handle_answer(pair.1, message.mapped_address()),
+            _ => true,
+        };
+        if !is_taken {
+            return Heard::Refused;
         }
-        self.nomination.handle_stun(pair, message)
+        if !self.is_connected {
+            self.attempts.received(pair.0, pair.1, datagram);
+        }
+        Heard::Taken {
+            may_move: self.nomination.handle_stun(pair, &message),
+            is_answer,
+        }
     }
 
-    /// Notes a STUN message that is sent.
-    pub fn handle_stun_sent(&mut self, pair: AddressPair, message: &[u8]) {
+    /// What an address has shown to which a check is to be sent.
+    pub fn standing(&mut self, remote: SocketAddr) -> Standing {
+        self.remotes.take(remote)
+    }
+
+    /// ICE begins anew, and with it what may be sent and taken.
+    pub fn handle_restart(&mut self) {
+        self.candidates = 0;
+    }
+
+    /// Notes a check that is sent.
+    pub fn handle_check(&mut self, pair: AddressPair) {
         if !self.is_connected {
-            self.attempts.sent(pair.0, pair.1, message);
+            self.attempts.sent(pair.0, pair.1);
         }
     }
 

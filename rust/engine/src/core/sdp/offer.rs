@@ -19,14 +19,15 @@ use str0m::Candidate;
 use str0m::change::SdpOffer;
 use str0m::media::Mid;
 
+use super::description::Description;
 use super::negotiation;
 use super::payload::{Format, Payload, PayloadTypes};
-use super::section::{DIRECTIONS, Description, Section};
+use super::section::{DIRECTIONS, Section};
 use crate::core::media::MediaKind;
 use crate::core::receive::options::Delivery;
 use crate::error::EngineError;
 
-pub use super::section::MAX_SDP_BYTES;
+pub use super::description::MAX_SDP_BYTES;
 
 /// Payload types that are kept of a section. Chromium offers eight of H.264 with their resends.
 const MAX_KEPT: usize = 32;

@@ -1,4 +1,4 @@
-use super::super::section::MAX_CANDIDATES;
+use super::super::description::MAX_CANDIDATES;
 use super::*;
 
 const SESSION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";

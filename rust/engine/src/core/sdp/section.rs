@@ -1,29 +1,14 @@
-//! The lines of an SDP offer, read once from the first to the last (RFC 8866 §5).
-//!
-//! Of each line is kept what this engine answers, in a form that is bounded; the bounds are far
-//! above what Chromium, Firefox and OBS send (some 400 lines, 4 sections, 30 payload types).
+//! A media section of an offer: what is kept of its lines.
 
-use str0m::Candidate;
 use str0m::media::Mid;
 
 use super::payload::{Format, Payload, number_of};
-use crate::core::ice::candidate;
+use super::transport::Transport;
 use crate::core::media::MediaKind;
 use crate::error::EngineError;
 
-/// The largest offer taken, the same as the largest signalling message. Chrome's are below 16 KiB.
-pub const MAX_SDP_BYTES: usize = 64 << 10;
-
-const MAX_LINES: usize = 2048;
-const MAX_LINE_BYTES: usize = 4096;
-const MAX_SECTIONS: usize = 32;
-
 /// Payload types of a section that are looked at. There are 128 numbers (RFC 3550 §5.1).
 const MAX_PAYLOADS: usize = 64;
-
-/// Candidates taken of an offer, and lines that are tried for them.
-pub const MAX_CANDIDATES: usize = 32;
-const MAX_CANDIDATE_LINES: usize = 128;
 
 /// Simulcast layers at the most, and names that are looked at for them.
 const MAX_LAYERS: usize = 3;
@@ -31,15 +16,6 @@ const MAX_LAYER_NAMES: usize = 16;
 
 /// The longest name of a layer that str0m takes.
 const MAX_LAYER_NAME: usize = 8;
-
-/// Lengths of an ICE user name fragment and password; RFC 8839 §5.4 has up to 256, and 4 to 32 are
-/// seen. With ours behind it a longer fragment makes more than the 128 bytes that str0m writes of a user name:
-/// it panics there.
-const UFRAG_BYTES: std::ops::RangeInclusive<usize> = 4..=96;
-const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 22..=256;
-
-const MAX_FINGERPRINTS: usize = 4;
-const MAX_FINGERPRINT_BYTES: usize = 256;
 
 /// The directions of a section; the first is the one of a section that names none.
 pub const DIRECTIONS: [&str; 4] = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"];
@@ -52,15 +28,6 @@ const EXTENSIONS: [&str; 5] = [
     "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
     "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
 ];
-
-/// What is told of ICE and DTLS, of the session or of a section.
-#[derive(Debug, Default)]
-pub struct Transport<'a> {
-    pub ufrag: Option<&'a str>,
-    pub password: Option<&'a str>,
-    pub fingerprints: Vec<&'a str>,
-    pub setup: Option<&'a str>,
-}
 
 /// One media section.
 #[derive(Debug)]
@@ -84,195 +51,9 @@ pub struct Section<'a> {
     has_ssrc_group: bool,
 }
 
-/// An offer.
-#[derive(Debug, Default)]
-pub struct Description<'a> {
-    pub direction: Option<&'a str>,
-    /// The value of `a=group:BUNDLE`.
-    pub bundle: Option<&'a str>,
-    pub is_ice_lite: bool,
-    pub transport: Transport<'a>,
-    pub sections: Vec<Section<'a>>,
-    pub candidates: Vec<Candidate>,
-    /// Candidates whose address the browser keeps to itself.
-    pub hidden: u32,
-    candidate_lines: usize,
-}
-
-impl<'a> Description<'a> {
-    /// Reads an offer, each line once.
-    pub fn read(sdp: &'a str) -> Result<Self, EngineError> {
-        if sdp.len() > MAX_SDP_BYTES {
-            return Err(EngineError::sdp("larger than 64 KiB"));
-        }
-        let mut description = Self::default();
-        let lines = sdp.split('\n').map(str::trim_end);
-        for (i, line) in lines.filter(|line| !line.is_empty()).enumerate() {
-            if i >= MAX_LINES {
-                return Err(EngineError::sdp("more than 2048 lines"));
-            }
-            if line.len() > MAX_LINE_BYTES {
-                return Err(EngineError::sdp("a line is longer than 4096 bytes"));
-            }
-            if line.bytes().any(|byte| byte < b' ' && byte != b'\t') {
-                return Err(EngineError::sdp("a control character in a line"));
-            }
-            if i == 0 && line != "v=0" {
-                return Err(EngineError::sdp("it does not begin with v=0"));
-            }
-            description.take(line)?;
-        }
-        if description.sections.is_empty() {
-            let why = match sdp.trim_start().starts_with("v=0") {
-                true => "it has no media section",
-                false => "it does not begin with v=0",
-            };
-            return Err(EngineError::sdp(why));
-        }
-        Ok(description)
-    }
-
-    fn take(&mut self, line: &'a str) -> Result<(), EngineError> {
-        if let Some(media) = line.strip_prefix("m=") {
-            if self.sections.len() >= MAX_SECTIONS {
-                return Err(EngineError::sdp("more than 32 media sections"));
-            }
-            self.sections.push(Section::read(media)?);
-            return Ok(());
-        }
-        if line.starts_with("a=candidate:") {
-            self.take_candidate(line);
-            return Ok(());
-        }
-        let Some(attribute) = line.strip_prefix("a=") else {
-            return Ok(());
-        };
-        let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
-        let transport = match self.sections.last_mut() {
-            Some(section) => &mut section.transport,
-            None => &mut self.transport,
-        };
-        if transport.take(name, value)? {
-            return Ok(());
-        }
-        match self.sections.last_mut() {
-            Some(section) => section.take(line, name, value),
-            None => {
-                match name {
-                    "group" if self.bundle.is_none() => {
-                        self.bundle = value.strip_prefix("BUNDLE").map(str::trim);
-                    }
-                    "ice-lite" => self.is_ice_lite = true,
-                    _ if DIRECTIONS.contains(&line) => {
-                        self.direction.get_or_insert(line);
-                    }
-                    _ => {}
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// One that cannot be read is passed over: the browser's checks find us all the same.
-    fn take_candidate(&mut self, line: &str) {
-        self.candidate_lines += 1;
-        if self.candidate_lines > MAX_CANDIDATE_LINES {
-            return;
-        }
-        let Ok(candidate) = candidate::parse(line) else {
-            return;
-        };
-        match candidate {
-            None if candidate::is_hidden(line) => self.hidden += 1,
-            Some(candidate)
-                if self.candidates.len() < MAX_CANDIDATES
-                    && !self.candidates.contains(&candidate) =>
-            {
-                self.candidates.push(candidate);
-            }
-            _ => {}
-        }
-    }
-
-    /// ICE credentials: of the session, or of the first section that has both.
-    pub fn ice(&self) -> Option<(&'a str, &'a str)> {
-        self.transports()
-            .find_map(|t| Some((t.ufrag?, t.password?)))
-    }
-
-    /// DTLS fingerprints: of the session, or of the first section that has some.
-    pub fn fingerprints(&self) -> &[&'a str] {
-        let of_all = self.transports().map(|t| &t.fingerprints[..]);
-        of_all.into_iter().find(|f| !f.is_empty()).unwrap_or(&[])
-    }
-
-    /// The DTLS role: of the session, or of the first section that has one.
-    pub fn setup(&self) -> Option<&'a str> {
-        self.transports().find_map(|t| t.setup)
-    }
-
-    fn transports(&self) -> impl Iterator<Item = &Transport<'a>> {
-        let of_sections = self.sections.iter().map(|section| &section.transport);
-        std::iter::once(&self.transport).chain(of_sections)
-    }
-}
-
-impl<'a> Transport<'a> {
-    /// Takes an attribute; `false` if it is about something else.
-    fn take(&mut self, name: &str, value: &'a str) -> Result<bool, EngineError> {
-        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        match name {
-            "ice-ufrag" => {
-                if !UFRAG_BYTES.contains(&value.len()) || !is_word(value) || value.contains(':') {
-                    return Err(EngineError::sdp(
-                        "an ice-ufrag has 4 to 96 letters or digits",
-                    ));
-                }
-                self.ufrag.get_or_insert(value);
-            }
-            "ice-pwd" => {
-                if !PASSWORD_BYTES.contains(&value.len()) || !is_word(value) {
-                    return Err(EngineError::sdp(
-                        "an ice-pwd has 22 to 256 letters or digits",
-                    ));
-                }
-                self.password.get_or_insert(value);
-            }
-            "fingerprint" => {
-                if !is_fingerprint(value) {
-                    return Err(EngineError::sdp("a fingerprint makes no sense"));
-                }
-                if self.fingerprints.len() < MAX_FINGERPRINTS {
-                    self.fingerprints.push(value);
-                }
-            }
-            "setup" if matches!(value, "actpass" | "active" | "passive") => {
-                self.setup.get_or_insert(value);
-            }
-            "setup" => {}
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-}
-
-/// A hash's name, and its bytes in hexadecimal (RFC 8122 §5).
-fn is_fingerprint(value: &str) -> bool {
-    let Some((name, bytes)) = value.split_once(' ') else {
-        return false;
-    };
-    let is_name = !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let mut pairs = bytes.split(':');
-    let is_pair = |pair: &str| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
-    is_name && value.len() <= MAX_FINGERPRINT_BYTES && pairs.all(is_pair)
-}
-
 impl<'a> Section<'a> {
     /// Reads an `m=` line: kind, port, protocol and payload types (RFC 8866 §5.14).
-    fn read(media: &'a str) -> Result<Self, EngineError> {
+    pub fn read(media: &'a str) -> Result<Self, EngineError> {
         let mut fields = media.split(' ').filter(|field| !field.is_empty());
         let (kind, port, protocol) = (fields.next(), fields.next(), fields.next());
         let kind = match kind {
@@ -322,7 +103,8 @@ impl<'a> Section<'a> {
         })
     }
 
-    fn take(&mut self, line: &'a str, name: &str, value: &'a str) -> Result<(), EngineError> {
+    /// Takes a line, an attribute with this name and value.
+    pub fn take(&mut self, line: &'a str, name: &str, value: &'a str) -> Result<(), EngineError> {
         match name {
             "mid" if self.mid.is_some() => {
                 return Err(EngineError::sdp("a media section has two names (a=mid)"));
