@@ -599,10 +599,12 @@ class TurnServer:
         realm: str,
         secret: bytes,
         external_ip: str = "",
+        allow_internet_relay: bool = False,
         allow_local_relay: bool = False,
         refused_ports: Sequence[int] = (),
         max_allocations: int,
         user_quota: int,
+        address_quota: int = 0,
         max_bitrate: int,
         relay_ports: tuple[int, int],
     ) -> TurnServer:
@@ -620,11 +622,13 @@ class TurnServer:
                 ``base64(HMAC-SHA1(secret, user))``.
             external_ip: told to clients as the relayed address, in place of the bound one of its
                 family; "" where this machine's own addresses are the reachable ones.
+            allow_internet_relay: relay to the internet too, not to this server alone.
             allow_local_relay: relay to private addresses too.
             refused_ports: ports of this machine that are never relayed to (its HTTP port); the
                 TURN server's own are always among them.
             max_allocations: how many may live in all.
             user_quota: how many of one user name may live.
+            address_quota: how many of one address (a /64 of IPv6) may; 0 is no limit.
             max_bitrate: bit/s of one allocation in each direction, 0 for no limit.
             relay_ports: first and last UDP port of relayed addresses.
 

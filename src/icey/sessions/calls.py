@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from icey._core import PeerConnected, PeerDisconnected
 from icey.errors import CandidateError, ClosedError, OfferError
 from icey.sessions.failure import what_to_change, what_was_seen
+from icey.sessions.turns import OfferRate
 from icey.sessions.work import stats_blocking
 from icey.signalling.calls import CallTable, CandidateArrived, Ended, Incoming, Offered, Send
 
@@ -89,12 +90,14 @@ class _OfferedCall:
     """A call that has sent its offer.
 
     Attributes:
+        rate: how often it may offer.
         negotiation: its offers are answered one after the other.
         pairs: what was tried, where ICE has failed.
     """
 
     call: Call
     session: Session
+    rate: OfferRate = field(default_factory=OfferRate)
     negotiation: asyncio.Lock = field(default_factory=asyncio.Lock)
     opened: float = field(default_factory=time.monotonic)
     was_connected: bool = False
@@ -240,7 +243,12 @@ class Calls:
                 case Offered(call, sdp):
                     # The peer exists from here on: candidates follow in the same breath.
                     offered = self._offered.get(call) or self._open(call, sdp)
-                    if offered is not None:
+                    if offered is not None and not offered.rate.take(self._now()):
+                        self._refusals.count(
+                            "offersPerCall", offered.call.network, "too many offers of one call"
+                        )
+                        self.hang_up(call, "too many offers: at most one a second")
+                    elif offered is not None:
                         self._work.spawn(self._negotiate(offered, sdp), partial(self._fail, call))
                 case CandidateArrived(call_id=call, candidate=candidate):
                     self._add_candidate(call, candidate)
@@ -274,8 +282,12 @@ class Calls:
         call = offered.call.id
         async with offered.negotiation:
             try:
-                answer = await self._work.in_thread(offered.session.peer.accept_offer, sdp)
+                answer = await self._work.in_turn(
+                    offered.call.network, offered.session.peer.accept_offer, sdp
+                )
             except OfferError as error:
+                if error.reason.startswith("busy"):
+                    self._refusals.count("offersWaiting", offered.call.network, str(error))
                 self._refuse_offer(call, error)
                 return
             except ClosedError:  # hung up meanwhile; nobody waits for the answer
