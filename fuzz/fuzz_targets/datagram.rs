@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use icey_engine::core::options::Local;
 use icey_engine::core::Core;
 use icey_engine::core::context::{Datagram, Outbound};
+use icey_engine::core::sdp::offer::prepare;
 use icey_engine::core::wallclock::Wallclock;
 use icey_engine::stats::Counters;
 use icey_engine::{Estimation, PeerOptions};
@@ -55,7 +56,8 @@ fuzz_target!(|data: &[u8]| {
         None,
         now,
     );
-    core.accept_offer(1, OFFER, now, &mut Nowhere)
+    let offer = prepare(OFFER, core.wanted(1).expect("a peer")).expect("Chromium's offer is read");
+    core.accept_offer(1, offer, now, &mut Nowhere)
         .expect("Chromium's offer is answered");
     let senders = [([192, 0, 2, 9], 5000).into(), ([198, 51, 100, 7], 7).into()];
     let mut rest = data;

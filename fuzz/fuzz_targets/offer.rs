@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::Writer;
+use icey_engine::core::sdp::offer::prepare;
 use icey_engine::core::Core;
 use icey_engine::core::context::{Datagram, Outbound};
 use icey_engine::core::wallclock::Wallclock;
@@ -61,8 +62,12 @@ fuzz_target!(|data: &[u8]| {
     // A peer that sends, one that receives and one that forwards, and twice each: the second is a renegotiation if
     // the first was accepted.
     for peer in [1, 1, 2, 2, 3, 3] {
-        match core.accept_offer(peer, sdp, now, &mut Nowhere) {
-            Ok(_) | Err(EngineError::Offer { .. }) => {}
+        let wanted = core.wanted(peer).expect("a peer");
+        let answer = prepare(sdp, wanted)
+            .and_then(|offer| core.accept_offer(peer, offer, now, &mut Nowhere));
+        match answer {
+            Ok(answer) => drop(answer.into_text()),
+            Err(EngineError::Offer { .. }) => {}
             Err(other) => panic!("{other}"),
         }
     }

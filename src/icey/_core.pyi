@@ -159,6 +159,7 @@ class EngineStats:
         packets_dropped: int = ...,
         packets_unknown: int = ...,
         frames_dropped: int = ...,
+        checks_refused: int = ...,
         events_dropped: int = ...,
         panics: int = ...,
     ) -> EngineStats: ...
@@ -174,6 +175,8 @@ class EngineStats:
     """Incoming packets that belong to no peer, or that make no sense."""
     frames_dropped: Final[int]
     """Access units thrown away: a full command queue, or a viewer that cannot keep up."""
+    checks_refused: Final[int]
+    """ICE checks not sent, because there were too many to addresses that never answered."""
     events_dropped: Final[int]
     """Bitrate events merged away; state events are never dropped."""
     panics: Final[int]
@@ -609,10 +612,12 @@ class TurnServer:
         realm: str,
         secret: bytes,
         external_ip: str = "",
+        allow_internet_relay: bool = False,
         allow_local_relay: bool = False,
         refused_ports: Sequence[int] = (),
         max_allocations: int,
         user_quota: int,
+        address_quota: int = 0,
         max_bitrate: int,
         relay_ports: tuple[int, int],
     ) -> TurnServer:
@@ -630,11 +635,13 @@ class TurnServer:
                 ``base64(HMAC-SHA1(secret, user))``.
             external_ip: told to clients as the relayed address, in place of the bound one of its
                 family; "" where this machine's own addresses are the reachable ones.
+            allow_internet_relay: relay to the internet too, not to this server alone.
             allow_local_relay: relay to private addresses too.
             refused_ports: ports of this machine that are never relayed to (its HTTP port); the
                 TURN server's own are always among them.
             max_allocations: how many may live in all.
             user_quota: how many of one user name may live.
+            address_quota: how many of one address (a /64 of IPv6) may; 0 is no limit.
             max_bitrate: bit/s of one allocation in each direction, 0 for no limit.
             relay_ports: first and last UDP port of relayed addresses.
 

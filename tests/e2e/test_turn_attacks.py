@@ -82,13 +82,41 @@ async def test_peers_inside(server):
             assert client.permit(ip, 80).code == 403, ip
             assert client.bind(ip, 80, 0x4000 + number).code == 403, ip
             client.send(ip, 80, b"x")
-        assert client.permit("198.41.0.4", 80).code == 0
         for ip in ("::1", "::ffff:127.0.0.1", "fd00::1"):
             assert client.permit(ip, 80).code == 443, ip
     await counted(server, "peer_forbidden", 2 * len(FORBIDDEN))
     await counted(server, "family_mismatch", 3)
     await counted(server, "no_permission", 1)
     assert (await status(server))["toPeers"]["packets"] == 0
+
+
+async def test_internet(server, tmp_path):
+    """The internet is no peer until `turn.allowInternetRelay` says so."""
+    stranger = "198.41.0.4"
+    with TurnClient(await where(server)) as client:
+        assert client.allocate(*credential()).code == 0
+        assert client.permit(stranger, 80).code == 403
+        assert client.bind(stranger, 80, 0x4000).code == 403
+    await counted(server, "internet_forbidden", 2)
+    folder = tmp_path / "open"
+    folder.mkdir()
+    settings = {"turn": {"secret": SECRET, "allowInternetRelay": True}}
+    async with running_server(folder, "--source", "demo:", settings=settings) as other:
+        with TurnClient((HERE, (await status(other))["port"])) as client:
+            assert client.allocate(*credential()).code == 0
+            assert client.permit(stranger, 80).code == 0
+
+
+async def test_quota_by_address(tmp_path):
+    """One address has `turn.addressQuota` allocations, by however many names."""
+    settings = {"turn": {"secret": SECRET, "addressQuota": 3}}
+    async with running_server(tmp_path, "--source", "demo:", settings=settings) as server:
+        at = HERE, (await status(server))["port"]
+        with ExitStack() as stack:
+            clients = [stack.enter_context(TurnClient(at)) for _ in range(5)]
+            codes = [client.allocate(*credential()).code for client in clients]
+        assert codes == [0, 0, 0, 486, 486]
+        await counted(server, "address_quota", 2)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")

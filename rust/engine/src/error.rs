@@ -30,6 +30,14 @@ impl EngineError {
             message,
         }
     }
+
+    /// An offer error about the SDP itself.
+    pub fn sdp(why: impl fmt::Display) -> Self {
+        Self::Offer {
+            message: format!("the SDP offer is refused: {why}"),
+            reason: format!("sdp: {why}"),
+        }
+    }
 }
 
 impl fmt::Display for EngineError {

@@ -12,6 +12,7 @@ pub struct Counters {
     pub packets_dropped: AtomicU64,
     pub packets_unknown: AtomicU64,
     pub frames_dropped: AtomicU64,
+    pub checks_refused: AtomicU64,
     pub panics: AtomicU64,
 }
 
@@ -37,6 +38,8 @@ pub struct Stats {
     pub packets_unknown: u64,
     /// Access units thrown away: a full queue, or a viewer that cannot keep up.
     pub frames_dropped: u64,
+    /// Connectivity checks not sent: too many to what never answered.
+    pub checks_refused: u64,
     /// Estimates folded into a newer one before anybody read them.
     pub events_dropped: u64,
     /// Peers closed by a caught panic.

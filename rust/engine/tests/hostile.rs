@@ -143,6 +143,72 @@ fn mutilated_offers_are_answered_or_refused() {
     assert_eq!(network.counters.panics.load(Ordering::Relaxed), 0);
 }
 
+/// A section with an H.264 of this payload type and profile.
+fn video(mid: u8, direction: &str, pt: u8, profile: &str) -> String {
+    format!(
+        "m=video 9 UDP/TLS/RTP/SAVPF {pt}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na={direction}\r\n\
+         a=ice-ufrag:abcd\r\na=ice-pwd:{}\r\na=setup:actpass\r\na=fingerprint:sha-256 {}\r\n\
+         a=rtpmap:{pt} H264/90000\r\na=fmtp:{pt} packetization-mode=1;profile-level-id={profile}\r\n",
+        "p".repeat(24),
+        ["AB"; 32].join(":"),
+    )
+}
+
+fn offer_of(sections: &[String]) -> String {
+    let mids: String = (0..sections.len()).map(|i| format!(" {i}")).collect();
+    let session = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE";
+    format!("{session}{mids}\r\n{}", sections.concat())
+}
+
+#[test]
+fn a_payload_type_that_means_two_things_is_refused_and_nothing_panics() {
+    let mut network = Network::new(1);
+    network
+        .core
+        .create_peer(1, Some(OPTIONS), None, network.now);
+    let refused = |answer: Result<String, EngineError>| match answer {
+        Err(EngineError::Offer { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    let two = [
+        video(0, "recvonly", 96, "42e01f"),
+        video(1, "recvonly", 96, "42001f"),
+    ];
+    let why = "sdp: payload type 96 means different things in one call";
+    assert_eq!(refused(network.accept_offer(1, &offer_of(&two))), why);
+    // The first as itself, and the second as a later offer.
+    let first = offer_of(&[video(0, "recvonly", 96, "42e01f")]);
+    assert!(network.accept_offer(1, &first).is_ok());
+    let later = offer_of(&[video(0, "recvonly", 96, "42001f")]);
+    assert_eq!(refused(network.accept_offer(1, &later)), why);
+    assert!(network.accept_offer(1, &first).is_ok(), "the call goes on");
+    assert_eq!(network.counters.panics.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_name_of_ice_that_is_too_long_for_a_check_is_refused() {
+    let mut network = Network::new(1);
+    for length in [3, 96, 97, 4000] {
+        let name = "u".repeat(length);
+        let offer = OFFERS[0].lines().map(|line| match line.split_once(':') {
+            Some(("a=ice-ufrag", _)) => format!("a=ice-ufrag:{name}\r\n"),
+            _ => format!("{line}\r\n"),
+        });
+        let offer: String = offer.collect();
+        let id = length as u64;
+        network
+            .core
+            .create_peer(id, Some(OPTIONS), None, network.now);
+        let answer = network.accept_offer(id, &offer);
+        assert_eq!(answer.is_ok(), length == 96, "{length}: {answer:?}");
+    }
+    network.add_candidate(96, "candidate:1 1 udp 1 192.0.2.7 5000 typ host");
+    network.record = true;
+    network.run(Duration::from_secs(2));
+    assert!(network.sent_by(96) > 0, "checks are sent");
+    assert_eq!(network.counters.panics.load(Ordering::Relaxed), 0);
+}
+
 /// Cuts, repeats, swaps and garbles lines and characters, a few at a time.
 fn mutilate(random: &mut fastrand::Rng, offer: &str) -> String {
     let mut lines: Vec<String> = offer.lines().map(str::to_owned).collect();

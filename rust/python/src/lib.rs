@@ -5,6 +5,7 @@ mod error;
 mod event;
 mod frame;
 mod kind;
+mod panics;
 mod peer;
 mod srt;
 mod stats;
@@ -15,7 +16,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
-    use super::{Bound, PyModule, PyModuleMethods, PyResult, event};
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, event, panics};
 
     #[pymodule_export]
     use super::engine::Engine;
@@ -39,6 +40,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        panics::install_hook();
         module.add("Event", event::union(module.py())?)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }

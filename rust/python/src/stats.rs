@@ -39,6 +39,7 @@ stats!(EngineStats of icey_engine::Stats {
     packets_dropped: u64,
     packets_unknown: u64,
     frames_dropped: u64,
+    checks_refused: u64,
     events_dropped: u64,
     panics: u64,
 });

@@ -20,12 +20,14 @@ impl TurnServer {
     #[pyo3(
         signature = (
             engine, *, host="0.0.0.0", port=3478, tls_port=None, certificate=PathBuf::new(),
-            key=PathBuf::new(), realm, secret, external_ip="", allow_local_relay=false,
-            refused_ports=Vec::new(), max_allocations, user_quota, max_bitrate, relay_ports
+            key=PathBuf::new(), realm, secret, external_ip="",
+            allow_internet_relay=false, allow_local_relay=false, refused_ports=Vec::new(),
+            max_allocations, user_quota, address_quota=0, max_bitrate, relay_ports
         ),
         text_signature = "(engine, *, host='0.0.0.0', port=3478, tls_port=None, certificate='', \
-            key='', realm, secret, external_ip='', allow_local_relay=False, refused_ports=(), \
-            max_allocations, user_quota, max_bitrate, relay_ports)"
+            key='', realm, secret, external_ip='', \
+            allow_internet_relay=False, allow_local_relay=False, refused_ports=(), \
+            max_allocations, user_quota, address_quota=0, max_bitrate, relay_ports)"
     )]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -39,10 +41,12 @@ impl TurnServer {
         realm: &str,
         secret: &[u8],
         external_ip: &str,
+        allow_internet_relay: bool,
         allow_local_relay: bool,
         refused_ports: Vec<u16>,
         max_allocations: usize,
         user_quota: usize,
+        address_quota: usize,
         max_bitrate: u64,
         relay_ports: (u16, u16),
     ) -> PyResult<Self> {
@@ -67,10 +71,12 @@ impl TurnServer {
             protocol: ProtocolConfig {
                 realm: realm.to_owned(),
                 secret: secret.to_vec(),
+                allow_internet_relay,
                 allow_local_relay,
                 refused_ports,
                 max_allocations,
                 user_quota,
+                address_quota,
                 max_bitrate,
                 ..ProtocolConfig::default()
             },

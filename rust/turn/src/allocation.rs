@@ -54,6 +54,9 @@ pub(crate) struct Allocation {
     /// As it was granted to that request, in seconds.
     pub lifetime: u32,
     pub reservation: Option<[u8; 8]>,
+    /// Until when the client was granted it; it ends sooner while nobody may use it.
+    pub granted: Instant,
+    unused_lifetime: Duration,
     pub expires: Instant,
     pub to_peers: Bucket,
     pub to_client: Bucket,
@@ -82,6 +85,7 @@ pub(crate) struct NewAllocation {
     pub transaction: TransactionId,
     pub second_family_refused: bool,
     pub lifetime: u32,
+    pub unused_lifetime: Duration,
     pub max_bitrate: u64,
 }
 
@@ -100,7 +104,9 @@ impl Allocation {
             second_family_refused: new.second_family_refused,
             lifetime: new.lifetime,
             reservation: None,
-            expires: now + Duration::from_secs(new.lifetime.into()),
+            unused_lifetime: new.unused_lifetime,
+            granted: now + Duration::from_secs(new.lifetime.into()),
+            expires: now + Duration::from_secs(new.lifetime.into()).min(new.unused_lifetime),
             to_peers: Bucket::new(new.max_bitrate, now),
             to_client: Bucket::new(new.max_bitrate, now),
             permissions: HashMap::new(),
@@ -114,6 +120,13 @@ impl Allocation {
             Relayed::Open(address) => Some(address),
             Relayed::Opening { .. } => None,
         }
+    }
+
+    /// When it ends: as it was granted, but soon after nobody may use it any more.
+    pub fn end(&self, now: Instant) -> Instant {
+        let last = self.permissions.values().max().copied();
+        let last = last.map_or(now, |permission| permission.max(now));
+        self.granted.min(last + self.unused_lifetime)
     }
 
     pub fn permits(&self, now: Instant, peer: IpAddr) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// How a [`Server`](crate::Server) is set up.
 #[derive(Clone)]
@@ -18,6 +19,9 @@ pub struct Config {
     pub external_v4: Option<Ipv4Addr>,
     /// The same for IPv6.
     pub external_v6: Option<Ipv6Addr>,
+    /// Opens the internet as peers. Off, only this server's own media and relayed addresses are, which
+    /// is what its viewers need; the command's default.
+    pub allow_internet_relay: bool,
     /// Opens private networks as peers; `policy.rs` has the table of what is open and what stays closed.
     pub allow_local_relay: bool,
     /// All addresses of this machine. Of these only `own_media` and relayed addresses are peers.
@@ -30,6 +34,11 @@ pub struct Config {
     pub max_allocations: usize,
     /// Allocations of one username at one time; 0: no limit but `max_allocations`.
     pub user_quota: usize,
+    /// Allocations of one address (of a /64 of IPv6) at one time; 0: no limit but `max_allocations`.
+    pub address_quota: usize,
+    /// How long an allocation lasts without a permission, whatever it was granted. A browser makes one
+    /// as soon as it knows an address of its peer.
+    pub unused_lifetime: Duration,
     /// Bits of payload a second that pass through one allocation, in each direction; 0: no limit.
     pub max_bitrate: u64,
 }
@@ -44,12 +53,15 @@ impl Default for Config {
             nonce_key: [0; 32],
             external_v4: None,
             external_v6: None,
+            allow_internet_relay: true,
             allow_local_relay: false,
             own_addresses: Vec::new(),
             own_media: Vec::new(),
             refused_ports: Vec::new(),
             max_allocations: 200,
             user_quota: 0,
+            address_quota: 0,
+            unused_lifetime: Duration::from_secs(60),
             max_bitrate: 0,
         }
     }
@@ -63,12 +75,14 @@ impl fmt::Debug for Config {
             .field("software", &self.software)
             .field("external_v4", &self.external_v4)
             .field("external_v6", &self.external_v6)
+            .field("allow_internet_relay", &self.allow_internet_relay)
             .field("allow_local_relay", &self.allow_local_relay)
             .field("own_addresses", &self.own_addresses)
             .field("own_media", &self.own_media)
             .field("refused_ports", &self.refused_ports)
             .field("max_allocations", &self.max_allocations)
             .field("user_quota", &self.user_quota)
+            .field("address_quota", &self.address_quota)
             .field("max_bitrate", &self.max_bitrate)
             .finish_non_exhaustive()
     }

@@ -1,7 +1,8 @@
 //! Which peers may be reached.
 //!
-//! A relay stands inside: it reaches what its clients cannot. So by default only addresses of the public internet are
-//! peers, and of this machine's own addresses – public or not – only its media and its relayed addresses.
+//! A relay stands inside: it reaches what its clients cannot, and what it sends to others comes from here. What viewers
+//! need is this server's media and its relayed addresses. So without a setting nothing else is a peer: not the internet
+//! (`allow_internet_relay`), not private networks (`allow_local_relay`).
 //!
 //! | peer | default | `allow_local_relay` |
 //! |---|---|---|
@@ -11,7 +12,7 @@
 //! | loopback | no | only to a client that is on the loopback itself: it is there anyway |
 //! | link-local (with the clouds' 169.254.169.254), multicast, broadcast, unspecified, reserved | no | no |
 //! | IPv4 in IPv6: mapped, compatible, 6to4, Teredo, NAT64 | no | no |
-//! | everything else | yes | yes |
+//! | everything else | only with `allow_internet_relay` | only with `allow_internet_relay` |
 //!
 //! It is asked when a permission or a channel is made, so that a client learns of it, and again for each payload.
 
@@ -20,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::Config;
 use crate::output::{PeerRoute, RelayId};
+use crate::stats::Refusal;
 
 /// What kind of address it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,7 @@ enum Scope {
 /// The peers that a configuration allows.
 #[derive(Debug)]
 pub(crate) struct Policy {
+    allow_internet: bool,
     allow_local: bool,
     own: HashSet<IpAddr>,
     media: HashSet<SocketAddr>,
@@ -49,6 +52,7 @@ impl Policy {
         let media: HashSet<SocketAddr> = config.own_media.iter().copied().collect();
         own.extend(media.iter().map(SocketAddr::ip));
         Self {
+            allow_internet: config.allow_internet_relay,
             allow_local: config.allow_local_relay,
             own,
             media,
@@ -70,7 +74,7 @@ impl Policy {
         let own = self.own.contains(&peer.ip()) || scope == Scope::Loopback;
         // The common case, a stranger on the internet, costs no more look-ups.
         if !own && scope == Scope::Public {
-            return Some(PeerRoute::Network);
+            return self.allow_internet.then_some(PeerRoute::Network);
         }
         if self.media.contains(&peer) {
             return Some(PeerRoute::OwnMedia);
@@ -87,6 +91,15 @@ impl Policy {
         (self.allow_local && open && !refused).then_some(PeerRoute::Network)
     }
 
+    /// What a peer that may not be reached is counted as.
+    pub fn refusal(&self, peer: IpAddr) -> Refusal {
+        let is_stranger = scope(peer) == Scope::Public && !self.own.contains(&peer);
+        match is_stranger && !self.allow_internet {
+            true => Refusal::InternetForbidden,
+            false => Refusal::PeerForbidden,
+        }
+    }
+
     /// Whether a permission for an address, whatever the port, can be of any use.
     ///
     /// `has_relays` knows whether there is a relayed address on it.
@@ -99,7 +112,8 @@ impl Policy {
         let scope = scope(peer);
         let own = self.own.contains(&peer) || scope == Scope::Loopback;
         let open = match scope {
-            Scope::Public => !own || self.allow_local,
+            Scope::Public if own => self.allow_local,
+            Scope::Public => self.allow_internet,
             Scope::Local => self.allow_local,
             Scope::Loopback => self.allow_local && client.to_canonical().is_loopback(),
             Scope::Closed => false,

@@ -28,7 +28,34 @@ fn route(allow_local_relay: bool, peer: &str, client: &str) -> Option<PeerRoute>
 
 const OUTSIDE: &str = "5.5.5.5";
 
-/// The internet is open, by default and otherwise.
+/// Without a setting there is no peer on the internet, and this server can be reached all the same.
+#[test]
+fn the_internet_has_a_switch() {
+    let closed = Policy::new(&Config {
+        allow_internet_relay: false,
+        own_addresses: vec![ip("10.0.0.5"), ip("8.8.8.8")],
+        own_media: vec![address("10.0.0.5:4501"), address("8.8.8.8:4501")],
+        ..Config::default()
+    });
+    let relay = RelayId::new(1, 1);
+    let route = |peer: &str| {
+        closed.route(address(peer), ip(OUTSIDE), |relayed| {
+            (relayed == address("8.8.8.8:50000")).then_some(relay)
+        })
+    };
+    assert_eq!(route("9.9.9.9:9"), None);
+    assert_eq!(route("[2a00::9]:9"), None);
+    assert!(!closed.permits(ip("9.9.9.9"), ip(OUTSIDE), |_| false));
+    assert_eq!(closed.refusal(ip("9.9.9.9")), Refusal::InternetForbidden);
+    assert_eq!(closed.refusal(ip("10.9.9.9")), Refusal::PeerForbidden);
+    for media in ["8.8.8.8:4501", "10.0.0.5:4501"] {
+        assert_eq!(route(media), Some(PeerRoute::OwnMedia));
+    }
+    assert_eq!(route("8.8.8.8:50000"), Some(PeerRoute::OwnRelay(relay)));
+    assert!(closed.permits(ip("8.8.8.8"), ip(OUTSIDE), |_| false));
+}
+
+/// The internet is open where that is set.
 #[test]
 fn public_addresses_are_peers() {
     for peer in [

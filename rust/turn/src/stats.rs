@@ -55,10 +55,14 @@ refusals! {
     AllocationMismatch = "allocation_mismatch",
     /// A user with too many allocations: 486.
     UserQuota = "user_quota",
+    /// An address with too many allocations: 486.
+    AddressQuota = "address_quota",
     /// Too many allocations in all, or no port left: 508.
     Capacity = "capacity",
     /// A peer that may not be reached: 403, or a payload dropped.
     PeerForbidden = "peer_forbidden",
+    /// A peer on the internet, where only this server is relayed to: 403, or a payload dropped.
+    InternetForbidden = "internet_forbidden",
     /// A payload to or from a peer without permission.
     NoPermission = "no_permission",
     /// ChannelData on a channel that is not bound, or without an allocation.

@@ -1,7 +1,7 @@
 //! All allocations, found by client, by relayed address, by user and by time.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::allocation::{Allocation, Relayed};
@@ -37,6 +37,8 @@ pub(crate) struct Table {
     relayed_on: HashMap<IpAddr, usize>,
     by_expiry: BTreeSet<(Instant, RelayId)>,
     users: HashMap<Box<str>, usize>,
+    /// By address of the client, a /64 of IPv6 as one.
+    networks: HashMap<IpAddr, usize>,
     /// In the order of their ends.
     reservations: Vec<Reservation>,
 }
@@ -57,6 +59,12 @@ impl Table {
             .iter()
             .filter(|reservation| &*reservation.username == username);
         self.users.get(username).copied().unwrap_or(0) + reserved.count()
+    }
+
+    /// Allocations of a client's address, those of its /64 with IPv6. Reserved ports count by their
+    /// user alone.
+    pub fn of_address(&self, client: IpAddr) -> usize {
+        self.networks.get(&network(client)).copied().unwrap_or(0)
     }
 
     pub fn of_client(&self, client: FiveTuple) -> Option<RelayId> {
@@ -101,6 +109,8 @@ impl Table {
         self.by_client.insert(allocation.client, relay);
         self.by_expiry.insert((allocation.expires, relay));
         *self.users.entry(allocation.username.clone()).or_default() += 1;
+        let network = network(allocation.client.remote.ip());
+        *self.networks.entry(network).or_default() += 1;
         place.allocation = Some(Box::new(allocation));
         relay
     }
@@ -119,8 +129,24 @@ impl Table {
         true
     }
 
+    /// Grants a client its allocation for so many seconds more.
+    pub fn grant(&mut self, relay: RelayId, now: Instant, lifetime: u32) {
+        if let Some(allocation) = self.get_mut(relay) {
+            allocation.granted = now + Duration::from_secs(lifetime.into());
+        }
+        self.handle_used(relay, now);
+    }
+
+    /// An allocation was granted, or has a new permission: by both goes when it ends.
+    pub fn handle_used(&mut self, relay: RelayId, now: Instant) {
+        if let Some(allocation) = self.get(relay) {
+            let end = allocation.end(now);
+            self.extend(relay, end);
+        }
+    }
+
     /// Moves the end of an allocation.
-    pub fn extend(&mut self, relay: RelayId, expires: Instant) {
+    fn extend(&mut self, relay: RelayId, expires: Instant) {
         let Some(allocation) = self.get_mut(relay) else {
             return;
         };
@@ -142,6 +168,8 @@ impl Table {
             decrement(&mut self.relayed_on, &address.ip());
         }
         decrement(&mut self.users, &allocation.username);
+        let network = network(allocation.client.remote.ip());
+        decrement(&mut self.networks, &network);
         Some(allocation)
     }
 
@@ -179,6 +207,14 @@ impl Table {
     pub fn lapsed(&mut self, now: Instant) -> Option<Reservation> {
         let first = self.reservations.first()?;
         (first.expires <= now).then(|| self.reservations.remove(0))
+    }
+}
+
+/// Whom a quota by address counts as one: an address of IPv4, a /64 of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
     }
 }
 

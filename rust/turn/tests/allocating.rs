@@ -279,6 +279,69 @@ fn lifetimes() {
     assert_eq!(world.server.next_timeout(), None);
 }
 
+/// An allocation that nobody may use ends after a minute, whatever it was granted or refreshed; one whose
+/// permissions have lapsed, a minute after the last.
+#[test]
+fn unused_ones_end() {
+    let unused = || {
+        World::new(Config {
+            unused_lifetime: Duration::from_secs(60),
+            ..config()
+        })
+    };
+    let mut world = unused();
+    let (mut client, _) = world.allocated(udp(HERE));
+    world.wait(Duration::from_secs(50));
+    client.refresh(world.now, Duration::from_secs(3600));
+    world.talk(udp(HERE), &mut client);
+    world.wait(Duration::from_secs(59));
+    assert_eq!(world.relays.len(), 1);
+    world.wait(Duration::from_secs(1));
+    assert!(world.relays.is_empty());
+
+    let mut world = unused();
+    let (mut client, _) = world.allocated(udp(HERE));
+    client.refresh(world.now, Duration::from_secs(3600));
+    world.talk(udp(HERE), &mut client);
+    client.create_permission(world.now, address(PEER));
+    world.talk(udp(HERE), &mut client);
+    world.wait(Duration::from_secs(359));
+    assert_eq!(world.relays.len(), 1);
+    world.wait(Duration::from_secs(1));
+    assert!(world.relays.is_empty());
+}
+
+/// One address has so many allocations, by whatever names: 486. An IPv6 network is one address.
+#[test]
+fn quota_by_address() {
+    for (own, other) in [
+        (["5.5.5.5:1", "5.5.5.5:2", "5.5.5.5:3"], "5.5.5.6:1"),
+        (
+            ["[2a00::1]:1", "[2a00::2]:1", "[2a00::3:3]:1"],
+            "[2a00:0:0:1::1]:1",
+        ),
+    ] {
+        let mut world = World::new(Config {
+            address_quota: 2,
+            ..config()
+        });
+        let mut try_one = |remote: &str, seconds| {
+            let (username, password) = minted(seconds);
+            let mut client = Client::new(Transport::Udp, &username, &password);
+            client.allocate(world.now, AllocateOptions::default());
+            match world.talk(udp(remote), &mut client)[..] {
+                [ClientEvent::Allocated { .. }] => None,
+                ref events => Some(refused(events)),
+            }
+        };
+        assert_eq!(try_one(own[0], 100), None);
+        assert_eq!(try_one(own[1], 101), None);
+        assert_eq!(try_one(own[2], 102), Some(486));
+        assert_eq!(try_one(other, 103), None);
+        assert_eq!(world.server.stats().refused(Refusal::AddressQuota), 1);
+    }
+}
+
 /// The end of a connection is the end of its allocation, also while its relay is being opened.
 #[test]
 fn closed_connections() {

@@ -153,6 +153,11 @@ class TurnSettings(SettingsModel):
     credential_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_CREDENTIAL_TTL_SECONDS)] = 3600
     """Seconds for which a credential is valid; more than 86400 (a day) is clamped to that."""
 
+    allow_internet_relay: bool = False
+    """Whether TURN may relay to anybody on the internet. Off: viewers need this server's own media
+    and its relayed addresses, and these can be reached in any case; on, whoever may ask for
+    ``/api/config`` has a relay that sends in this server's name."""
+
     allow_local_relay: bool = False
     """Whether TURN may relay to private addresses. Off, so that a credential is no door into the
     network behind the server; the server's own media can be reached in any case."""
@@ -161,9 +166,12 @@ class TurnSettings(SettingsModel):
     """Allocations (RFC 8656 §2) that may live at a time. A browser makes several for a call: one
     for each of its networks over UDP, TCP and TLS."""
 
-    user_quota: Annotated[int, Field(ge=4, le=16_384)] = 64
-    """Allocations that one user name may have at a time. Each page gets a name of its own, save
-    where very many ask at once."""
+    user_quota: Annotated[int, Field(ge=4, le=16_384)] = 8
+    """Allocations that one user name may have at a time. Each page gets a name of its own."""
+
+    address_quota: Annotated[int, Field(ge=0, le=16_384)] = 128
+    """Allocations that one address may have at a time, a /64 of IPv6 as one; 0 is no limit. Behind
+    one NAT, 20 viewers whose browsers try UDP, TCP and TLS over two networks have 120."""
 
     max_bitrate: Annotated[int, Field(ge=0, le=1_000_000_000)] = 20_000_000
     """Bit/s of one allocation in each direction, beyond which its datagrams are dropped; 0 is no

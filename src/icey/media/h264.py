@@ -23,8 +23,12 @@ MAX_PIXELS = 36_864 * 256
 """Of a picture: what level 5.1 allows (table A-1), 4096x2304. A few bytes of a sender can announce
 a picture of 16384x16384, for which a decoder would allocate 400 MB."""
 
-LONGEST_SIDE = 16_384
-"""px; the header has 16 bits for it, and no decoder shows more."""
+LONGEST_SIDE = 16 * 543
+"""px: √(8 MaxFS) macroblocks of level 5.2 (§A.3.1), the longest side that level allows."""
+
+LONGEST_RATIO = 8
+"""Of the longer side to the shorter. No camera and no screen sends a picture of 320x6688, but some
+changed bytes of a parameter set announce one, and the header of a recording would say so."""
 
 SETS_WITHIN = 4096
 """Bytes of a keyframe in which its parameter sets are looked for."""
@@ -118,6 +122,16 @@ def parameter_sets(access_unit: bytes, known: ParameterSets | None) -> Parameter
             width, height = context.width, context.height
     except (FFmpegError, IndexError):
         return None
-    if not 0 < width * height <= MAX_PIXELS or max(width, height) > LONGEST_SIDE:
+    if not is_plausible(width, height):
         return None
     return ParameterSets(sequence, picture, width, height)
+
+
+def is_plausible(width: int, height: int) -> bool:
+    """Say whether a camera, a screen or an encoder sends pictures of this size, px."""
+    shorter, longer = sorted((width, height))
+    return (
+        0 < width * height <= MAX_PIXELS
+        and longer <= LONGEST_SIDE
+        and longer <= LONGEST_RATIO * shorter
+    )

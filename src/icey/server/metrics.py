@@ -80,6 +80,10 @@ _SINGLES = {
             "engine_dropped_frames_total",
             "Access units that a viewer or a queue could not take.",
         ),
+        "checksRefused": (
+            "engine_refused_checks_total",
+            "ICE checks not sent: too many to addresses that never answered.",
+        ),
         "eventsMerged": ("engine_merged_events_total", "Bitrate estimates merged into newer ones."),
         "panics": ("engine_panics_total", "Peers closed by a caught panic: a bug."),
     },

@@ -28,6 +28,7 @@ from icey.errors import BusyError, CandidateError, ClosedError, OfferError
 from icey.quota import Quota
 from icey.sessions.absence import falls_silent
 from icey.sessions.failure import what_to_change, what_was_seen
+from icey.sessions.turns import OfferRate
 from icey.sessions.work import stats_blocking
 from icey.signalling.call_actions import (
     Absent,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from icey.refusals import Refusals
     from icey.sessions.mode import Mode, Session
     from icey.sessions.work import Work
-    from icey.signalling.calls import CallAction
+    from icey.signalling.call_actions import CallAction
     from icey.turn.service import TurnService
 
 log = logging.getLogger(__name__)
@@ -115,12 +116,14 @@ class _OfferedCall:
     """A call that has sent its offer.
 
     Attributes:
+        rate: how often it may offer.
         negotiation: its offers are answered one after the other.
         pairs: what was tried, where ICE has failed.
     """
 
     call: Call
     session: Session
+    rate: OfferRate = field(default_factory=OfferRate)
     negotiation: asyncio.Lock = field(default_factory=asyncio.Lock)
     opened: float = field(default_factory=time.monotonic)
     was_reached: bool = False
@@ -231,6 +234,7 @@ class Calls:
                 "packetsDropped": stats.packets_dropped,
                 "packetsUnknown": stats.packets_unknown,
                 "framesDropped": stats.frames_dropped,
+                "checksRefused": stats.checks_refused,
                 "eventsMerged": stats.events_dropped,
                 "panics": stats.panics,
             },
@@ -281,10 +285,7 @@ class Calls:
                 case Incoming(call, _):
                     self._work.spawn(self._admit(call), partial(self._fail, call))
                 case Offered(call, sdp):
-                    # The peer exists from here on: candidates follow in the same breath.
-                    offered = self._offered.get(call) or self._open(call, sdp)
-                    if offered is not None:
-                        self._work.spawn(self._negotiate(offered, sdp), partial(self._fail, call))
+                    self._take_offer(call, sdp)
                 case CandidateArrived(call_id=call, candidate=candidate):
                     self._add_candidate(call, candidate)
                 case Absent() | Returned():
@@ -293,6 +294,17 @@ class Calls:
                     self._release(call, reason)
                 case Refused(what, network, reason):
                     self._refusals.count(what, network, reason)
+
+    def _take_offer(self, call: str, sdp: str) -> None:
+        # The peer exists from here on: candidates follow in the same breath.
+        offered = self._offered.get(call) or self._open(call, sdp)
+        if offered is None:
+            return
+        if offered.rate.take(self._now()):
+            self._work.spawn(self._negotiate(offered, sdp), partial(self._fail, call))
+            return
+        self._refusals.count("offersPerCall", offered.call.network, "too many offers of one call")
+        self.hang_up(call, "too many offers: at most one a second")
 
     def _follow_socket(self, action: Absent | Returned) -> None:
         """Look after a call whose caller's socket is lost; or note where its caller came back."""
@@ -338,8 +350,12 @@ class Calls:
         call = offered.call.id
         async with offered.negotiation:
             try:
-                answer = await self._work.in_thread(offered.session.peer.accept_offer, sdp)
+                answer = await self._work.in_turn(
+                    offered.call.network, offered.session.peer.accept_offer, sdp
+                )
             except OfferError as error:
+                if error.reason.startswith("busy"):
+                    self._refusals.count("offersWaiting", offered.call.network, str(error))
                 self._refuse_offer(call, error)
                 return
             except ClosedError:  # hung up meanwhile; nobody waits for the answer

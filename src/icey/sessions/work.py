@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from icey.errors import ClosedError
+from icey.sessions.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from icey._core import Peer, PeerStats
 
 log = logging.getLogger(__name__)
+
+THREADS = 8
+"""Threads of the pool."""
+
+WAITING_EACH = 128
+"""Calls `Work.in_turn` of one network that may wait: as many viewers behind one NAT may come back
+at once after a restart."""
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -30,13 +38,28 @@ class Work:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="icey-open")
+        self._pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="icey-open")
+        self._turns = Turns(at_a_time=THREADS // 2, waiting_each=WAITING_EACH)
 
     async def in_thread(
         self, function: Callable[[*Arguments], Result], *arguments: *Arguments
     ) -> Result:
         """Call a function that may block."""
         return await self.loop.run_in_executor(self._pool, function, *arguments)
+
+    async def in_turn(
+        self, network: str, function: Callable[[*Arguments], Result], *arguments: *Arguments
+    ) -> Result:
+        """Call a function that may block, for a caller of this network.
+
+        Such calls have half of the threads, one of each network at a time, and the networks take
+        turns: a flood of one delays neither others nor what else is done in threads.
+
+        Raises:
+            OfferError: too many of this network wait.
+        """
+        async with self._turns.turn(network):
+            return await self.in_thread(function, *arguments)
 
     def spawn(
         self, task: Coroutine[Any, Any, None], on_error: Callable[[], None] | None = None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import hmac
+import secrets
 from dataclasses import dataclass
 
-_SPREAD = 0.25
-"""The part of its life that a credential may be shortened by, so that its name is its own."""
+_NAME_BYTES = 12
+"""Random bytes in a user name, by which it is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Credential:
     """A long-term credential (RFC 8489 §9.2).
 
     Attributes:
-        username: ``<unix expiry>`` or ``<unix expiry>:<suffix>``.
+        username: ``<unix expiry>[:<suffix>]:<random>``.
         password: of that name.
         ttl_seconds: how long it is good.
     """
@@ -37,21 +38,19 @@ def sign(secret: bytes, username: str) -> str:
 class CredentialMint:
     """Makes credentials.
 
-    Those who ask in the same second get names of their own as far as possible: each expires a
-    second earlier than the one before, down to three quarters of the life. Otherwise all tabs that
-    come back at once after a restart would share a name, and its quota (``turn.userQuota``).
+    Each has a name of its own, of 96 random bits, however many are asked for in one second. Quotas
+    go by the name (``turn.userQuota``), so strangers must not share one, nor guess another's.
 
     Args:
         secret: what signs; the TURN server has the same.
         ttl_seconds: the life of a credential.
-        suffix: what follows the expiry in the user name; "" leaves it away.
+        suffix: stands in every user name behind the expiry; "" leaves it away.
     """
 
     def __init__(self, secret: bytes, *, ttl_seconds: int, suffix: str = "") -> None:
         self._secret = secret
         self._ttl = ttl_seconds
         self._suffix = f":{suffix}" if suffix else ""
-        self._newest = (0, 0)
 
     def mint(self, unix_now: float, *, ttl_seconds: int | None = None) -> Credential:
         """Make a credential.
@@ -60,11 +59,6 @@ class CredentialMint:
             unix_now: s since 1970, on the clock that the TURN server goes by.
             ttl_seconds: a shorter life than the usual one.
         """
-        now = int(unix_now)
-        second, count = self._newest
-        count = count + 1 if second == now else 0
-        self._newest = (now, count)
-        longest = self._ttl if ttl_seconds is None else ttl_seconds
-        ttl = longest - count % (int(longest * _SPREAD) + 1)
-        username = f"{now + ttl}{self._suffix}"
+        ttl = self._ttl if ttl_seconds is None else ttl_seconds
+        username = f"{int(unix_now) + ttl}{self._suffix}:{secrets.token_urlsafe(_NAME_BYTES)}"
         return Credential(username, sign(self._secret, username), ttl)

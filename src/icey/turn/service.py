@@ -79,10 +79,12 @@ class TurnService:
             realm=turn.realm,
             secret=secret.encode(),
             external_ip=turn.external_ip,
+            allow_internet_relay=turn.allow_internet_relay,
             allow_local_relay=turn.allow_local_relay,
             refused_ports=[settings.http.port] if settings.http.port else [],
             max_allocations=turn.max_allocations,
             user_quota=turn.user_quota,
+            address_quota=turn.address_quota,
             max_bitrate=turn.max_bitrate,
             relay_ports=(turn.relay_port_min, turn.relay_port_max),
         )

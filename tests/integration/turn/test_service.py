@@ -82,7 +82,7 @@ def test_a_secret_outlives_the_process(serve):
     one, other = serve(secret="north"), serve(secret="north", username="cam")
     probe(other, one.credential())
     credential = other.credential()
-    assert credential.username.endswith(":cam")
+    assert ":cam:" in credential.username
     probe(one, credential)
 
 

@@ -49,6 +49,7 @@
 
 use std::time::{Duration, Instant};
 
+use str0m::change::SdpAnswer;
 use str0m::media::Rid;
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc};
@@ -56,9 +57,12 @@ use str0m::{Candidate, Event as RtcEvent, Input, Output, Rtc};
 use super::context::{Context, Datagram, Link};
 use super::forward::packet::RtpPacket;
 use super::forward::rtcp::is_rtcp;
+use super::ice::attempts::is_request;
+use super::ice::checks::Check;
 use super::ice::demux::{AddressPair, Class, classify};
 use super::ice::nomination;
-use super::ice::path::Path;
+use super::ice::path::{Heard, Path};
+use super::ice::remotes::Standing;
 use super::liveness::{FAILED, Liveness};
 use super::media::MediaKind;
 use super::options::{Local, PeerOptions};
@@ -66,8 +70,10 @@ use super::publisher::Publisher;
 use super::receive::inbox::Writer;
 use super::receive::options::ReceiverOptions;
 use super::receive::ssrc_limit::SsrcLimit;
-use super::sdp::offer::{self, Wanted};
-use super::sdp::{answer, negotiation};
+use super::sdp::answer::Answer;
+use super::sdp::negotiation::{self, Instance};
+use super::sdp::offer::{Prepared, Wanted};
+use super::sdp::payload::PayloadTypes;
 use super::track::Frame;
 use super::viewer::Viewer;
 use super::wallclock::Wallclock;
@@ -99,6 +105,8 @@ pub enum Progress {
 /// One browser.
 pub struct Connection {
     id: PeerId,
+    /// Made before the first offer, if it was.
+    instance: Option<Instance>,
     /// From the first offer on.
     rtc: Option<Rtc>,
     /// The instance was changed, and is to be polled.
@@ -116,6 +124,8 @@ pub struct Connection {
     sends: Option<PeerOptions>,
     viewer: Option<Viewer>,
     publisher: Option<Publisher>,
+    /// What the payload types of all its offers mean.
+    payload_types: PayloadTypes,
 }
 
 impl Connection {
@@ -130,6 +140,7 @@ impl Connection {
     ) -> Self {
         Self {
             id,
+            instance: None,
             rtc: None,
             needs_poll: false,
             rtc_deadline: None,
@@ -142,23 +153,40 @@ impl Connection {
             sends,
             viewer: sends.map(|options| Viewer::new(options.estimation, wallclock, now)),
             publisher: receives.map(|(inbox, options)| Publisher::new(id, inbox, options, now)),
+            payload_types: PayloadTypes::default(),
         }
     }
 
-    /// Answers an offer, the first one or a later one.
+    /// Takes an instance for its first offer, made for what it sends and receives.
+    pub fn set_instance(&mut self, instance: Instance) {
+        if self.rtc.is_none() {
+            self.instance = Some(instance);
+        }
+    }
+
+    /// What its offers are prepared for.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            sends: self.viewer.is_some(),
+            receives: self.publisher.as_ref().map(Publisher::delivery),
+        }
+    }
+
+    /// Answers a prepared offer, the first one or a later one.
     pub fn accept_offer(
         &mut self,
         now: Instant,
-        sdp: &str,
+        mut offer: Prepared,
         local: &Local,
         context: &mut Context<'_>,
-    ) -> Result<String, EngineError> {
+    ) -> Result<Answer, EngineError> {
         let is_first = self.rtc.is_none();
-        let answer = self.negotiate(now, sdp, local);
+        let answer = self.negotiate(now, &mut offer, local);
         self.needs_poll = true;
         if answer.is_err() && is_first {
             // Nothing is kept of a failed first offer, so that another may follow.
             self.rtc = None;
+            self.payload_types = PayloadTypes::default();
             if let Some(viewer) = &mut self.viewer {
                 viewer.reset();
             }
@@ -167,27 +195,40 @@ impl Connection {
         self.liveness.handle_offer(now);
         if let Some(rtc) = &mut self.rtc {
             let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
-            context.demux.set_ufrag(self.id, &ufrag);
-            self.path.handle_offer(rtc, sdp);
+            if context.demux.set_ufrag(self.id, &ufrag) {
+                context.checks.forget(self.id);
+                self.path.handle_restart();
+            }
+            self.path.handle_offer(rtc, offer.candidates, offer.hidden);
         }
         self.advance(now);
         if self.liveness.is_connected() {
             self.with_viewer(context, |viewer, _, link| viewer.request_keyframes(link));
         }
-        Ok(answer::finish(&answer, &local.additional))
+        Ok(Answer {
+            sdp: answer,
+            received_bitrate: self.publisher.as_ref().map(Publisher::max_bitrate),
+            additional: local.additional.clone(),
+        })
     }
 
-    fn negotiate(&mut self, now: Instant, sdp: &str, local: &Local) -> Result<String, EngineError> {
+    fn negotiate(
+        &mut self,
+        now: Instant,
+        offer: &mut Prepared,
+        local: &Local,
+    ) -> Result<SdpAnswer, EngineError> {
+        if let (None, Some(refused)) = (&self.rtc, &offer.refused_as_first) {
+            return Err(refused.clone());
+        }
+        self.payload_types.merge(&offer.payload_types)?;
         let receives = self.publisher.as_ref().map(Publisher::delivery);
-        let wanted = Wanted {
-            sends: self.viewer.is_some(),
-            receives,
-        };
-        let prepared = offer::prepare(sdp, self.rtc.is_none(), wanted)?;
         let rtc = match &mut self.rtc {
             Some(rtc) => rtc,
             none => {
-                let (rtc, keys) = negotiation::build(self.sends.as_ref(), receives, local, now);
+                let Instance { rtc, keys } = self.instance.take().unwrap_or_else(|| {
+                    negotiation::build(self.sends.as_ref(), receives, local, now)
+                });
                 if let Some(viewer) = &mut self.viewer {
                     viewer.set_keys(keys, now);
                 }
@@ -195,16 +236,13 @@ impl Connection {
             }
         };
         let answer = match &mut self.viewer {
-            Some(viewer) => viewer.negotiate(now, rtc, &prepared)?,
-            None => negotiation::accept(rtc, &prepared.text)?,
+            Some(viewer) => viewer.negotiate(now, rtc, offer)?,
+            None => negotiation::accept(rtc, offer.take()?)?,
         };
-        match &mut self.publisher {
-            Some(publisher) => {
-                publisher.handle_negotiated(now, rtc, &prepared, &mut self.stats)?;
-                Ok(answer::steer(&answer, publisher.max_bitrate()))
-            }
-            None => Ok(answer),
+        if let Some(publisher) = &mut self.publisher {
+            publisher.handle_negotiated(now, rtc, offer, &mut self.stats)?;
         }
+        Ok(answer)
     }
 
     /// Takes a candidate of the remote side, before or after its offer.
@@ -241,11 +279,29 @@ impl Connection {
                 Counters::add(&context.counters.packets_unknown, 1);
                 return;
             }
-            context.demux.learn(self.id, pair, now);
-            if self.path.reach() {
-                context.events.push(Event::PeerReached { peer: self.id });
+            match self.path.handle_stun(now, pair, datagram) {
+                Heard::Taken {
+                    may_move: moves,
+                    is_answer,
+                } => {
+                    may_move = moves;
+                    if is_answer {
+                        context.checks.handle_answer(source);
+                        if self.path.reach() {
+                            context.events.push(Event::PeerReached { peer: self.id });
+                        }
+                    }
+                    // str0m takes a check that waits for one that is on its way.
+                    for check in context.checks.take(self.id, source) {
+                        self.check(now, check, context);
+                    }
+                }
+                Heard::Refused => {
+                    Counters::add(&context.counters.packets_unknown, 1);
+                    return;
+                }
             }
-            may_move = self.path.handle_stun(pair, datagram);
+            context.demux.learn(self.id, pair, now);
         }
         if class == Class::Media && !self.ssrcs.accept(now, datagram) {
             Counters::add(&context.counters.packets_unknown, 1);
@@ -506,7 +562,7 @@ impl Connection {
                         self.errors += 1;
                     }
                 }
-                Ok(Output::Transmit(transmit)) => self.transmit(transmit, context),
+                Ok(Output::Transmit(transmit)) => self.transmit(now, transmit, context),
                 Ok(Output::Event(event)) => {
                     if matches!(event, RtcEvent::Closed) {
                         gone = Some("closed by peer");
@@ -523,7 +579,7 @@ impl Connection {
         gone.or(has_ended.then_some(FAILED))
     }
 
-    fn transmit(&mut self, transmit: Transmit, context: &mut Context<'_>) {
+    fn transmit(&mut self, now: Instant, transmit: Transmit, context: &mut Context<'_>) {
         let Transmit {
             source,
             destination,
@@ -532,12 +588,11 @@ impl Connection {
         } = transmit;
         let pair = (source, destination);
         match classify(&contents) {
-            Class::Stun => {
-                self.path.handle_stun_sent(pair, &contents);
-                if !context.demux.knows(self.id, pair) {
-                    context.demux.expect_response(self.id, &contents);
-                }
+            Class::Stun if is_request(&contents) => {
+                let message = contents.into();
+                return self.check(now, Check { pair, message }, context);
             }
+            Class::Stun => {}
             class => {
                 self.path.handle_used(pair);
                 // Beside a publisher's feedback it goes out with that, and browsers ignore it.
@@ -553,13 +608,46 @@ impl Connection {
                 }
             }
         }
+        self.send(pair, contents.into(), context);
+    }
+
+    /// Sends a check, or has it wait for its turn, or drops and counts it.
+    fn check(&mut self, now: Instant, check: Check, context: &mut Context<'_>) {
+        let is_refused = match self.path.standing(check.pair.1) {
+            Standing::Answers => {
+                self.send_check(check, context);
+                false
+            }
+            Standing::Asks if context.checks.admit(now, check.pair.1) => {
+                self.send_check(check, context);
+                false
+            }
+            Standing::Asks => true,
+            Standing::Silent => !context.checks.push(now, self.id, check),
+        };
+        if is_refused {
+            Counters::add(&context.counters.checks_refused, 1);
+        }
+    }
+
+    /// Sends a check whose turn it is.
+    pub fn send_check(&mut self, check: Check, context: &mut Context<'_>) {
+        let Check { pair, message } = check;
+        self.path.handle_check(pair);
+        if !context.demux.knows(self.id, pair) {
+            context.demux.expect_response(self.id, &message);
+        }
+        self.send(pair, message, context);
+    }
+
+    fn send(&mut self, pair: AddressPair, payload: Vec<u8>, context: &mut Context<'_>) {
         self.stats.packets_sent += 1;
-        self.stats.bytes_sent += contents.len() as u64;
+        self.stats.bytes_sent += payload.len() as u64;
         context.out.send(Datagram {
             peer: self.id,
-            local: source,
-            remote: destination,
-            payload: contents.into(),
+            local: pair.0,
+            remote: pair.1,
+            payload,
         });
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::forward::packet::RtpPacket;
+use super::ice::checks::CheckPacer;
 use super::ice::demux::{AddressPair, Demux};
 use crate::event::Event;
 use crate::id::{PeerId, TrackId};
@@ -28,6 +29,8 @@ pub struct Context<'a> {
     pub out: &'a mut dyn Outbound,
     pub events: &'a mut Vec<Event>,
     pub demux: &'a mut Demux,
+    /// Checks to what never answered.
+    pub checks: &'a mut CheckPacer,
     /// Packets that are to be forwarded.
     pub arrivals: &'a mut Vec<RtpPacket>,
     pub counters: &'a Counters,

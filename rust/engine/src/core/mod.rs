@@ -22,7 +22,6 @@ pub mod track;
 pub mod viewer;
 pub mod wallclock;
 
-use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,12 +37,16 @@ use self::connection::{Connection, Progress};
 use self::context::{Context, Outbound};
 use self::forward::packet::RtpPacket;
 use self::forward::router::{Router, TrackRoute};
+use self::ice::checks::CheckPacer;
 use self::ice::demux::{Class, Demux, classify};
 use self::liveness::FAILED;
 use self::media::MediaKind;
 use self::options::{Local, PeerOptions};
 use self::receive::inbox::Writer;
 use self::receive::options::ReceiverOptions;
+use self::sdp::answer::Answer;
+use self::sdp::negotiation::Instance;
+use self::sdp::offer::{Prepared, Wanted};
 use self::timers::Timers;
 use self::track::{Frame, Track, TrackState};
 use crate::error::EngineError;
@@ -51,12 +54,16 @@ use crate::event::Event;
 use crate::id::{PeerId, TrackId};
 use crate::stats::{Counters, PeerStats};
 
+/// Why a peer is gone that a bug has hit.
+pub const PANICKED: &str = "internal error";
+
 /// Every peer and track.
 pub struct Core {
-    local: Local,
+    local: Arc<Local>,
     connections: HashMap<PeerId, Connection>,
     tracks: HashMap<TrackId, Track>,
     demux: Demux,
+    checks: CheckPacer,
     timers: Timers,
     events: Vec<Event>,
     router: Router,
@@ -67,12 +74,13 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(local: Local, counters: Arc<Counters>) -> Self {
+    pub fn new(local: impl Into<Arc<Local>>, counters: Arc<Counters>) -> Self {
         Self {
-            local,
+            local: local.into(),
             connections: HashMap::new(),
             tracks: HashMap::new(),
             demux: Demux::default(),
+            checks: CheckPacer::default(),
             timers: Timers::default(),
             events: Vec::new(),
             router: Router::default(),
@@ -102,17 +110,29 @@ impl Core {
         self.connections.insert(id, connection);
     }
 
-    /// Answers an offer.
+    /// What the offers of a peer are prepared for (`sdp::offer::prepare`).
+    pub fn wanted(&self, id: PeerId) -> Option<Wanted> {
+        self.connections.get(&id).map(Connection::wanted)
+    }
+
+    /// Takes what a peer's first offer is answered by; it is made here where none was given.
+    pub fn set_instance(&mut self, id: PeerId, instance: Instance) {
+        if let Some(peer) = self.connections.get_mut(&id) {
+            peer.set_instance(instance);
+        }
+    }
+
+    /// Answers a prepared offer.
     pub fn accept_offer(
         &mut self,
         id: PeerId,
-        sdp: &str,
+        offer: Prepared,
         now: Instant,
         out: &mut dyn Outbound,
-    ) -> Result<String, EngineError> {
+    ) -> Result<Answer, EngineError> {
         let local = self.local.clone();
         self.with_peer(id, now, out, |peer, context| {
-            peer.accept_offer(now, sdp, &local, context)
+            peer.accept_offer(now, offer, &local, context)
         })
         .unwrap_or(Err(EngineError::Closed("peer")))
     }
@@ -375,7 +395,8 @@ impl Core {
 
     /// When [`Core::expire`] is due.
     pub fn next_deadline(&mut self) -> Option<Instant> {
-        self.timers.next_deadline()
+        let deadlines = [self.timers.next_deadline(), self.checks.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -384,6 +405,15 @@ impl Core {
             let end = self.with_peer(id, now, out, |peer, _| peer.handle_timeout(now));
             if let Some(Some(reason)) = end {
                 self.disconnect(id, reason.to_owned(), now);
+            }
+        }
+        while let Some((id, check, is_admitted)) = self.checks.pop_due(now) {
+            if is_admitted {
+                self.guarded(id, now, out, |peer, context| {
+                    peer.send_check(check, context);
+                });
+            } else {
+                Counters::add(&self.counters.checks_refused, 1);
             }
         }
     }
@@ -440,6 +470,7 @@ impl Core {
             out,
             events: &mut self.events,
             demux: &mut self.demux,
+            checks: &mut self.checks,
             arrivals: &mut self.arrivals,
             counters: &self.counters,
         };
@@ -447,10 +478,11 @@ impl Core {
         // context leads to is changed by single calls that do not panic half-way.
         match catch_unwind(AssertUnwindSafe(|| f(peer, &mut context))) {
             Ok(result) => Some(result),
-            Err(panic) => {
+            Err(_) => {
+                // What the panic says is for the log (the process's panic hook): it may hold what
+                // the peer sent, and the reason goes to the peer.
                 Counters::add(&self.counters.panics, 1);
-                let reason = format!("internal error: {}", text_of(&*panic));
-                self.disconnect(id, reason, now);
+                self.disconnect(id, PANICKED.to_owned(), now);
                 None
             }
         }
@@ -483,6 +515,7 @@ impl Core {
     fn forget(&mut self, id: PeerId, now: Instant) -> bool {
         self.timers.forget(id);
         self.demux.forget(id);
+        self.checks.forget(id);
         self.router.forget(id);
         let Some(mut peer) = self.connections.remove(&id) else {
             return false;
@@ -514,10 +547,4 @@ impl Core {
             }
         }
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic")
 }

@@ -78,8 +78,8 @@ impl Viewer {
         &mut self,
         now: Instant,
         rtc: &mut Rtc,
-        prepared: &Prepared,
-    ) -> Result<String, EngineError> {
+        prepared: &mut Prepared,
+    ) -> Result<str0m::change::SdpAnswer, EngineError> {
         let is_declared = |ssrc| self.way.is_declared(ssrc);
         let answer = self.streams.negotiate(rtc, prepared, is_declared)?;
         self.way.set_streams(rtc, &self.streams.parameters());

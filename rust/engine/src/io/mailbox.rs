@@ -13,6 +13,9 @@ use crate::core::media::MediaKind;
 use crate::core::options::PeerOptions;
 use crate::core::receive::inbox::{Inbox, Writer};
 use crate::core::receive::options::ReceiverOptions;
+use crate::core::sdp::answer::Answer;
+use crate::core::sdp::negotiation::Instance;
+use crate::core::sdp::offer::Prepared;
 use crate::core::track::{Frame, TrackState};
 use crate::error::EngineError;
 use crate::event::{Event, EventQueue};
@@ -58,8 +61,10 @@ pub enum Command {
     },
     AcceptOffer {
         id: PeerId,
-        sdp: String,
-        reply: Reply<Result<String, EngineError>>,
+        offer: Box<Prepared>,
+        /// For the first one.
+        instance: Option<Box<Instance>>,
+        reply: Reply<Result<Answer, EngineError>>,
     },
     AddCandidate {
         id: PeerId,

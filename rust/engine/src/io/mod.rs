@@ -53,6 +53,7 @@ pub struct EngineConfig {
 /// The UDP port, its thread, and every peer behind it.
 pub struct Engine {
     shared: Arc<Shared>,
+    local: Arc<Local>,
     thread: IoThread,
     addresses: Vec<IpAddr>,
     port: u16,
@@ -92,14 +93,14 @@ impl Engine {
             Shared::new(media.clone()).map_err(|error| OpenError::system("no eventfd", &error))?;
         let shared = Arc::new(shared);
         let counters = shared.counters.clone();
-        let local_side = Local {
+        let local_side = Arc::new(Local {
             certificate,
             addresses: media.local,
             additional: media.additional,
             wallclock: Wallclock::new(Instant::now(), SystemTime::now()),
-        };
+        });
         let worker = Worker {
-            core: Core::new(local_side, counters.clone()),
+            core: Core::new(local_side.clone(), counters.clone()),
             sender: DatagramSender::new(
                 socket.clone(),
                 counters,
@@ -113,6 +114,7 @@ impl Engine {
         };
         Ok(Self {
             shared,
+            local: local_side,
             thread: IoThread::start("icey-engine", move || worker.run())?,
             addresses: local.into_iter().chain(advertised).collect(),
             port,
@@ -189,8 +191,9 @@ impl Engine {
             receives: receives.map(|options| (Writer::new(state.inbox.clone()), options)),
             state: state.clone(),
         })?;
-        let shared = self.shared.clone();
-        Ok(Peer::new(shared, id, state, receives.is_some()))
+        let delivery = receives.map(|options| options.delivery);
+        let (shared, local) = (self.shared.clone(), self.local.clone());
+        Ok(Peer::new(shared, local, id, state, sends, delivery))
     }
 
     /// Sends a track to a peer, in place of its earlier one of that kind.
@@ -243,6 +246,7 @@ impl Engine {
             packets_dropped: of(&counters.packets_dropped),
             packets_unknown: of(&counters.packets_unknown),
             frames_dropped: of(&counters.frames_dropped),
+            checks_refused: of(&counters.checks_refused),
             events_dropped: self.shared.events_merged(),
             panics: of(&counters.panics),
         }

@@ -1,16 +1,21 @@
 //! A peer's handle.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::mailbox::{Command, PeerState, Shared};
 use crate::core::ice::candidate;
+use crate::core::options::{Local, PeerOptions};
 use crate::core::receive::frame::{Codec, ReceivedFrame};
+use crate::core::receive::options::Delivery;
+use crate::core::sdp::negotiation::{self, Instance};
+use crate::core::sdp::offer::{self, Wanted};
 use crate::error::EngineError;
 use crate::id::PeerId;
-use crate::stats::PeerStats;
+use crate::stats::{Counters, PeerStats};
 
 /// How long a close waits for the last frames. The thread needs one round, some milliseconds.
 const MAX_FLUSH: Duration = Duration::from_secs(2);
@@ -18,23 +23,32 @@ const MAX_FLUSH: Duration = Duration::from_secs(2);
 /// One browser.
 pub struct Peer {
     shared: Arc<Shared>,
+    local: Arc<Local>,
     id: PeerId,
     state: Arc<PeerState>,
-    receives: bool,
+    sends: Option<PeerOptions>,
+    receives: Option<Delivery>,
+    /// An offer was answered: the engine has made its instance of str0m.
+    is_answered: AtomicBool,
 }
 
 impl Peer {
     pub(super) fn new(
         shared: Arc<Shared>,
+        local: Arc<Local>,
         id: PeerId,
         state: Arc<PeerState>,
-        receives: bool,
+        sends: Option<PeerOptions>,
+        receives: Option<Delivery>,
     ) -> Self {
         Self {
             shared,
+            local,
             id,
             state,
+            sends,
             receives,
+            is_answered: AtomicBool::new(false),
         }
     }
 
@@ -42,16 +56,49 @@ impl Peer {
         self.id
     }
 
-    /// Answers an offer.
+    /// Answers an offer. Reading it and writing the answer is done on this thread; the engine's only
+    /// applies it.
     pub fn accept_offer(&self, sdp: &str) -> Result<String, EngineError> {
         self.check_open()?;
+        let offer = self.contained(|| offer::prepare(sdp, self.wanted()))?;
+        let instance = match self.is_answered.load(Ordering::Relaxed) {
+            false => Some(Box::new(self.contained(|| Ok(self.build()))?)),
+            true => None,
+        };
         let (reply, answer) = sync_channel(1);
         self.shared.command(Command::AcceptOffer {
             id: self.id,
-            sdp: sdp.to_owned(),
+            offer: Box::new(offer),
+            instance,
             reply,
         })?;
-        answer.recv().unwrap_or(Err(EngineError::Closed("engine")))
+        let answer = answer
+            .recv()
+            .unwrap_or(Err(EngineError::Closed("engine")))?;
+        self.is_answered.store(true, Ordering::Relaxed);
+        self.contained(|| Ok(answer.into_text()))
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            sends: self.sends.is_some(),
+            receives: self.receives,
+        }
+    }
+
+    fn build(&self) -> Instance {
+        let sends = self.sends.as_ref();
+        negotiation::build(sends, self.receives, &self.local, Instant::now())
+    }
+
+    /// Does something of SDP. Nothing that a peer sends may panic; should a bug do so all the same,
+    /// it refuses this one offer.
+    fn contained<T>(&self, f: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+        // Unwind safe: what `f` is given is not used again.
+        catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| {
+            Counters::add(&self.shared.counters.panics, 1);
+            Err(EngineError::offer("internal error"))
+        })
     }
 
     /// Takes a candidate of the remote side.
@@ -127,7 +174,7 @@ impl Peer {
     /// Closing twice is harmless.
     pub fn close(&self) {
         self.let_go();
-        if self.receives {
+        if self.receives.is_some() {
             self.state.inbox.wait_for_end(MAX_FLUSH);
         }
     }

@@ -88,9 +88,17 @@ impl Worker {
             Command::LimitBitrate { id, bitrate } => self.core.limit_bitrate(id, bitrate, now, out),
             Command::Probe { id, bitrate } => self.core.probe(id, bitrate, now, out),
             Command::RequestKeyframe { id } => self.core.request_keyframe(id, now, out),
-            Command::AcceptOffer { id, sdp, reply } => {
+            Command::AcceptOffer {
+                id,
+                offer,
+                instance,
+                reply,
+            } => {
+                if let Some(instance) = instance {
+                    self.core.set_instance(id, *instance);
+                }
                 // Whoever waited for a reply may have given up; then it is of no use to anybody.
-                let _ = reply.send(self.core.accept_offer(id, &sdp, now, out));
+                let _ = reply.send(self.core.accept_offer(id, *offer, now, out));
             }
             Command::AddCandidate { id, candidate } => {
                 self.core.add_candidate(id, candidate, now, out)

@@ -25,6 +25,7 @@ use icey_engine::core::Core;
 use icey_engine::core::context::Datagram;
 use icey_engine::core::options::Local;
 use icey_engine::core::receive::inbox::{Inbox, Writer};
+use icey_engine::core::sdp::offer::prepare;
 use icey_engine::core::track::{Frame, TrackState};
 use icey_engine::core::wallclock::Wallclock;
 use icey_engine::stats::Counters;
@@ -196,10 +197,7 @@ impl Network {
     /// Hands the offer to the server and its answer to the browser.
     pub fn exchange(&mut self, browser: usize, offer: &str, pending: SdpPendingOffer) -> String {
         let peer = self.browsers[browser].peer;
-        let answer = self
-            .core
-            .accept_offer(peer, offer, self.now, &mut self.outbox)
-            .expect("an answer");
+        let answer = self.accept_offer(peer, offer).expect("an answer");
         let parsed = SdpAnswer::from_sdp_string(&answer).expect("str0m reads the answer");
         self.browsers[browser]
             .rtc
@@ -450,8 +448,12 @@ impl Network {
         peer: u64,
         sdp: &str,
     ) -> Result<String, icey_engine::EngineError> {
-        self.core
-            .accept_offer(peer, sdp, self.now, &mut self.outbox)
+        let wanted = self.core.wanted(peer).expect("a peer");
+        let offer = prepare(sdp, wanted)?;
+        let answer = self
+            .core
+            .accept_offer(peer, offer, self.now, &mut self.outbox)?;
+        Ok(answer.into_text())
     }
 
     pub fn add_candidate(&mut self, peer: u64, text: &str) {

@@ -1,7 +1,7 @@
 //! Allocate and Refresh (RFC 8656 §7, §8).
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_lc_rs::hmac;
 
@@ -55,6 +55,10 @@ impl Server {
             if quota != 0 && self.table.of_user(request.username) + places > quota {
                 return Err(Rejection::QUOTA);
             }
+            let quota = self.config.address_quota;
+            if quota != 0 && self.table.of_address(from.remote.ip()) + places > quota {
+                return Err(Rejection::ADDRESS_QUOTA);
+            }
             if self.table.len() + self.table.reservations() + places > self.config.max_allocations {
                 return Err(Rejection::CAPACITY);
             }
@@ -69,6 +73,7 @@ impl Server {
             transaction: message.transaction(),
             second_family_refused: wanted.second_family,
             lifetime,
+            unused_lifetime: self.config.unused_lifetime,
             max_bitrate: self.config.max_bitrate,
         };
         let relay = self.table.insert(Allocation::new(allocation, request.now));
@@ -247,8 +252,7 @@ impl Server {
             return Ok(answer(0));
         }
         let lifetime = lifetime.max(DEFAULT_LIFETIME);
-        self.table
-            .extend(relay, request.now + Duration::from_secs(lifetime.into()));
+        self.table.grant(relay, request.now, lifetime);
         Ok(answer(lifetime))
     }
 

@@ -34,17 +34,18 @@ impl Server {
                 return Err(Rejection::PEER_FAMILY);
             }
             if !self.permits(peer, request.from) {
-                return Err(Rejection::FORBIDDEN);
+                return Err(Rejection::forbidden(self.policy.refusal(peer.ip())));
             }
             peers.insert(peer.ip());
         }
         if peers.is_empty() {
             return Err(Rejection::BAD_REQUEST);
         }
-        let (_, allocation) = self.owned(request)?;
+        let (relay, allocation) = self.owned(request)?;
         allocation
             .permit(request.now, &peers)
             .map_err(|Full| Rejection::CAPACITY)?;
+        self.table.handle_used(relay, request.now);
         Ok(request.success())
     }
 
@@ -65,15 +66,16 @@ impl Server {
             return Err(Rejection::PEER_FAMILY);
         }
         if self.route(peer, request.from).is_none() {
-            return Err(Rejection::FORBIDDEN);
+            return Err(Rejection::forbidden(self.policy.refusal(peer.ip())));
         }
-        let (_, allocation) = self.owned(request)?;
+        let (relay, allocation) = self.owned(request)?;
         allocation
             .bind(request.now, number, peer)
             .map_err(|error| match error {
                 ChannelError::Taken => Rejection::BAD_REQUEST,
                 ChannelError::Full => Rejection::CAPACITY,
             })?;
+        self.table.handle_used(relay, request.now);
         Ok(request.success())
     }
 

@@ -13,7 +13,6 @@ pub(super) struct Rejection {
 
 impl Rejection {
     pub const BAD_REQUEST: Self = Self::new(Refusal::BadRequest, 400, "Bad Request");
-    pub const FORBIDDEN: Self = Self::new(Refusal::PeerForbidden, 403, "Forbidden");
     pub const MISMATCH: Self = Self::new(Refusal::AllocationMismatch, 437, "Allocation Mismatch");
     pub const NO_FAMILY: Self = Self::new(
         Refusal::FamilyNotSupported,
@@ -29,6 +28,8 @@ impl Rejection {
     );
     pub const PEER_FAMILY: Self =
         Self::new(Refusal::FamilyMismatch, 443, "Peer Address Family Mismatch");
+    pub const ADDRESS_QUOTA: Self =
+        Self::new(Refusal::AddressQuota, 486, "Allocation Quota Reached");
     pub const QUOTA: Self = Self::new(Refusal::UserQuota, 486, "Allocation Quota Reached");
     pub const CAPACITY: Self = Self::new(Refusal::Capacity, 508, "Insufficient Capacity");
 
@@ -38,6 +39,11 @@ impl Rejection {
             code,
             reason,
         }
+    }
+
+    /// A peer that may not be reached, counted as this.
+    pub const fn forbidden(refusal: Refusal) -> Self {
+        Self::new(refusal, 403, "Forbidden")
     }
 
     /// The answer that says so.

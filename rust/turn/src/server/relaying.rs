@@ -83,7 +83,7 @@ impl Server {
         let from = allocation.relayed_address().ok_or(Refusal::NoChannel)?;
         let route = self
             .route(peer, allocation.client)
-            .ok_or(Refusal::PeerForbidden)?;
+            .ok_or_else(|| self.policy.refusal(peer.ip()))?;
         if payload.len() > MAX_DATAGRAM {
             return Err(Refusal::Oversized);
         }

@@ -49,6 +49,8 @@ pub fn config() -> Config {
         own_addresses: vec![address("8.8.8.8:0").ip()],
         own_media: vec![address("8.8.8.8:4501"), address("127.0.0.1:4501")],
         refused_ports: vec![3478, 4500],
+        // Most tests are about other ends of an allocation.
+        unused_lifetime: Duration::from_secs(86_400),
         ..Config::default()
     }
 }

@@ -47,16 +47,14 @@ impl Attempts {
         }
     }
 
-    /// The browser has an address that it does not tell.
-    pub fn add_hidden(&mut self) {
-        self.hidden = self.hidden.saturating_add(1);
+    /// The browser has so many addresses that it does not tell.
+    pub fn add_hidden(&mut self, count: u32) {
+        self.hidden = self.hidden.saturating_add(count);
     }
 
-    /// A STUN message goes out.
-    pub fn sent(&mut self, local: SocketAddr, remote: SocketAddr, message: &[u8]) {
-        if is_request(message)
-            && let Some(pair) = self.pair(local, remote)
-        {
+    /// A check goes out.
+    pub fn sent(&mut self, local: SocketAddr, remote: SocketAddr) {
+        if let Some(pair) = self.pair(local, remote) {
             pair.sent += 1;
         }
     }
@@ -154,7 +152,7 @@ impl Attempts {
 }
 
 /// A Binding request, and no answer to one (RFC 8489 §5).
-fn is_request(message: &[u8]) -> bool {
+pub fn is_request(message: &[u8]) -> bool {
     message.starts_with(&[0x00, 0x01])
 }
 
@@ -181,11 +179,10 @@ mod tests {
         attempts.add(&candidate(silent));
         attempts.add(&candidate(address(9, 9)));
         for _ in 0..9 {
-            attempts.sent(local, silent, REQUEST);
+            attempts.sent(local, silent);
         }
         attempts.received(local, loud, REQUEST);
-        attempts.sent(local, loud, ANSWER);
-        attempts.sent(local, loud, REQUEST);
+        attempts.sent(local, loud);
         assert_eq!(
             attempts.lines(),
             [
@@ -208,8 +205,8 @@ mod tests {
             attempts.lines(),
             ["the browser sent no address of its own", silence]
         );
-        attempts.add_hidden();
-        attempts.add_hidden();
+        attempts.add_hidden(1);
+        attempts.add_hidden(1);
         assert_eq!(
             attempts.lines(),
             [

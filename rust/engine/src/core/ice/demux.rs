@@ -69,11 +69,12 @@ pub struct Demux {
 
 impl Demux {
     /// Gives a peer its local ICE username fragment, in place of its earlier one. After an ICE
-    /// restart the paths learned before prove nothing any more, and are forgotten.
-    pub fn set_ufrag(&mut self, peer: PeerId, ufrag: &str) {
+    /// restart the paths learned before prove nothing any more, and are forgotten. `true` if it is
+    /// another one.
+    pub fn set_ufrag(&mut self, peer: PeerId, ufrag: &str) -> bool {
         let entry = self.peers.entry(peer).or_default();
         if entry.ufrag.as_deref() == Some(ufrag) {
-            return;
+            return false;
         }
         if let Some(old) = entry.ufrag.replace(ufrag.to_owned()) {
             self.by_ufrag.remove(&old);
@@ -85,6 +86,7 @@ impl Demux {
             self.by_transaction.remove(&transaction);
         }
         self.by_ufrag.insert(ufrag.to_owned(), peer);
+        true
     }
 
     /// Forgets all about a peer.

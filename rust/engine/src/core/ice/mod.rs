@@ -2,6 +2,8 @@
 
 pub mod attempts;
 pub mod candidate;
+pub mod checks;
 pub mod demux;
 pub mod nomination;
 pub mod path;
+pub mod remotes;

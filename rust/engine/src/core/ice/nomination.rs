@@ -38,10 +38,7 @@ impl Nomination {
     }
 
     /// Takes note of a STUN message that str0m accepts; whether it may change its mind by it.
-    pub fn handle_stun(&mut self, path: AddressPair, datagram: &[u8]) -> bool {
-        let Ok(message) = StunMessage::parse(datagram) else {
-            return false;
-        };
+    pub fn handle_stun(&mut self, path: AddressPair, message: &StunMessage<'_>) -> bool {
         if message.is_binding_request() && message.use_candidate() {
             return self.named.replace(path) != Some(path);
         }
@@ -92,6 +89,11 @@ mod tests {
         [&head[..], &[7; 12], &body].concat()
     }
 
+    fn handle(nomination: &mut Nomination, path: AddressPair, datagram: &[u8]) -> bool {
+        let message = StunMessage::parse(datagram).expect("a STUN message");
+        nomination.handle_stun(path, &message)
+    }
+
     fn paths() -> [AddressPair; 2] {
         let us = "10.0.0.1:4000".parse().expect("an address");
         ["10.0.0.2:1", "10.0.0.3:1"].map(|them| (us, them.parse().expect("an address")))
@@ -100,14 +102,14 @@ mod tests {
     #[test]
     fn only_what_is_new_may_change_the_path() {
         let ([first, second], mut nomination) = (paths(), Nomination::default());
-        assert!(nomination.handle_stun(first, &message(REQUEST, true)));
-        assert!(!nomination.handle_stun(first, &message(REQUEST, true)));
-        assert!(nomination.handle_stun(first, &message(RESPONSE, false)));
-        assert!(!nomination.handle_stun(first, &message(RESPONSE, false)));
-        assert!(!nomination.handle_stun(second, &message(REQUEST, false)));
-        assert!(nomination.handle_stun(second, &message(REQUEST, true)));
+        assert!(handle(&mut nomination, first, &message(REQUEST, true)));
+        assert!(!handle(&mut nomination, first, &message(REQUEST, true)));
+        assert!(handle(&mut nomination, first, &message(RESPONSE, false)));
+        assert!(!handle(&mut nomination, first, &message(RESPONSE, false)));
+        assert!(!handle(&mut nomination, second, &message(REQUEST, false)));
+        assert!(handle(&mut nomination, second, &message(REQUEST, true)));
         assert!(
-            nomination.handle_stun(first, &message(REQUEST, true)),
+            handle(&mut nomination, first, &message(REQUEST, true)),
             "and back"
         );
         assert_eq!(nomination.pair(), None, "str0m decides");
@@ -121,8 +123,7 @@ mod tests {
         let (local, _) = paths()[0];
         for port in 1..1000 {
             let path = (local, ([10, 0, 0, 2], port).into());
-            nomination.handle_stun(path, &message(RESPONSE, false));
-            nomination.handle_stun(path, &[0, 1, 2]);
+            handle(&mut nomination, path, &message(RESPONSE, false));
         }
         assert_eq!(nomination.answered.len(), MAX_PATHS);
     }

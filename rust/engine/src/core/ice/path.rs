@@ -1,14 +1,28 @@
 //! The path to one browser: its candidates, what was tried until it came up, and where to send.
 
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use str0m::ice::StunMessage;
 use str0m::{Candidate, Rtc};
 
 use super::attempts::Attempts;
-use super::candidate;
 use super::demux::AddressPair;
 use super::nomination::{self, Nomination};
+use super::remotes::{Remotes, Standing};
 
-/// Remote candidates kept until the offer comes, and taken in all.
-const MAX_CANDIDATES: usize = 64;
+/// Remote candidates kept until the offer comes, and taken in all, until ICE begins anew. A browser on
+/// a machine with many interfaces has some twenty; what is left out still reaches us by itself.
+const MAX_CANDIDATES: usize = 32;
+
+/// What became of a STUN message of the browser's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// str0m is to have it. `may_move`: it may send on another path by it. `is_answer`: of a check.
+    Taken { may_move: bool, is_answer: bool },
+    /// It is one address too many.
+    Refused,
+}
 
 /// The path of one connection.
 #[derive(Debug, Default)]
@@ -20,6 +34,7 @@ pub struct Path {
     /// Candidates that came before the offer.
     early: Vec<Candidate>,
     candidates: usize,
+    remotes: Remotes,
 }
 
 impl Path {
@@ -47,44 +62,64 @@ impl Path {
 
     /// The remote side has a candidate whose address it does not tell.
     pub fn add_hidden_candidate(&mut self) {
-        self.attempts.add_hidden();
+        self.attempts.add_hidden(1);
     }
 
-    /// Gives str0m the candidates that came before the offer, and remembers those in it, of which
-    /// str0m takes the ones that it can use.
-    pub fn handle_offer(&mut self, rtc: &mut Rtc, sdp: &str) {
-        for candidate in self.early.drain(..) {
+    /// Gives str0m the candidates that came before the offer, and those in it.
+    pub fn handle_offer(&mut self, rtc: &mut Rtc, offered: Vec<Candidate>, hidden: u32) {
+        for candidate in std::mem::take(&mut self.early) {
             rtc.add_remote_candidate(candidate);
         }
-        if self.is_connected {
-            return;
+        for candidate in offered {
+            self.add_candidate(Some(rtc), candidate);
         }
-        for line in sdp.lines().filter(|line| line.starts_with("a=candidate:")) {
-            match candidate::parse(line) {
-                Ok(Some(candidate)) => self.attempts.add(&candidate),
-                _ if candidate::is_hidden(line) => self.attempts.add_hidden(),
-                _ => {}
-            }
-        }
-    }
-
-    /// Notes a STUN message that str0m accepts. `true` if str0m may send on another path by it.
-    pub fn handle_stun(&mut self, pair: AddressPair, message: &[u8]) -> bool {
         if !self.is_connected {
-            self.attempts.received(pair.0, pair.1, message);
+            self.attempts.add_hidden(hidden);
         }
-        self.nomination.handle_stun(pair, message)
     }
 
-    /// A STUN message was accepted; whether it is the first one.
+    /// Notes a STUN message that str0m would accept.
+    pub fn handle_stun(&mut self, now: Instant, pair: AddressPair, datagram: &[u8]) -> Heard {
+        let Ok(message) = StunMessage::parse(datagram) else {
+            return Heard::Refused;
+        };
+        let is_answer = message.is_successful_binding_response();
+        let is_taken = match (message.is_binding_request(), is_answer) {
+            (true, _) => self.remotes.handle_request(now, pair.1),
+            (_, true) => self.remotes.handle_answer(pair.1, message.mapped_address()),
+            _ => true,
+        };
+        if !is_taken {
+            return Heard::Refused;
+        }
+        if !self.is_connected {
+            self.attempts.received(pair.0, pair.1, datagram);
+        }
+        Heard::Taken {
+            may_move: self.nomination.handle_stun(pair, &message),
+            is_answer,
+        }
+    }
+
+    /// A check of ours was answered; whether it is the first one.
     pub fn reach(&mut self) -> bool {
         !std::mem::replace(&mut self.is_reached, true)
     }
 
-    /// Notes a STUN message that is sent.
-    pub fn handle_stun_sent(&mut self, pair: AddressPair, message: &[u8]) {
+    /// What an address has shown to which a check is to be sent.
+    pub fn standing(&mut self, remote: SocketAddr) -> Standing {
+        self.remotes.take(remote)
+    }
+
+    /// ICE begins anew, and with it what may be sent and taken.
+    pub fn handle_restart(&mut self) {
+        self.candidates = 0;
+    }
+
+    /// Notes a check that is sent.
+    pub fn handle_check(&mut self, pair: AddressPair) {
         if !self.is_connected {
-            self.attempts.sent(pair.0, pair.1, message);
+            self.attempts.sent(pair.0, pair.1);
         }
     }
 

@@ -2,13 +2,37 @@
 
 use std::net::SocketAddr;
 
+use str0m::change::SdpAnswer;
+
 /// The one media stream of a peer. Browsers keep the tracks of one stream in sync, and only
 /// those (RFC 8830 §2); str0m gives each section a stream of its own.
 const STREAM: &str = "icey";
 
+/// An answer of the engine's thread; whoever waits for it writes it out on a thread of its own.
+#[derive(Debug)]
+pub struct Answer {
+    pub sdp: SdpAnswer,
+    /// The most that the browser may send, in bit/s, 0 without a limit; `None` where it sends
+    /// nothing.
+    pub received_bitrate: Option<u64>,
+    /// Further addresses to advertise.
+    pub additional: Vec<SocketAddr>,
+}
+
+impl Answer {
+    /// The answer as text.
+    pub fn into_text(self) -> String {
+        let text = self.sdp.to_sdp_string();
+        match self.received_bitrate {
+            Some(limit) => finish(&steer(&text, limit), &self.additional),
+            None => finish(&text, &self.additional),
+        }
+    }
+}
+
 /// Puts all sections into one media stream, and advertises further addresses behind those that
 /// ICE itself knows.
-pub fn finish(answer: &str, additional: &[SocketAddr]) -> String {
+fn finish(answer: &str, additional: &[SocketAddr]) -> String {
     let lines: Vec<&str> = answer.lines().collect();
     let last_candidate = lines
         .iter()
@@ -34,7 +58,7 @@ const START_BITRATE: u32 = 2000;
 /// Lets a browser begin to send at a better rate; others than libwebrtc pass over the parameter. A
 /// limit in bit/s other than 0 caps what it sends of video (RFC 3890 §6.2). Not by `AS` too: a
 /// second line of the kind is more than some parsers take, str0m's among them.
-pub fn steer(answer: &str, limit: u64) -> String {
+fn steer(answer: &str, limit: u64) -> String {
     let start = match u32::try_from(limit / 1000) {
         Ok(limit) if limit > 0 => START_BITRATE.min(limit),
         _ => START_BITRATE,

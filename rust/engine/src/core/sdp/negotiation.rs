@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use str0m::change::SdpOffer;
+use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Pt};
 use str0m::rtp::{Extension, ExtensionMap, Ssrc};
@@ -26,6 +26,9 @@ const MIN_BITRATE: u64 = 150_000;
 
 /// The most that a path is probed for, in bit/s.
 const MAX_BITRATE: u64 = 100_000_000;
+
+/// Characters of an error of str0m's that are told.
+const MAX_TOLD: usize = 200;
 
 /// H.264 profiles whose decoders take Constrained Baseline, by preference: payload type and RTX
 /// payload type before the browser's numbers are known, and profile-level-id (RFC 6184 §8.1).
@@ -51,14 +54,21 @@ const RECEIVED_PROFILES: [(u8, u8, bool, u32); 8] = [
     (35, 36, false, 0x4d_00_34),
 ];
 
-/// An instance for a connection that waits for its first offer. Whoever sends finds the keys in the
-/// slot once they are known.
+/// An instance for a connection that waits for its first offer. Making one takes ten times as long as
+/// answering the offer, so it is made on the thread of whoever has the offer.
+pub struct Instance {
+    pub rtc: Rtc,
+    /// Whoever sends finds the keys in it once they are known.
+    pub keys: KeySlot,
+}
+
+/// Makes an instance.
 pub fn build(
     sends: Option<&PeerOptions>,
     receives: Option<Delivery>,
     local: &Local,
     now: Instant,
-) -> (Rtc, KeySlot) {
+) -> Instance {
     let paced = sends.filter(|options| options.estimation == Estimation::Twcc);
     let mut config = Rtc::builder()
         .set_dtls_cert(local.certificate.clone())
@@ -105,7 +115,7 @@ pub fn build(
     if let Some(max) = limits {
         rtc.bwe().set_bitrate(MIN_BITRATE.into(), max.into());
     }
-    (rtc, keys)
+    Instance { rtc, keys }
 }
 
 fn extensions(sends: Option<&PeerOptions>, receives: Option<Delivery>) -> ExtensionMap {
@@ -126,18 +136,34 @@ fn extensions(sends: Option<&PeerOptions>, receives: Option<Delivery>) -> Extens
     extensions
 }
 
-/// Gives str0m the offer; its answer as text.
-pub fn accept(rtc: &mut Rtc, text: &str) -> Result<String, EngineError> {
-    let refuse = |error: &dyn std::fmt::Display| EngineError::Offer {
-        message: format!("the SDP offer is refused: {error}"),
+/// Reads a prepared offer as str0m does.
+pub fn parse(text: &str) -> Result<SdpOffer, EngineError> {
+    SdpOffer::from_sdp_string(text).map_err(|error| refuse(&error))
+}
+
+/// Gives str0m the offer.
+pub fn accept(rtc: &mut Rtc, offer: SdpOffer) -> Result<SdpAnswer, EngineError> {
+    let answer = rtc.sdp_api().accept_offer(offer);
+    answer.map_err(|error| refuse(&error))
+}
+
+/// An error of str0m's as one line. It may name the peer's text, so it is cut, and the peer is not
+/// told it.
+fn refuse(error: &dyn std::fmt::Display) -> EngineError {
+    let error = error.to_string();
+    let lines = error.lines().map(str::trim);
+    // A parse error begins with the address in memory at which the parser stood.
+    let lines = lines.filter(|line| !line.is_empty() && !line.contains("PointerOffset"));
+    let told = lines.collect::<Vec<_>>().join("; ");
+    let told: String = told
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_TOLD)
+        .collect();
+    EngineError::Offer {
+        message: format!("the SDP offer is refused: {told}"),
         reason: "sdp: the offer cannot be understood".into(),
-    };
-    let offer = SdpOffer::from_sdp_string(text).map_err(|error| refuse(&error))?;
-    let answer = rtc
-        .sdp_api()
-        .accept_offer(offer)
-        .map_err(|error| refuse(&error))?;
-    Ok(answer.to_sdp_string())
+    }
 }
 
 /// Gives the stream of a section SSRCs of which the main one is always the smaller.

@@ -8,7 +8,7 @@ fn prepare(sdp: &str, delivery: Delivery) -> Result<Prepared, EngineError> {
         sends: true,
         receives: Some(delivery),
     };
-    super::prepare(sdp, true, wanted)
+    super::prepare(sdp, wanted)
 }
 
 fn video(mid: u8, direction: &str) -> String {

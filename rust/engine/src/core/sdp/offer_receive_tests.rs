@@ -9,7 +9,11 @@ fn prepare(sdp: &str, is_first: bool, delivery: Delivery) -> Result<Prepared, En
         sends: false,
         receives: Some(delivery),
     };
-    super::prepare(sdp, is_first, wanted)
+    let prepared = super::prepare(sdp, wanted)?;
+    match &prepared.refused_as_first {
+        Some(refused) if is_first => Err(refused.clone()),
+        _ => Ok(prepared),
+    }
 }
 
 fn section(kind: &str, mid: u8, pts: &str, lines: &[&str]) -> String {

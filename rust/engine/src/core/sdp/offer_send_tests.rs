@@ -1,3 +1,4 @@
+use super::super::description::MAX_CANDIDATES;
 use super::*;
 
 const SESSION: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";
@@ -8,7 +9,7 @@ fn prepare(sdp: &str) -> Result<Prepared, EngineError> {
         sends: true,
         receives: None,
     };
-    super::prepare(sdp, true, wanted)
+    super::prepare(sdp, wanted)
 }
 
 fn video(direction: &str, codecs: &str) -> String {
@@ -98,7 +99,7 @@ fn an_offer_without_opus_plays_the_video_alone_and_is_refused_without_video() {
 #[test]
 fn only_the_first_usable_section_of_a_kind_is_sent_to() {
     let usable = video("a=recvonly", &h264(96, 1, "42e01f"));
-    let vp8 = video("a=recvonly", "a=rtpmap:96 VP8/90000\r\n");
+    let vp8 = video("a=recvonly", "a=rtpmap:97 VP8/90000\r\n").replace("SAVPF 96", "SAVPF 97");
     let text = prepare(&format!("{SESSION}{vp8}{usable}{usable}"))
         .expect("an offer")
         .text;
@@ -125,16 +126,16 @@ fn what_only_concerns_receiving_and_useless_candidates_are_left_out() {
     let lines = "a=ssrc:1 cname:x\r\na=ssrc-group:FID 1 2\r\na=rid:q send\r\na=simulcast:send q\r\n\
         a=candidate:1 1 udp 1 a.local 1 typ host\r\na=candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active\r\n\
         a=candidate:broken\r\na=candidate:1 1 udp 1 192.0.2.9 1234 typ host\r\n";
-    let text = prepare(&format!(
+    let prepared = prepare(&format!(
         "{SESSION}{}{lines}",
         video("a=sendrecv", &h264(96, 1, "42e01f"))
     ))
-    .expect("an offer")
-    .text;
+    .expect("an offer");
+    let text = &prepared.text;
     for absent in ["ssrc", "simulcast", "a=rid", ".local", "tcptype", "broken"] {
         assert!(!text.contains(absent), "{absent}");
     }
-    assert_eq!(text.matches("a=candidate:").count(), 1);
+    assert_eq!((prepared.candidates.len(), prepared.hidden), (1, 1));
 }
 
 #[test]
@@ -142,13 +143,11 @@ fn candidates_beyond_the_limit_are_left_out() {
     let many: String = (0..200)
         .map(|i| format!("a=candidate:1 1 udp 1 192.0.2.9 {} typ host\r\n", 1000 + i))
         .collect();
-    let text = prepare(&format!(
+    let prepared = prepare(&format!(
         "{SESSION}{}{many}",
         video("a=recvonly", &h264(96, 1, "42e01f"))
-    ))
-    .expect("an offer")
-    .text;
-    assert_eq!(text.matches("a=candidate:").count(), MAX_CANDIDATES);
+    ));
+    assert_eq!(prepared.expect("an offer").candidates.len(), MAX_CANDIDATES);
 }
 
 #[test]
@@ -166,7 +165,74 @@ fn broken_or_oversized_sdp_is_refused() {
         (format!("{SESSION}{}", good.repeat(40)), "more than 32"),
         (format!("{SESSION}m=text 9 RTP/AVP 96\r\n"), "neither"),
         ("v=0\n".repeat(20_000), "64 KiB"),
+        (
+            format!("{SESSION}{good}{}", "a=x:1\r\n".repeat(2048)),
+            "more than 2048 lines",
+        ),
+        (
+            format!("{SESSION}{good}a=rtpmap:96 VP8/90000\r\n"),
+            "payload type 96 is told twice",
+        ),
+        (format!("{SESSION}{good}a=mid:1\r\n"), "two names"),
+        (
+            format!("{SESSION}{}", good.replace("a=mid:0\r\n", "")),
+            "no name",
+        ),
+        (
+            format!("{SESSION}{good}a=ice-ufrag:{}\r\n", "u".repeat(257)),
+            "ice-ufrag",
+        ),
+        (format!("{SESSION}{good}a=ice-pwd:short\r\n"), "ice-pwd"),
+        (
+            format!("{SESSION}{good}a=fingerprint:sha-256 AB:C\r\n"),
+            "fingerprint",
+        ),
+        (
+            format!("{SESSION}{}", good.replace("SAVPF 96", "SAVPF 300")),
+            "not a number below 128",
+        ),
+        (
+            format!("{SESSION}{}", good.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP")),
+            "UDP/TLS/RTP/SAVPF",
+        ),
     ] {
         assert!(reason(&sdp).contains(why), "{why}");
     }
+}
+
+#[test]
+fn a_payload_type_that_means_two_things_is_refused() {
+    let first = video("a=recvonly", &h264(96, 1, "42e01f"));
+    for (codecs, is_refused) in [
+        (h264(96, 1, "42e034"), false), // the level is either side's own
+        (h264(96, 1, "42001f"), true),
+        (h264(96, 0, "42e01f"), true),
+        ("a=rtpmap:96 VP8/90000\r\n".to_owned(), true),
+        (
+            "a=rtpmap:96 rtx/90000\r\na=fmtp:96 apt=97\r\n".to_owned(),
+            false,
+        ), // 97 is not there
+    ] {
+        let second = video("a=recvonly", &codecs).replace("a=mid:0", "a=mid:1");
+        let prepared = prepare(&format!("{SESSION}{first}{second}"));
+        assert_eq!(prepared.is_err(), is_refused, "{codecs}: {prepared:?}");
+    }
+}
+
+#[test]
+fn what_str0m_is_given_is_short_whatever_the_offer_was() {
+    let good = video("a=recvonly", &h264(96, 1, "42e01f"));
+    let noise: String = (0..2000)
+        .map(|i| match i % 4 {
+            0 => format!("a=fmtp:96 apt={i}\r\n"),
+            1 => "a=rtcp-fb:96 nack\r\n".to_owned(),
+            2 => format!(
+                "a=extmap:{} urn:ietf:params:rtp-hdrext:sdes:mid\r\n",
+                i % 15
+            ),
+            _ => format!("a=ssrc:{i} cname:x\r\n"),
+        })
+        .collect();
+    let prepared = prepare(&format!("{SESSION}{good}{noise}")).expect("an offer");
+    assert!(prepared.text.len() < 600, "{}", prepared.text);
 }

@@ -1,18 +1,18 @@
-//! The lines of an SDP offer, read section by section (RFC 8866 §5).
+//! A media section of an offer: what is kept of its lines.
 
 use str0m::media::Mid;
 
+use super::payload::{Format, Payload, number_of};
+use super::transport::Transport;
 use crate::core::media::MediaKind;
 use crate::error::EngineError;
 
-/// The largest offer taken, the same as the largest signalling message. Chrome's are below 16 KiB.
-pub const MAX_SDP_BYTES: usize = 64 << 10;
+/// Payload types of a section that are looked at. There are 128 numbers (RFC 3550 §5.1).
+const MAX_PAYLOADS: usize = 64;
 
-const MAX_LINE_BYTES: usize = 4096;
-const MAX_SECTIONS: usize = 32;
-
-/// Simulcast layers at the most.
+/// Simulcast layers at the most, and names that are looked at for them.
 const MAX_LAYERS: usize = 3;
+const MAX_LAYER_NAMES: usize = 16;
 
 /// The longest name of a layer that str0m takes.
 const MAX_LAYER_NAME: usize = 8;
@@ -20,132 +20,242 @@ const MAX_LAYER_NAME: usize = 8;
 /// The directions of a section; the first is the one of a section that names none.
 pub const DIRECTIONS: [&str; 4] = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"];
 
-/// Lines about one payload type.
-const OF_PAYLOAD_TYPE: [&str; 3] = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"];
-
-/// The direction of some lines.
-pub fn direction_of<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    lines.iter().copied().find(|line| DIRECTIONS.contains(line))
-}
+/// RTP header extensions that str0m is configured with (`negotiation::extensions`).
+const EXTENSIONS: [&str; 5] = [
+    "urn:ietf:params:rtp-hdrext:sdes:mid",
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+    "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+    "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+];
 
 /// One media section.
+#[derive(Debug)]
 pub struct Section<'a> {
-    pub lines: Vec<&'a str>,
+    /// What it carries; `None` for data.
+    pub kind: Option<MediaKind>,
+    pub has_port: bool,
+    pub mid: Option<&'a str>,
+    pub direction: Option<&'a str>,
+    /// In the order of the `m=` line.
+    pub payloads: Vec<Payload<'a>>,
+    pub extensions: Vec<(u8, &'static str)>,
+    pub transport: Transport<'a>,
+    pub max_message_size: Option<u32>,
+    is_bundle_only: bool,
+    simulcast: Option<&'a str>,
+    /// The names that `a=rid` declares to be sent.
+    rids: Vec<&'a str>,
+    ssrc: Option<u32>,
+    ssrc_group: Option<(u32, u32)>,
+    has_ssrc_group: bool,
 }
 
 impl<'a> Section<'a> {
-    /// What it carries; `None` for data.
-    pub fn kind(&self) -> Option<MediaKind> {
-        match self.lines.first()?.split_once(' ')?.0 {
-            "m=video" => Some(MediaKind::Video),
-            "m=audio" => Some(MediaKind::Audio),
-            _ => None,
+    /// Reads an `m=` line: kind, port, protocol and payload types (RFC 8866 §5.14).
+    pub fn read(media: &'a str) -> Result<Self, EngineError> {
+        let mut fields = media.split(' ').filter(|field| !field.is_empty());
+        let (kind, port, protocol) = (fields.next(), fields.next(), fields.next());
+        let kind = match kind {
+            Some("video") => Some(MediaKind::Video),
+            Some("audio") => Some(MediaKind::Audio),
+            Some("application") => None,
+            _ => {
+                return Err(EngineError::sdp(
+                    "a media section that is neither audio, video nor application",
+                ));
+            }
+        };
+        let is_served = match (kind, protocol) {
+            (Some(_), Some(protocol)) => protocol == "UDP/TLS/RTP/SAVPF",
+            (None, Some(protocol)) => protocol.ends_with("DTLS/SCTP"),
+            (_, None) => false,
+        };
+        if !is_served {
+            return Err(EngineError::sdp(
+                "a media section is neither UDP/TLS/RTP/SAVPF nor UDP/DTLS/SCTP",
+            ));
+        }
+        let mut payloads: Vec<Payload<'a>> = Vec::new();
+        for field in fields.filter(|_| kind.is_some()) {
+            let number = number_of(field)
+                .ok_or_else(|| EngineError::sdp("a payload type is not a number below 128"))?;
+            let is_known = payloads.iter().any(|known| known.number == number);
+            if !is_known && payloads.len() < MAX_PAYLOADS {
+                payloads.push(Payload::new(number));
+            }
+        }
+        Ok(Self {
+            kind,
+            has_port: port != Some("0"),
+            mid: None,
+            direction: None,
+            payloads,
+            extensions: Vec::new(),
+            transport: Transport::default(),
+            max_message_size: None,
+            is_bundle_only: false,
+            simulcast: None,
+            rids: Vec::new(),
+            ssrc: None,
+            ssrc_group: None,
+            has_ssrc_group: false,
+        })
+    }
+
+    /// Takes a line, an attribute with this name and value.
+    pub fn take(&mut self, line: &'a str, name: &str, value: &'a str) -> Result<(), EngineError> {
+        match name {
+            "mid" if self.mid.is_some() => {
+                return Err(EngineError::sdp("a media section has two names (a=mid)"));
+            }
+            "mid" => self.mid = Some(value),
+            "bundle-only" => self.is_bundle_only = true,
+            "rtpmap" => {
+                if let Some((payload, encoding)) = self.payload_of(value) {
+                    if payload.encoding.is_some() {
+                        return Err(EngineError::sdp(format!(
+                            "payload type {} is told twice in a media section",
+                            payload.number
+                        )));
+                    }
+                    payload.encoding = Some(encoding);
+                }
+            }
+            "fmtp" => {
+                if let Some((payload, parameters)) = self.payload_of(value)
+                    && payload.parameters.is_empty()
+                {
+                    payload.parameters = parameters;
+                }
+            }
+            "rtcp-fb" => {
+                if let Some((payload, feedback)) = self.payload_of(value) {
+                    payload.add_feedback(feedback);
+                }
+            }
+            "extmap" => self.take_extension(value),
+            "simulcast" => {
+                self.simulcast.get_or_insert(value);
+            }
+            "rid" => self.take_rid(value),
+            "ssrc-group" => self.take_ssrc_group(value),
+            "ssrc" => {
+                let ssrc = value.split(' ').next().and_then(|ssrc| ssrc.parse().ok());
+                self.ssrc = self.ssrc.or(ssrc);
+            }
+            "max-message-size" => self.max_message_size = value.parse().ok(),
+            _ if DIRECTIONS.contains(&line) => {
+                self.direction.get_or_insert(line);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The payload type that a line is about, one of the `m=` line, and what the line says of it.
+    fn payload_of(&mut self, value: &'a str) -> Option<(&mut Payload<'a>, &'a str)> {
+        let (number, rest) = value.split_once(' ')?;
+        let number = number_of(number)?;
+        let mut payloads = self.payloads.iter_mut();
+        let payload = payloads.find(|payload| payload.number == number)?;
+        Some((payload, rest.trim()))
+    }
+
+    /// `<number>[/<direction>] <URI> …` (RFC 8285 §5); one-byte numbers.
+    fn take_extension(&mut self, value: &str) {
+        let mut words = value.split(' ');
+        let (Some(number), Some(uri)) = (words.next(), words.next()) else {
+            return;
+        };
+        let number = number.split('/').next().and_then(|text| text.parse().ok());
+        let (Some(number @ 1..=14), Some(uri)) =
+            (number, EXTENSIONS.into_iter().find(|known| *known == uri))
+        else {
+            return;
+        };
+        let mut known = self.extensions.iter();
+        if !known.any(|(other, same)| *other == number || *same == uri) {
+            self.extensions.push((number, uri));
         }
     }
 
+    fn take_rid(&mut self, value: &'a str) {
+        let mut words = value.split(' ');
+        if let (Some(name), Some("send")) = (words.next(), words.next())
+            && self.rids.len() < MAX_LAYER_NAMES
+        {
+            self.rids.push(name);
+        }
+    }
+
+    /// The first group of a main SSRC and the one of its resends (RFC 4588 §8.3).
+    fn take_ssrc_group(&mut self, value: &str) {
+        let Some(list) = value.strip_prefix("FID ").filter(|_| !self.has_ssrc_group) else {
+            return;
+        };
+        self.has_ssrc_group = true;
+        let mut words = list.split(' ').map(str::parse);
+        if let (Some(Ok(main)), Some(Ok(resends)), None) =
+            (words.next(), words.next(), words.next())
+        {
+            self.ssrc_group = Some((main, resends));
+        }
+    }
+
+    /// Its name as str0m has it.
     pub fn mid(&self) -> Option<Mid> {
-        let mut lines = self.lines.iter();
-        lines
-            .find_map(|line| line.strip_prefix("a=mid:"))
-            .map(Mid::from)
+        self.mid.map(Mid::from)
     }
 
     /// Port 0 without a bundle-only mark (RFC 3264 §6, RFC 9143 §6).
     pub fn is_rejected(&self) -> bool {
-        let port = self.lines.first().and_then(|line| line.split(' ').nth(1));
-        port == Some("0") && !self.lines.contains(&"a=bundle-only")
+        !self.has_port && !self.is_bundle_only
     }
 
-    /// The payload types that `a=rtpmap` gives to a codec.
-    pub fn payload_types(&self, codec: &str) -> impl Iterator<Item = &'a str> {
-        self.lines.iter().filter_map(move |line| {
-            let (pt, name) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
-            name.trim().eq_ignore_ascii_case(codec).then_some(pt)
-        })
+    /// Whether it has a payload type of a codec, with whatever parameters.
+    pub fn has(&self, encoding: &str) -> bool {
+        self.payloads.iter().any(|payload| payload.is(encoding))
     }
 
-    /// The value of one parameter in the `a=fmtp` line of a payload type.
-    fn parameter(&self, pt: &str, name: &str) -> Option<&'a str> {
-        self.lines.iter().find_map(|line| {
-            let (of, parameters) = line.strip_prefix("a=fmtp:")?.split_once(' ')?;
-            if of != pt {
-                return None;
-            }
-            parameters.split(';').find_map(|parameter| {
-                let (key, value) = parameter.trim().split_once('=')?;
-                key.trim()
-                    .eq_ignore_ascii_case(name)
-                    .then_some(value.trim())
-            })
-        })
-    }
-
-    /// The payload types of resends of others (RFC 4588 §8.1).
-    pub fn resends_of(&self, pts: &[&str]) -> Vec<&'a str> {
-        self.payload_types("rtx/90000")
-            .filter(|pt| {
-                self.parameter(pt, "apt")
-                    .is_some_and(|apt| pts.contains(&apt))
-            })
-            .collect()
-    }
-
-    /// H.264 that we send: a decoder of Constrained Baseline in packetization mode 1.
-    pub fn takes_our_h264(&self, pt: &str) -> bool {
-        self.packetization_mode(pt) == "1" && self.is_baseline_decoder(pt)
-    }
-
-    /// H.264 that is put together to frames: packetization mode 0 or 1 of a profile with 8 bits of
-    /// 4:2:0, as every decoder has.
-    pub fn is_decodable_h264(&self, pt: &str) -> bool {
-        matches!(self.packetization_mode(pt), "0" | "1") && self.is_baseline_decoder(pt)
-    }
-
-    /// H.264 that is forwarded: Constrained Baseline or Baseline in packetization mode 1, which
-    /// every browser decodes.
-    pub fn is_forwardable_h264(&self, pt: &str) -> bool {
-        self.packetization_mode(pt) == "1" && self.profile(pt).starts_with("42")
-    }
-
-    fn packetization_mode(&self, pt: &str) -> &'a str {
-        self.parameter(pt, "packetization-mode").unwrap_or("0")
-    }
-
-    fn profile(&self, pt: &str) -> &'a str {
-        // Without the parameter it is Baseline (RFC 6184 §8.1).
-        self.parameter(pt, "profile-level-id").unwrap_or("42000a")
-    }
-
-    /// Whether a decoder of this profile decodes Constrained Baseline (ISO/IEC 14496-10 §A.2):
-    /// Baseline, Main and High do, each with whatever constraints.
-    fn is_baseline_decoder(&self, pt: &str) -> bool {
-        let profile = self.profile(pt);
-        ["42", "4d", "4D", "64"]
+    /// The payload types that carry what is wanted of this section's kind, and their resends, in the
+    /// order of the `m=` line.
+    pub fn carrying(&self, is_wanted: impl Fn(Format) -> bool) -> Vec<(Payload<'a>, Format)> {
+        let is_of_kind = |format: Format| match format {
+            Format::Opus => self.kind == Some(MediaKind::Audio),
+            Format::H264 { .. } | Format::Vp8 => self.kind == Some(MediaKind::Video),
+            Format::Resends(_) => false,
+        };
+        let payloads = self.payloads.iter();
+        let mut found: Vec<(Payload<'a>, Format)> = payloads
+            .filter_map(|payload| Some((*payload, payload.format()?)))
+            .collect();
+        let originals = found
             .iter()
-            .any(|idc| profile.starts_with(idc))
+            .filter(|(_, f)| is_of_kind(*f) && is_wanted(*f));
+        let numbers: Vec<u8> = originals.map(|(payload, _)| payload.number).collect();
+        found.retain(|(payload, format)| match format {
+            Format::Resends(of) => numbers.contains(of),
+            _ => numbers.contains(&payload.number),
+        });
+        found
     }
 
     /// The names of the layers that the browser would send (RFC 8853 §5.1), of alternatives the
     /// first. None where there is only one.
     pub fn layers(&self) -> Vec<&'a str> {
-        let mut lines = self.lines.iter();
-        let simulcast = lines.find_map(|line| line.strip_prefix("a=simulcast:"));
-        let mut words = simulcast.into_iter().flat_map(|line| line.split(' '));
+        let mut words = self.simulcast.unwrap_or_default().split(' ');
         let sent = words
             .find(|word| *word == "send")
             .and_then(|_| words.next());
         let mut found: Vec<&str> = Vec::new();
-        for layer in sent.into_iter().flat_map(|list| list.split(';')) {
+        let names = sent.into_iter().flat_map(|list| list.split(';'));
+        for layer in names.take(MAX_LAYER_NAMES) {
             let name = layer.split(',').next().unwrap_or_default();
             let name = name.trim_start_matches('~');
             let is_name = (1..=MAX_LAYER_NAME).contains(&name.len())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            let is_declared = self.lines.iter().any(|line| {
-                let words = line.strip_prefix("a=rid:").map(|line| line.split(' '));
-                words.is_some_and(|mut words| {
-                    words.next() == Some(name) && words.next() == Some("send")
-                })
-            });
+            let is_declared = self.rids.contains(&name);
             if is_name && is_declared && !found.contains(&name) && found.len() < MAX_LAYERS {
                 found.push(name);
             }
@@ -157,96 +267,14 @@ impl<'a> Section<'a> {
     }
 
     /// The lines that tell the main SSRC and the one of its resends (RFC 5576, RFC 4588 §8.3).
-    pub fn main_ssrcs(&self) -> Vec<String> {
-        let is_ssrc = |ssrc: &&str| ssrc.parse::<u32>().is_ok();
-        let mut lines = self.lines.iter();
-        let group = lines.find_map(|line| line.strip_prefix("a=ssrc-group:FID "));
-        let group: Vec<&str> = group.into_iter().flat_map(|list| list.split(' ')).collect();
-        let mut told = Vec::new();
-        let ssrcs: Vec<&str> = match group[..] {
-            [main, resends] if is_ssrc(&main) && is_ssrc(&resends) => {
-                told.push(format!("a=ssrc-group:FID {main} {resends}"));
-                vec![main, resends]
-            }
-            _ => self
-                .lines
-                .iter()
-                .filter_map(|line| line.strip_prefix("a=ssrc:")?.split(' ').next())
-                .find(is_ssrc)
-                .into_iter()
-                .collect(),
-        };
-        told.extend(
-            ssrcs
-                .into_iter()
-                .map(|ssrc| format!("a=ssrc:{ssrc} cname:sender")),
-        );
-        told
-    }
-}
-
-/// An `m=` line with only these payload types.
-pub fn media_line(line: &str, pts: &[&str]) -> String {
-    // The fields before the payload types are kind, port and protocol (RFC 8866 §5.14).
-    let kept = line.split(' ').enumerate();
-    let kept = kept.filter(|(i, field)| *i < 3 || pts.contains(field));
-    kept.map(|(_, field)| field).collect::<Vec<_>>().join(" ")
-}
-
-/// The payload type that a line is about.
-pub fn payload_type_of(line: &str) -> Option<&str> {
-    let prefix = OF_PAYLOAD_TYPE
-        .iter()
-        .find(|prefix| line.starts_with(**prefix))?;
-    line[prefix.len()..].split(' ').next()
-}
-
-/// The session's lines and its media sections.
-pub fn split(sdp: &str) -> Result<(Vec<&str>, Vec<Section<'_>>), EngineError> {
-    let refuse = |why: &str| EngineError::Offer {
-        message: format!("the SDP offer is refused: {why}"),
-        reason: format!("sdp: {why}"),
-    };
-    if sdp.len() > MAX_SDP_BYTES {
-        return Err(refuse("larger than 64 KiB"));
-    }
-    let mut session = Vec::new();
-    let mut sections: Vec<Section<'_>> = Vec::new();
-    for line in sdp
-        .split('\n')
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty())
-    {
-        if line.len() > MAX_LINE_BYTES {
-            return Err(refuse("a line is longer than 4096 bytes"));
-        }
-        if line.bytes().any(|byte| byte < b' ' && byte != b'\t') {
-            return Err(refuse("a control character in a line"));
-        }
-        if line.starts_with("m=") {
-            sections.push(Section { lines: Vec::new() });
-        }
-        match sections.last_mut() {
-            Some(section) => section.lines.push(line),
-            None => session.push(line),
+    pub fn main_ssrcs(&self) -> String {
+        match (self.ssrc_group, self.ssrc) {
+            (Some((main, resends)), _) => format!(
+                "a=ssrc-group:FID {main} {resends}\r\na=ssrc:{main} cname:sender\r\n\
+                 a=ssrc:{resends} cname:sender\r\n"
+            ),
+            (None, Some(ssrc)) => format!("a=ssrc:{ssrc} cname:sender\r\n"),
+            (None, None) => String::new(),
         }
     }
-    if session.first() != Some(&"v=0") {
-        return Err(refuse("it does not begin with v=0"));
-    }
-    if sections.is_empty() {
-        return Err(refuse("it has no media section"));
-    }
-    if sections.len() > MAX_SECTIONS {
-        return Err(refuse("more than 32 media sections"));
-    }
-    let is_known = |section: &Section<'_>| {
-        section.kind().is_some() || section.lines[0].starts_with("m=application ")
-    };
-    if !sections.iter().all(is_known) {
-        return Err(refuse(
-            "a media section that is neither audio, video nor application",
-        ));
-    }
-    Ok((session, sections))
 }

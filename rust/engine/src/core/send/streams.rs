@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use str0m::Rtc;
+use str0m::change::SdpAnswer;
 use str0m::media::Mid;
 use str0m::rtp::Ssrc;
 
@@ -42,16 +43,16 @@ impl OutgoingStreams {
     pub fn negotiate(
         &mut self,
         rtc: &mut Rtc,
-        prepared: &Prepared,
+        prepared: &mut Prepared,
         is_declared: impl Fn(Ssrc) -> bool,
-    ) -> Result<String, EngineError> {
+    ) -> Result<SdpAnswer, EngineError> {
         // The answer tells the SSRCs of what str0m knows.
         for stream in &self.streams {
             if !is_declared(stream.parameters.ssrc) {
                 negotiation::declare(rtc, &stream.parameters);
             }
         }
-        let mut answer = negotiation::accept(rtc, &prepared.text)?;
+        let mut answer = negotiation::accept(rtc, prepared.take()?)?;
         let mut has_renumbered = false;
         for kind in [MediaKind::Video, MediaKind::Audio] {
             let Some(mid) = prepared.sent[kind as usize] else {
@@ -81,7 +82,7 @@ impl OutgoingStreams {
         }
         if has_renumbered {
             // The same offer again changes nothing, and the answer now has the SSRCs chosen here.
-            answer = negotiation::accept(rtc, &prepared.text)?;
+            answer = negotiation::accept(rtc, prepared.take()?)?;
         }
         let is_sending = |media: &str0m::media::Media| media.direction().is_sending();
         self.streams
