@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from icey.media.deinterlace import Deinterlacer
 from icey.media.scale import Scaler
 from icey.media.sound import SoundConverter
 
@@ -95,6 +96,7 @@ class InputReader(Reader):
         self._input: Input | None = None
         self._annexb: AnnexB | None = None
         self._scaler = Scaler(media.video.width, media.video.height)
+        self._deinterlacer = Deinterlacer(media.video.deinterlace)
         self._converter = SoundConverter(media.audio.sample_rate, media.audio.channels)
 
     @property
