@@ -29,9 +29,7 @@ _DETECTOR_USE = re.compile(
     r"|[A-Za-z0-9][\w.-]*",
     re.ASCII,
 )
-DEVICE_OR_URL = re.compile(
-    r"(?:demo|v4l2|avfoundation|dshow):|[a-z][a-z0-9+.-]*://", re.IGNORECASE
-)
+DEVICE_OR_URL = re.compile(r"(?:demo|v4l2|avfoundation|dshow):|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 """The beginning of a source that is no file path."""
 
 _OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716 §2.1.3

@@ -57,11 +57,10 @@ class _Line:
 
 
 class ShownTimes:
-    """Chooses the time of each decoded picture: the presentation time that its packet had, or the
-    decoding time, whichever goes on more steadily.
+    """Chooses the time of each decoded picture: its presentation or its decoding time.
 
-    Containers without presentation times (AVI) get them from FFmpeg, which is wrong where there
-    are B-frames. The same rule is in FFmpeg's ``best_effort_timestamp``.
+    That which goes on more steadily. Containers without presentation times (AVI) get them from
+    FFmpeg, which is wrong where there are B-frames. The same rule is in FFmpeg's ``best_effort_timestamp``.
 
     Args:
         early: how much earlier than shown pictures are decoded, in units of their time base, where

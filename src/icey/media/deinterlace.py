@@ -84,13 +84,15 @@ class Deinterlacer:
             graph.vpush(None)
             yield from _pulled(graph)
 
+    def drop(self) -> None:
+        """Forget what is held back."""
+        self._graph = None
+        self._look.interrupt()
+
     def _build(self, picture: av.VideoFrame) -> Graph:
-        everything = self._mode == "on" or bool(self._found)
+        which = "all" if self._mode == "on" or self._found else "interlaced"
         parity = self._found or "auto"
-        return _graph(
-            picture,
-            ("bwdif", f"mode=send_frame:parity={parity}:deint={'all' if everything else 'interlaced'}"),
-        )
+        return _graph(picture, ("bwdif", f"mode=send_frame:parity={parity}:deint={which}"))
 
 
 class _Look:

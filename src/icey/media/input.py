@@ -21,6 +21,7 @@ from av.stream import Discard, Disposition
 from icey.errors import SourceError
 from icey.media import srt, v4l2
 from icey.media.camera import choose
+from icey.media.exif import is_mirrored
 from icey.media.timebase import SECOND_NS, to_ns
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ READ_TIMEOUT_S = 5.0
 MAX_DAMAGED = 150
 """Packets in a row that cannot be decoded before the source counts as broken: 5 s at 30 fps."""
 
+_PROGRESSIVE = 1  # AVFieldOrder; 0 is unknown
 _UNSPECIFIED, _SMPTE170M = 2, 6  # matrices, ITU-T H.273 table 4
 
 _ANALYSIS = {"probesize": "500000", "analyzeduration": "500000", "fpsprobesize": "0"}
@@ -92,6 +94,7 @@ class Input:
     Attributes:
         video: the best video stream, None if there is none but a cover picture.
         audio: the best audio stream, None if there is none.
+        mirrored: its picture is to be flipped top to bottom; known once it was read.
 
     Raises:
         SourceError: it cannot be opened, or holds neither pictures nor sound.
@@ -101,6 +104,7 @@ class Input:
         self, source: Source, video: VideoSettings | None = None, *, analyse: bool = False
     ) -> None:
         self.source = source
+        self.mirrored = False
         self._damaged_in_a_row = 0
         self._receiver: SrtReceiver | None = None
         if source.scheme == "srt":
@@ -144,9 +148,15 @@ class Input:
         return self._format in _JUMPING
 
     @property
+    def interlaced(self) -> bool:
+        """Whether its pictures are said to be interlaced."""
+        return self.video is not None and self.video.codec_context.field_order > _PROGRESSIVE
+
+    @property
     def decoded_early(self) -> int | None:
-        """By how many units of time pictures are decoded earlier than they are shown, where the
-        container has decoding times only; None elsewhere.
+        """How much earlier pictures are decoded than shown, in units of their time.
+
+        None where the container has times of both.
         """
         if self._format != "avi" or self.video is None:
             return None
@@ -216,6 +226,7 @@ class Input:
         packet = self._read()
         if self._beginning is None and packet is not None:
             self._beginning = _identity(packet)
+            self.mirrored = self.is_image and is_mirrored(bytes(packet))
         return packet
 
     def _read(self) -> Packet[Any] | None:

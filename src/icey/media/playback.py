@@ -15,7 +15,6 @@ import av
 from icey.media.buffer import SOUND_NS, MediaBuffer, Shown
 from icey.media.continuity import Continuity, ShownTimes
 from icey.media.input import Input
-from icey.media.passthrough import open_passthrough
 from icey.media.reader import InputReader
 from icey.media.scale import matrix_of
 from icey.media.timebase import SECOND_NS, FrameGrid, output_rate, to_ns
@@ -102,7 +101,7 @@ class FileReader(InputReader):
             video = opened.video
             self.rate = output_rate(video.average_rate, video.guessed_rate, self._media.video.fps)
             self._grid = FrameGrid(self.rate)
-        self._annexb = open_passthrough(opened, self._media.passthrough_video)
+        self._annexb = self._open_passthrough(opened)
         self._shown_times = ShownTimes(opened.decoded_early)
         self._origin_ns = opened.start_ns
         self._begin_round(opened)
@@ -146,15 +145,7 @@ class FileReader(InputReader):
 
     def _read_next(self, opened: Input) -> bool:
         if self._end_of_file:
-            if self._video_packets or self._frames:
-                return False
-            self._frames.extend(self._deinterlacer.flush())
-            if self._frames:
-                return True
-            if self._audio_packets or self._runs:
-                return self._show_on()
-            self._end_round(opened)
-            return True
+            return self._drain(opened)
         starving = (opened.video is not None and self._buffer.picture_room) or (
             opened.audio is not None and self._buffer.sound_room
         )
@@ -169,6 +160,18 @@ class FileReader(InputReader):
         self._line_up(packet)
         self._pending += packet.size
         (self._video_packets if opened.is_video(packet) else self._audio_packets).append(packet)
+        return True
+
+    def _drain(self, opened: Input) -> bool:
+        """Give what is left at the end of the file, then end the round."""
+        if self._video_packets or self._frames:
+            return False
+        self._frames.extend(self._deinterlacer.flush())
+        if self._frames:
+            return True
+        if self._audio_packets or self._runs:
+            return self._show_on()
+        self._end_round(opened)
         return True
 
     def _line_up(self, packet: Packet[Any]) -> None:
@@ -193,8 +196,6 @@ class FileReader(InputReader):
         self._audio_packets.clear()
         self._frames.clear()
         self._runs.clear()
-        for _ in self._deinterlacer.flush():
-            pass
         self._held = None
         self._pending = 0
         self._end_of_file = False
@@ -205,15 +206,24 @@ class FileReader(InputReader):
         return packet
 
     def _pass_through(self, annexb: AnnexB, packet: Packet[Any]) -> None:
+        # The filter takes the packet's content and leaves nothing in it.
+        pts, base, duration = packet.pts, packet.time_base, packet.duration
         unit = annexb.convert(packet)
         if unit is None:
             return
         due = self._unit_end_ns
-        if packet.pts is not None:
-            due = to_ns(packet.pts, packet.time_base) + self._offset_ns
-        last = to_ns(packet.duration, packet.time_base) if packet.duration else self._grid.time(1)
+        if pts is not None:
+            due = max(to_ns(pts, base) + self._offset_ns, self._round_ns)
+        last = to_ns(duration, base) if duration else self._grid.time(1)
         self._unit_end_ns = due + last
+        self._fill_sound(due)
         self._buffer.put_picture(Shown(unit, deque([due])))
+
+    def _fill_sound(self, until_ns: int) -> None:
+        """Let silence go on beside the pictures once all sound of the file was given."""
+        if self._end_of_file and not self._audio_packets and not self._runs:
+            with self._buffer.changed:
+                self._buffer.sound.fill(until_ns)
 
     def _decode_video(self, opened: Input, packet: Packet[Any]) -> None:
         if self._annexb is not None:
@@ -262,20 +272,20 @@ class FileReader(InputReader):
         if frame.pts is not None and frame.time_base is not None:
             due = to_ns(frame.pts, frame.time_base) + self._offset_ns
         due = max(due, before)
+        self._fill_sound(due)
         self._show(until_ns=due)
         self._held = _Held(frame, due, due - before)
 
     def _show(self, *, until_ns: int) -> bool:
         """Show the held picture up to a time; returns whether that is at least once."""
-        held = self._held
-        if held is None:
+        held, opened = self._held, self._input
+        if held is None or opened is None:
             return False
         ticks = self._grid.cover(until_ns)
         if not ticks:
             return False
         if held.picture is None:
-            aspect = self._input.sample_aspect if self._input is not None else None
-            held.picture = self._scaler.scale(held.frame, aspect, self.matrix)
+            held.picture = self._scaled(opened, held.frame)
         times = deque(self._grid.time(t) for t in ticks)
         self._buffer.put_picture(Shown(held.picture, times))
         return True

@@ -95,10 +95,10 @@ class Source:
 
 
 def escaped(text: str) -> str:
-    """Return a file's name for one line of a log or of JSON.
+    r"""Return a file's name for one line of a log or of JSON.
 
-    What cannot be printed is written as in Python: a line feed as ``\\n``, a byte that is not
-    UTF-8 as ``\\xff`` (such bytes are lone surrogates, PEP 383).
+    What cannot be printed is written as in Python: a line feed as ``\n``, a byte that is not
+    UTF-8 as ``\xff`` (such bytes are lone surrogates, PEP 383).
     """
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
