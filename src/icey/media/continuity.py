@@ -114,9 +114,7 @@ class Continuity:
         """
         line = self._lines.get(stream)
         if line is None:
-            shift = next((other.shift for other in self._lines.values()), 0)
-            start = (pts_ns if dts_ns is None else dts_ns) + shift
-            line = self._lines[stream] = _Line(shift, start, start)
+            line = self._begin(stream, pts_ns if dts_ns is None else dts_ns)
         elif (at_ns := _decoding_time(line, pts_ns, dts_ns, duration_ns)) is not None:
             here = at_ns + line.shift
             if here < line.last - BACK_NS or self._jumped(line, here):
@@ -128,6 +126,15 @@ class Continuity:
             line.last = here
         line.end = line.last + min(duration_ns or line.longest, SECOND_NS)
         return line.shift
+
+    def _begin(self, stream: int, at_ns: int) -> _Line:
+        other = next(iter(self._lines.values()), None)
+        shift = 0 if other is None else other.shift
+        if other is not None and self._jumps and abs(at_ns + shift - other.end) > ALONE_NS:
+            # The first packets of the other are left over from before a jump.
+            shift = other.end - at_ns
+        line = self._lines[stream] = _Line(shift, at_ns + shift, at_ns + shift)
+        return line
 
     def _jumped(self, line: _Line, here: int) -> bool:
         gap = here - line.end

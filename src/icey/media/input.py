@@ -80,6 +80,9 @@ _BEFORE_ALL = -(2**50)
 """A time before that of any packet, µs. A seek to the time at which a container says that it starts
 lands behind the first keyframe where pictures are not in the order in which they are shown."""
 
+_APART_NS = 2 * SECOND_NS
+"""How far from its start the first packet of a file may be, ns."""
+
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d{1,9})?)\d*")
 
 
@@ -141,6 +144,22 @@ class Input:
     def start_ns(self) -> int:
         """The source time at which the container says that it starts, 0 if it does not."""
         return (self._container.start_time or 0) * 1000
+
+    def begin_ns(self) -> int:
+        """Return the source time at which it begins, before anything is read.
+
+        That is the container's start, but where FFmpeg saw a jump within what it analysed: the
+        start is then the lowest time of all.
+        """
+        if not self.jumps:
+            return self.start_ns
+        if self._first is None:
+            self._first = self.read()
+        first = self._first
+        if first is None or first.pts is None:
+            return self.start_ns
+        at = to_ns(first.pts, first.time_base)
+        return self.start_ns if abs(at - self.start_ns) < _APART_NS else at
 
     @property
     def jumps(self) -> bool:

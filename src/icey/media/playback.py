@@ -103,7 +103,7 @@ class FileReader(InputReader):
             self._grid = FrameGrid(self.rate)
         self._annexb = self._open_passthrough(opened)
         self._shown_times = ShownTimes(opened.decoded_early)
-        self._origin_ns = opened.start_ns
+        self._origin_ns = opened.begin_ns()
         self._begin_round(opened)
         self._opened = True
         sound_before = self._buffer.sound.end_ns
@@ -205,9 +205,10 @@ class FileReader(InputReader):
         self._pending -= packet.size
         return packet
 
-    def _pass_through(self, annexb: AnnexB, packet: Packet[Any]) -> None:
+    def _pass_through(self, opened: Input, annexb: AnnexB, packet: Packet[Any]) -> None:
         # The filter takes the packet's content and leaves nothing in it.
-        pts, base, duration = packet.pts, packet.time_base, packet.duration
+        base, duration = packet.time_base, packet.duration
+        pts = packet.pts if opened.decoded_early is None else packet.dts
         unit = annexb.convert(packet)
         if unit is None:
             return
@@ -227,7 +228,7 @@ class FileReader(InputReader):
 
     def _decode_video(self, opened: Input, packet: Packet[Any]) -> None:
         if self._annexb is not None:
-            self._pass_through(self._annexb, packet)
+            self._pass_through(opened, self._annexb, packet)
             return
         for frame in opened.decode(packet):
             if isinstance(frame, av.VideoFrame):
