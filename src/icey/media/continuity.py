@@ -14,7 +14,7 @@ from icey.media.timebase import SECOND_NS
 
 BACK_NS = SECOND_NS // 4
 """Decoding times never go back, save by rounding and sloppy muxers; by more than this it is a
-jump."""
+jump, in containers that jump. In others FFmpeg makes decoding times up, and goes wrong at times."""
 
 GAP_NS = 2 * SECOND_NS
 """A step forward that is shorter is a pause, whatever the other stream does."""
@@ -103,6 +103,17 @@ class Continuity:
         self._jumps = jumps
         self._lines: dict[int, _Line] = {}
 
+    def is_unclear(self, stream: int, pts_ns: int, dts_ns: int | None, duration_ns: int) -> bool:
+        """Say whether only what follows in its stream tells where a packet belongs.
+
+        One whose picture is shown much later than it is decoded is either shown behind a pause, or
+        it is the first after a jump, with a decoding time that FFmpeg made up from those before.
+        """
+        line = self._lines.get(stream)
+        if line is None or dts_ns is None:
+            return False
+        return pts_ns - dts_ns > _reordering(line, duration_ns)
+
     def shift(self, stream: int, pts_ns: int, dts_ns: int | None, duration_ns: int) -> int:
         """Return what to add to a packet's times, ns; 0 until something jumps.
 
@@ -117,7 +128,8 @@ class Continuity:
             line = self._begin(stream, pts_ns if dts_ns is None else dts_ns)
         elif (at_ns := _decoding_time(line, pts_ns, dts_ns, duration_ns)) is not None:
             here = at_ns + line.shift
-            if here < line.last - BACK_NS or self._jumped(line, here):
+            back = BACK_NS if self._jumps else _reordering(line, duration_ns)
+            if here < line.last - back or self._jumped(line, here):
                 line.shift = self._shift_after_jump(line, at_ns)
                 here = at_ns + line.shift
             else:
@@ -130,7 +142,7 @@ class Continuity:
     def _begin(self, stream: int, at_ns: int) -> _Line:
         other = next(iter(self._lines.values()), None)
         shift = 0 if other is None else other.shift
-        if other is not None and self._jumps and abs(at_ns + shift - other.end) > ALONE_NS:
+        if other is not None and self._jumps and abs(at_ns + shift - other.end) > LONGEST_NS:
             # The first packets of the other are left over from before a jump.
             shift = other.end - at_ns
         line = self._lines[stream] = _Line(shift, at_ns + shift, at_ns + shift)
@@ -168,8 +180,13 @@ def _decoding_time(line: _Line, pts_ns: int, dts_ns: int | None, duration_ns: in
     Where a container leaves decoding times away FFmpeg makes them up, and goes on doing so from the
     old times for some packets after a jump.
     """
-    reordering = max(LAG_NS, REORDERED * max(duration_ns, line.longest))
+    reordering = _reordering(line, duration_ns)
     if dts_ns is not None and 0 <= pts_ns - dts_ns <= reordering:
         return dts_ns
     far = abs(pts_ns + line.shift - line.last) > reordering
     return pts_ns if far or dts_ns is not None else None
+
+
+def _reordering(line: _Line, duration_ns: int) -> int:
+    """Return how far apart the two times of a packet may be, ns."""
+    return max(LAG_NS, REORDERED * max(duration_ns, line.longest))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import av
 
 from icey.media.buffer import SOUND_NS, MediaBuffer, Shown
-from icey.media.continuity import Continuity, ShownTimes
+from icey.media.continuity import ShownTimes
 from icey.media.input import Input
+from icey.media.packet_times import PacketTimes
 from icey.media.reader import InputReader
 from icey.media.scale import matrix_of
 from icey.media.timebase import SECOND_NS, FrameGrid, output_rate, to_ns
@@ -79,9 +80,8 @@ class FileReader(InputReader):
         self._runs: deque[tuple[int, NDArray[np.int16]]] = deque()  # sound and when it is due, ns
         self._held: _Held | None = None
         self._placed = 0  # pictures of this round
-        self._continuity = Continuity(jumps=False)
+        self._times = PacketTimes(jumps=False)
         self._shown_times = ShownTimes(None)
-        self._ends: dict[int, int] = {}  # how far each stream came in this round, source ns
         self._end_of_file = False
         self._finished = False
         self._opened = False
@@ -123,9 +123,8 @@ class FileReader(InputReader):
 
     def _begin_round(self, opened: Input) -> None:
         self._offset_ns = self._round_ns - self._origin_ns
-        self._continuity = Continuity(jumps=opened.jumps)
+        self._times = PacketTimes(jumps=opened.jumps)
         self._shown_times.begin()
-        self._ends = {}
         self._placed = 0
         self._end_of_file = False
 
@@ -157,9 +156,10 @@ class FileReader(InputReader):
         if packet is None:
             self._end_of_file = True
             return True
-        self._line_up(packet)
-        self._pending += packet.size
-        (self._video_packets if opened.is_video(packet) else self._audio_packets).append(packet)
+        for placed in self._times.place(packet):
+            self._pending += placed.size
+            queue = self._video_packets if opened.is_video(placed) else self._audio_packets
+            queue.append(placed)
         return True
 
     def _drain(self, opened: Input) -> bool:
@@ -173,21 +173,6 @@ class FileReader(InputReader):
             return self._show_on()
         self._end_round(opened)
         return True
-
-    def _line_up(self, packet: Packet[Any]) -> None:
-        """Note how far the file has come, and take jumps out of a packet's times."""
-        if packet.pts is None or not packet.size:
-            return
-        base, number = packet.time_base, packet.stream_index
-        length = to_ns(packet.duration or 0, base)
-        self._ends[number] = max(self._ends.get(number, 0), to_ns(packet.pts, base) + length)
-        decoded = to_ns(packet.dts, base) if packet.dts is not None else None
-        shift = self._continuity.shift(number, to_ns(packet.pts, base), decoded, length)
-        if shift:
-            units = round(shift / SECOND_NS / base)
-            packet.pts += units
-            if packet.dts is not None:
-                packet.dts += units
 
     def close(self) -> None:
         """Close the file, and forget what was read ahead."""
@@ -325,16 +310,14 @@ class FileReader(InputReader):
 
     def _check_length(self, opened: Input) -> None:
         """Refuse a file that was cut off: no stream got on where the first one broke off."""
-        promised = opened.promised_ns()
+        promised, ends = opened.promised_ns(), self._times.ends
         short = {
-            number: end
-            for number, end in promised.items()
-            if self._ends.get(number, 0) < end - SECOND_NS
+            number: end for number, end in promised.items() if ends.get(number, 0) < end - SECOND_NS
         }
         if not short:
             return
-        cut = min(self._ends.get(number, 0) for number in short)
-        if any(self._ends.get(number, 0) > cut + SECOND_NS for number in promised):
+        cut = min(ends.get(number, 0) for number in short)
+        if any(ends.get(number, 0) > cut + SECOND_NS for number in promised):
             return
         raise self.source.error(
             f"the file breaks off after {(cut - self._origin_ns) / SECOND_NS:.1f} s"
