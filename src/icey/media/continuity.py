@@ -60,7 +60,8 @@ class ShownTimes:
     """Chooses the time of each decoded picture: its presentation or its decoding time.
 
     That which goes on more steadily. Containers without presentation times (AVI) get them from
-    FFmpeg, which is wrong where there are B-frames. The same rule is in FFmpeg's ``best_effort_timestamp``.
+    FFmpeg, which is wrong where there are B-frames. FFmpeg's ``best_effort_timestamp`` has the same
+    rule.
 
     Args:
         early: how much earlier than shown pictures are decoded, in units of their time base, where
@@ -129,7 +130,7 @@ class Continuity:
         elif (at_ns := _decoding_time(line, pts_ns, dts_ns, duration_ns)) is not None:
             here = at_ns + line.shift
             back = BACK_NS if self._jumps else _reordering(line, duration_ns)
-            if here < line.last - back or self._jumped(line, here):
+            if here < line.last - back or self._jumped(line, here, at_ns):
                 line.shift = self._shift_after_jump(line, at_ns)
                 here = at_ns + line.shift
             else:
@@ -148,10 +149,12 @@ class Continuity:
         line = self._lines[stream] = _Line(shift, at_ns + shift, at_ns + shift)
         return line
 
-    def _jumped(self, line: _Line, here: int) -> bool:
+    def _jumped(self, line: _Line, here: int, at_ns: int) -> bool:
         gap = here - line.end
         if gap <= (GAP_NS if self._jumps else SAFE_GAP_NS):
             return False
+        if self._followed(line, at_ns) is not None:
+            return True
         # One that ended, or pauses too, is no witness.
         witnesses = [
             other
@@ -166,12 +169,18 @@ class Continuity:
         return gap > LONGEST_NS or (gap > ALONE_NS and steady)
 
     def _shift_after_jump(self, line: _Line, at_ns: int) -> int:
-        others = [other for other in self._lines.values() if other is not line]
-        for other in others:
-            if other.shift != line.shift and abs(at_ns + other.shift - line.end) < AGREE_NS:
-                return other.shift
-        ends = [other.end for other in others if 0 < other.end - line.end < TAIL_NS]
+        followed = self._followed(line, at_ns)
+        if followed is not None:
+            return followed.shift
+        ends = [o.end for o in self._lines.values() if 0 < o.end - line.end < TAIL_NS]
         return max([line.end, *ends]) - at_ns
+
+    def _followed(self, line: _Line, at_ns: int) -> _Line | None:
+        """Return the stream that has jumped there already."""
+        for other in self._lines.values():
+            if other.shift != line.shift and abs(at_ns + other.shift - line.end) < AGREE_NS:
+                return other
+        return None
 
 
 def _decoding_time(line: _Line, pts_ns: int, dts_ns: int | None, duration_ns: int) -> int | None:

@@ -313,6 +313,9 @@ class Input:
             SourceError: FFmpeg can neither seek nor open the source again.
         """
         self._packets.close()  # type: ignore[attr-defined] # it is a generator
+        # Where packets of the streams overlap in the file a time finds the first that is complete.
+        if self.jumps and self._seek(0, by_bytes=True):
+            return
         if self._seek(_BEFORE_ALL) or self._seek(self._container.start_time or 0):
             return
         twin = Input(self.source)
@@ -320,9 +323,9 @@ class Input:
         self._container, self._packets, self._first = twin._container, twin._packets, None
         self.video, self.audio, self._streams = twin.video, twin.audio, twin._streams
 
-    def _seek(self, at_us: int) -> bool:
+    def _seek(self, at: int, *, by_bytes: bool = False) -> bool:
         try:
-            self._container.seek(at_us)
+            self._container.seek(at, unsupported_byte_offset=by_bytes)
             self._packets = self._container.demux(self._streams)
             # A web server without ranges lets the seek pass, and fails the first read after it.
             self._first = next(self._packets, None)

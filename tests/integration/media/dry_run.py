@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
 from icey.errors import SourceError
 from icey.media.buffer import MediaBuffer
-from icey.media.passthrough import AccessUnit
 from icey.media.playback import FileReader
 from icey.media.source import parse_source
 from icey.media.timebase import SECOND_NS
 from integration.media.sinks import settings
+
+if TYPE_CHECKING:
+    import av
+
+    from icey.media.passthrough import AccessUnit
 
 STEP_NS = SECOND_NS // 100
 QUIET = 100

@@ -1,7 +1,8 @@
-"""How long a file is: until its played streams end, whatever else is in it, and no pause ends it."""
+"""How long a file is: until its played streams end, whatever else is in it."""
 
 import io
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -23,7 +24,9 @@ def remux(path, source, *, offset_s=0, subtitle=False, second_sound=None, option
         words = out.add_stream_from_template(texts.streams[0]) if subtitle else None
         other = av.open(str(second_sound)) if second_sound else None
         second = out.add_stream_from_template(other.streams.audio[0]) if other else None
-        packets = [(p, streams[p.stream_index]) for p in film.demux() if p.dts is not None]
+        packets: list[tuple[Any, Any]] = [
+            (p, streams[p.stream_index]) for p in film.demux() if p.dts is not None
+        ]
         if other:
             packets += [(p, second) for p in other.demux(audio=0) if p.dts is not None]
             packets.sort(key=lambda pair: pair[0].dts * pair[0].time_base)
@@ -45,7 +48,7 @@ def test_what_is_not_played_has_no_say(case, passthrough, tmp_path):
     """Longer subtitles, a longer second sound, a beginning at an hour: it plays and loops."""
     film = make(tmp_path / "film.mkv", Film(size=SMALL, frames=60, options=FAST))
     long = make(tmp_path / "long.mkv", Film(video=None, audio_seconds=6))
-    extras = {
+    extras: dict[str, dict[str, Any]] = {
         "subtitle.mkv": {"subtitle": True},
         "second.mkv": {"second_sound": long},
         "second.mp4": {"second_sound": long},

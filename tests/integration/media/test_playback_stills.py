@@ -3,6 +3,7 @@
 import struct
 import zlib
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -25,7 +26,7 @@ def still(path, orientation=1):
     pixels[:, :, 0] = 230
     pixels[:34, :51] = (0, 0, 230)
     codec, layout = ("png", "rgb24") if path.suffix == ".png" else ("mjpeg", "yuvj444p")
-    encoder = av.CodecContext.create(codec, "w")
+    encoder: Any = av.CodecContext.create(codec, "w")
     encoder.width, encoder.height = SIZE
     encoder.pix_fmt, encoder.time_base = layout, Fraction(1, 25)
     frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=layout)
@@ -52,12 +53,14 @@ UPRIGHT = {1: (0, 0), 2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (1, 0), 7: 
 def test_picture_is_upright(orientation, suffix, tmp_path):
     """A picture of odd size is turned and flipped as its EXIF says, and letterboxed."""
     run = dry_run(still(tmp_path / f"still.{suffix}", orientation), 1)
-    _, blue, _ = planes(run.pictures[0][1])
+    picture = run.pictures[0][1]
+    assert isinstance(picture, av.VideoFrame)
+    luma, blue, _ = planes(picture)
     rows, columns = np.nonzero(blue > 180)
     height, width = blue.shape
     middle = columns.mean() / width > 0.5, rows.mean() / height > 0.5
     assert middle == UPRIGHT[orientation]
-    lit = np.count_nonzero(planes(run.pictures[0][1])[0][90] > 20)
+    lit = np.count_nonzero(luma[90] > 20)
     assert lit == pytest.approx(180 * 67 / 101 if orientation > 4 else 180 * 101 / 67, abs=3)
 
 
