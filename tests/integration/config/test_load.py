@@ -83,6 +83,7 @@ FILE_ONLY = [
     ("media.video.width", 1280, 640),
     ("media.video.height", 720, 360),
     ("media.video.fps", 30, 25),
+    ("media.video.deinterlace", "auto", "off"),
     ("media.video.bitrate", 2_000_000, 500_000),
     ("media.audio.codec", "libopus", "libopus"),
     ("media.audio.channels", 2, 1),

@@ -47,7 +47,7 @@ def test_jump_of_one_stream():
 
 
 def test_slides_alone_are_no_jumps():
-    """Pictures each 10 s without anything beside them are slides; after 25 a second it is a jump."""
+    """Pictures each 10 s with nothing beside them are slides; after 25 a second it is a jump."""
     slides = Continuity(jumps=True)
     for n in range(5):
         assert slides.shift(PICTURE, 10 * n * SECOND_NS, 10 * n * SECOND_NS, 0) == 0
