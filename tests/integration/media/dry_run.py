@@ -59,8 +59,9 @@ class DryRun:
         return max(after - before for before, after in pairwise(changes))
 
     def longest_silence(self) -> float:
-        """Return for how long no sound was heard at most, missing blocks included, s."""
+        """Return for how long no sound was heard at most, until the end of the pictures, s."""
         heard = [at for at, loudness in self.sound if loudness > QUIET]
+        heard.append(max(self.pictures[-1][0], heard[-1]))
         return max(after - before for before, after in pairwise(heard)) - 0.02
 
 
