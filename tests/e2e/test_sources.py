@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -70,3 +74,39 @@ async def test_picture_only(tmp_path, context):
         await viewer.watch()
         await viewer.moves(pictures=75)
         assert viewer.errors == []
+
+
+async def test_any_name_plays(tmp_path, context):
+    """A file whose name has a line feed and a byte that is no UTF-8 plays; its name is escaped."""
+    clip = tmp_path / "clip.mp4"
+    make_clip(clip, seconds=2)
+    odd = clip.rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/two\nlines caf\xe9.mp4")))
+    async with running_server(tmp_path, settings={"media": {"source": str(odd)}}) as server:
+        viewer = await Viewer.open(context, server.url)
+        await viewer.watch()
+        assert r"two\\nlines caf\\xe9.mp4" in json.dumps(await server.get("/api/status"))
+        odd.unlink()
+        await viewer.page.reload()
+        await viewer.ready()
+        await viewer.page.locator("#watch").click()
+        await until(lambda: "no such file" in server.output, "a line in the log")
+        assert r"two\nlines caf\xe9.mp4: no such file" in server.output
+
+
+async def test_photo_is_a_still(tmp_path, context):
+    """One JPEG as the source stands there, for whoever comes, and goes on."""
+    photo = tmp_path / "photo.jpg"
+    with av.open(str(photo), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 641, 361, "yuvj444p"
+        red = np.full((361, 641, 3), (220, 20, 20), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(red, "rgb24")))
+        container.mux(stream.encode(None))
+    async with running_server(tmp_path, "--source", str(photo)) as server:
+        for _ in range(2):
+            viewer = await Viewer.open(context, server.url)
+            await viewer.watch()
+            await viewer.moves(pictures=10)
+            ((seen, green, _),) = await viewer.pixels([(0.5, 0.5)])
+            assert seen > 180
+            assert green < 60

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from icey.config.values import DEVICE_OR_URL
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,11 +27,6 @@ BOOLEAN_WORDS = {
     "off": False,
 }
 """Booleans in the environment, in any case."""
-
-_DEVICE_OR_URL = re.compile(
-    r"(?:demo|v4l2|avfoundation|dshow):|[a-z][a-z0-9+.-]*://", re.IGNORECASE
-)
-"""The beginning of a source that is no file path."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 
@@ -86,6 +83,6 @@ def resolve_path(key: Key, text: str, base: Path) -> Path | str | None:
 
 def resolve_source(text: str, base: Path) -> str:
     """Make a source absolute if it is a file path."""
-    if not text or _DEVICE_OR_URL.match(text):
+    if not text or DEVICE_OR_URL.match(text):
         return text
     return str(base / text)

@@ -32,6 +32,7 @@ from icey.config.values import (
     Says,
     Secret,
     Source,
+    Switch,
     TokenText,
 )
 
@@ -209,6 +210,10 @@ class VideoSettings(SettingsModel):
 
     fps: Annotated[int, Field(ge=1, le=120)] = 30
     """Frames a second, at most; a slower source is sent at its own pace."""
+
+    deinterlace: Switch = "auto"
+    """``auto``: interlaced pictures are made whole, where they say so or are found to be; ``on``:
+    all pictures are treated as interlaced; ``off``: none."""
 
     bitrate: Annotated[int, Field(ge=150_000, le=50_000_000)] = 2_000_000
     """Bit/s, the upper limit; the bitrate falls below it, to 150000, as a viewer's network

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 
 Kind: TypeAlias = Literal["text", "integer", "number", "boolean", "path", "source", "list"]
 
@@ -30,6 +30,9 @@ _DETECTOR_USE = re.compile(
     r"|[A-Za-z0-9][\w.-]*",
     re.ASCII,
 )
+DEVICE_OR_URL = re.compile(r"(?:demo|v4l2|avfoundation|dshow):|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+"""The beginning of a source that is no file path."""
+
 _OPUS_RATES = (8000, 12_000, 16_000, 24_000, 48_000)  # RFC 6716 §2.1.3
 _MAX_SECRET = 1024
 _MAX_SOURCE = 4096
@@ -115,6 +118,24 @@ def _check_printable(text: str) -> str:
     return text
 
 
+def _read_switch(value: object) -> object:
+    """Turn a boolean into the word: YAML reads a bare ``on`` as true."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+def _check_source(value: object) -> str:
+    """Check a source; a file may be called anything that the system allows.
+
+    A name that is not UTF-8 has lone surrogates for its bytes (PEP 383), which pydantic's own
+    check of a text refuses.
+    """
+    if not isinstance(value, str) or len(value) > _MAX_SOURCE:
+        raise ValueError("no text, or too long")
+    if DEVICE_OR_URL.match(value) and not value.lower().startswith("file://"):
+        return _check_printable(value)
+    return value
+
+
 def _check_opus_rate(rate: int) -> int:
     if rate not in _OPUS_RATES:
         raise ValueError("not a rate of Opus")
@@ -189,14 +210,14 @@ Realm: TypeAlias = Annotated[
 ]
 Source: TypeAlias = Annotated[
     str,
-    Field(max_length=_MAX_SOURCE),
-    AfterValidator(_check_printable),
+    PlainValidator(_check_source),
     Says(
         "a file path, a device (/dev/video0, v4l2:, avfoundation:, dshow:), "
         "a URL (rtsp, rtsps, rtmp, rtmps, srt, http, https, udp), demo:, or empty",
         kind="source",
     ),
 ]
+Switch: TypeAlias = Annotated[Literal["auto", "on", "off"], BeforeValidator(_read_switch)]
 OpusRate: TypeAlias = Annotated[  # not a Literal: that would take 48000.0
     int, AfterValidator(_check_opus_rate), Says(f"one of {', '.join(map(str, _OPUS_RATES))}")
 ]

@@ -13,7 +13,6 @@ from icey.errors import SourceError
 from icey.media.buffer import MediaBuffer, Shown
 from icey.media.events import SourceLost, SourceRestored
 from icey.media.input import Input
-from icey.media.passthrough import open_passthrough
 from icey.media.reader import InputReader
 from icey.media.scale import matrix_of
 from icey.media.timebase import SECOND_NS, ArrivalClock, RateCap, to_ns
@@ -57,7 +56,7 @@ class LiveReader(InputReader):
         self.close()
         wanted = bool(self._media.passthrough_video)
         self._input = opened = Input(self.source, self._media.video, analyse=wanted)
-        self._annexb = open_passthrough(opened, self._media.passthrough_video)
+        self._annexb = self._open_passthrough(opened)
         self._clock.reset()
         self._whole = False
         self.still = "" if opened.video is not None else f"{self.source.public}: sound only"
@@ -86,7 +85,8 @@ class LiveReader(InputReader):
             return True
         for frame in opened.decode(packet):
             if isinstance(frame, av.VideoFrame):
-                self._give_picture(opened, frame)
+                for picture in self._deinterlacer.filter(frame):
+                    self._give_picture(opened, picture)
             else:
                 self._give_sound(frame)
         return True

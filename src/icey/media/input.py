@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -20,7 +21,8 @@ from av.stream import Discard, Disposition
 from icey.errors import SourceError
 from icey.media import srt, v4l2
 from icey.media.camera import choose
-from icey.media.timebase import to_ns
+from icey.media.exif import is_mirrored
+from icey.media.timebase import SECOND_NS, to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +49,7 @@ READ_TIMEOUT_S = 5.0
 MAX_DAMAGED = 150
 """Packets in a row that cannot be decoded before the source counts as broken: 5 s at 30 fps."""
 
+_PROGRESSIVE = 1  # AVFieldOrder; 0 is unknown
 _UNSPECIFIED, _SMPTE170M = 2, 6  # matrices, ITU-T H.273 table 4
 
 _ANALYSIS = {"probesize": "500000", "analyzeduration": "500000", "fpsprobesize": "0"}
@@ -70,6 +73,18 @@ _OPTIONS: dict[str, dict[str, str]] = {
 _INDEXED = frozenset({"mov", "matroska"})
 """FFmpeg's first names of the containers whose header knows the true length."""
 
+_JUMPING = frozenset({"mpegts", "mpeg", "flv", "live_flv", "hls", "ogg", "asf", "nut"})
+"""Likewise of those whose time stamps jump where somebody joined two."""
+
+_BEFORE_ALL = -(2**50)
+"""A time before that of any packet, µs. A seek to the time at which a container says that it starts
+lands behind the first keyframe where pictures are not in the order in which they are shown."""
+
+_APART_NS = 2 * SECOND_NS
+"""How far from its start the first packet of a file may be, ns."""
+
+_DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d{1,9})?)\d*")
+
 
 class Input:
     """A source, open. Used by one thread at a time.
@@ -82,6 +97,7 @@ class Input:
     Attributes:
         video: the best video stream, None if there is none but a cover picture.
         audio: the best audio stream, None if there is none.
+        mirrored: its picture is to be flipped top to bottom; known once it was read.
 
     Raises:
         SourceError: it cannot be opened, or holds neither pictures nor sound.
@@ -91,6 +107,7 @@ class Input:
         self, source: Source, video: VideoSettings | None = None, *, analyse: bool = False
     ) -> None:
         self.source = source
+        self.mirrored = False
         self._damaged_in_a_row = 0
         self._receiver: SrtReceiver | None = None
         if source.scheme == "srt":
@@ -116,6 +133,7 @@ class Input:
             raise
         self._packets = self._container.demux(self._streams)
         self._first: Packet[Any] | None = None  # read already to see whether a rewind worked
+        self._beginning: tuple[object, ...] | None = None  # what the first packet ever was
 
     @property
     def sample_aspect(self) -> Fraction | None:
@@ -127,21 +145,90 @@ class Input:
         """The source time at which the container says that it starts, 0 if it does not."""
         return (self._container.start_time or 0) * 1000
 
-    @property
-    def promised_ns(self) -> int | None:
-        """How long the file surely is, by an index written when it was complete; None elsewhere.
+    def begin_ns(self) -> int:
+        """Return the source time at which it begins, before anything is read.
 
-        FFmpeg reports a film that was cut off as one that ends; only this tells them apart.
+        That is the container's start, but where FFmpeg saw a jump within what it analysed: the
+        start is then the lowest time of all.
         """
-        duration = self._container.duration
-        if self._container.format.name.split(",")[0] not in _INDEXED or duration is None:
+        if not self.jumps:
+            return self.start_ns
+        if self._first is None:
+            self._first = self.read()
+        first = self._first
+        if first is None or first.pts is None:
+            return self.start_ns
+        at = to_ns(first.pts, first.time_base)
+        return self.start_ns if abs(at - self.start_ns) < _APART_NS else at
+
+    @property
+    def jumps(self) -> bool:
+        """Whether its container is one whose time stamps jump where two files were joined."""
+        return self._format in _JUMPING
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether its pictures are said to be interlaced."""
+        return self.video is not None and self.video.codec_context.field_order > _PROGRESSIVE
+
+    @property
+    def decoded_early(self) -> int | None:
+        """How much earlier pictures are decoded than shown, in units of their time.
+
+        None where the container has times of both.
+        """
+        if self._format != "avi" or self.video is None:
             return None
-        lengths = [
-            to_ns(stream.duration, stream.time_base)
-            for stream in self._streams
-            if stream.duration is not None and stream.time_base is not None
-        ]
-        return min([duration * 1000, max(lengths)] if lengths else [duration * 1000])
+        return int(self.video.codec_context.has_b_frames)  # AVI counts time in pictures
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a picture (JPEG, PNG …), which has no end."""
+        return self._format == "image2" or self._format.endswith("_pipe")
+
+    def promised_ns(self) -> dict[int, int]:
+        """Return when the played streams surely end, by what was written when they were complete.
+
+        FFmpeg reports a film that was cut off as one that ends; only this tells them apart. What
+        other streams promise (subtitles, a second language) is nobody's.
+
+        Returns:
+            Source times by the number of the stream, ns; none where the container does not know.
+        """
+        if self._format not in _INDEXED:
+            return {}
+        ends = {}
+        for stream in self._streams:
+            if (end := self._promised_end(stream)) is not None:
+                ends[stream.index] = end
+        duration = self._container.duration
+        if not ends and duration and len(self._streams) == len(self._container.streams):
+            ends[self._streams[0].index] = self._end_of(duration * 1000, self.start_ns)
+        return ends
+
+    def _promised_end(self, stream: VideoStream | AudioStream) -> int | None:
+        if stream.time_base is None:
+            return None
+        start = to_ns(stream.start_time or 0, stream.time_base)
+        if self._format == "matroska":
+            # There a stream's duration is FFmpeg's guess, by that of the whole file.
+            match = _DURATION_TAG.fullmatch(stream.metadata.get("DURATION", ""))
+            if match is None:
+                return None
+            seconds = (int(match[1]) * 60 + int(match[2])) * 60 + float(match[3])
+            return self._end_of(int(seconds * SECOND_NS), start)
+        if not stream.duration or stream.duration < 0:
+            return None
+        return start + to_ns(stream.duration, stream.time_base)
+
+    @staticmethod
+    def _end_of(length_ns: int, start_ns: int) -> int:
+        """Return the end by a length that some count from 0 and some from the start."""
+        return length_ns if length_ns > start_ns else start_ns + length_ns
+
+    @property
+    def _format(self) -> str:
+        return str(self._container.format.name.split(",")[0])
 
     def read(self) -> Packet[Any] | None:
         """Return the next packet of either stream; None at the end.
@@ -155,6 +242,13 @@ class Input:
         first, self._first = self._first, None
         if first is not None:
             return first
+        packet = self._read()
+        if self._beginning is None and packet is not None:
+            self._beginning = _identity(packet)
+            self.mirrored = self.is_image and is_mirrored(bytes(packet))
+        return packet
+
+    def _read(self) -> Packet[Any] | None:
         if self.source.scheme == "v4l2":
             return self._read_device()
         packet = self._next()
@@ -206,25 +300,38 @@ class Input:
 
     def is_video(self, packet: Packet[Any]) -> bool:
         """Say whether a packet is the video stream's."""
-        return self.video is not None and packet.stream_index == self.video.index
+        # An empty packet at the end has no number of its stream.
+        return self.video is not None and packet.stream.index == self.video.index
 
     def rewind(self) -> None:
         """Go back to the beginning.
+
+        What a seek finds differs from container to container: the first packet must be the one that
+        was first before, or the source is opened again.
 
         Raises:
             SourceError: FFmpeg can neither seek nor open the source again.
         """
         self._packets.close()  # type: ignore[attr-defined] # it is a generator
+        # Where packets of the streams overlap in the file a time finds the first that is complete.
+        if self.jumps and self._seek(0, by_bytes=True):
+            return
+        if self._seek(_BEFORE_ALL) or self._seek(self._container.start_time or 0):
+            return
+        twin = Input(self.source)
+        self._container.close()
+        self._container, self._packets, self._first = twin._container, twin._packets, None
+        self.video, self.audio, self._streams = twin.video, twin.audio, twin._streams
+
+    def _seek(self, at: int, *, by_bytes: bool = False) -> bool:
         try:
-            self._container.seek(self._container.start_time or 0)
+            self._container.seek(at, unsupported_byte_offset=by_bytes)
             self._packets = self._container.demux(self._streams)
             # A web server without ranges lets the seek pass, and fails the first read after it.
             self._first = next(self._packets, None)
         except av.FFmpegError:
-            twin = Input(self.source)
-            self._container.close()
-            self._container, self._packets = twin._container, twin._packets
-            self.video, self.audio, self._streams = twin.video, twin.audio, twin._streams
+            return False
+        return self._first is not None and _identity(self._first) == self._beginning
 
     def close(self) -> None:
         """Free everything."""
@@ -292,7 +399,8 @@ def _open(
     source: Source, video: VideoSettings | None, receiver: SrtReceiver | None, *, analyse: bool
 ) -> InputContainer:
     if source.kind == "file":
-        return _av_open(source, f"file:{source.location}", None, {})
+        # A picture's name is a name, whatever % and * are in it.
+        return _av_open(source, f"file:{source.location}", None, {"pattern_type": "none"})
     if receiver is not None:
         return _av_open(source, f"pipe:{receiver.fileno()}", "mpegts", _ANALYSIS)
     if source.kind == "url":
@@ -335,6 +443,10 @@ def _av_open_device(source: Source, options: dict[str, str]) -> InputContainer:
         container.close()
         raise source.error("no picture came in time")
     return container
+
+
+def _identity(packet: Packet[Any]) -> tuple[object, ...]:
+    return packet.stream_index, packet.pts, packet.size, packet.pos
 
 
 def _mark_bt601(frame: av.VideoFrame | av.AudioFrame) -> None:

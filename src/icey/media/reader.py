@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from icey.media.deinterlace import Deinterlacer
+from icey.media.passthrough import open_passthrough
 from icey.media.scale import Scaler
 from icey.media.sound import SoundConverter
 
 if TYPE_CHECKING:
+    import av
+
     from icey.config.model import MediaSettings
     from icey.media.buffer import MediaBuffer
     from icey.media.input import Input
     from icey.media.passthrough import AnnexB
     from icey.media.scale import Matrix
     from icey.media.source import Source
+
+log = logging.getLogger(__name__)
 
 
 class Reader(ABC):
@@ -95,12 +102,27 @@ class InputReader(Reader):
         self._input: Input | None = None
         self._annexb: AnnexB | None = None
         self._scaler = Scaler(media.video.width, media.video.height)
+        self._deinterlacer = Deinterlacer(media.video.deinterlace)
         self._converter = SoundConverter(media.audio.sample_rate, media.audio.channels)
 
     @property
     def passthrough(self) -> bool:
         """Whether it gives access units instead of pictures."""
         return self._annexb is not None
+
+    def _open_passthrough(self, opened: Input) -> AnnexB | None:
+        """Decide whether a source just opened is passed through; see `open_passthrough`."""
+        wanted = self._media.passthrough_video
+        if wanted == "auto" and opened.interlaced and self._media.video.deinterlace != "off":
+            log.info("%s: encoding, as the source is interlaced", self.source.public)
+            return None
+        return open_passthrough(opened, wanted)
+
+    def _scaled(self, opened: Input, picture: av.VideoFrame) -> av.VideoFrame:
+        """Return a picture of the source as it is sent."""
+        return self._scaler.scale(
+            picture, opened.sample_aspect, self.matrix, mirrored=opened.mirrored
+        )
 
     def lagging(self, *, behind: bool) -> None:
         """Leave away pictures that no other needs while the machine cannot follow."""
@@ -110,6 +132,7 @@ class InputReader(Reader):
 
     def close(self) -> None:
         """Close the source."""
+        self._deinterlacer.drop()
         if self._input is not None:
             self._input.close()
             self._input = None

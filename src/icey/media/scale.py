@@ -98,9 +98,21 @@ class Scaler:
         self._graph: Graph | None = None
 
     def scale(
-        self, picture: av.VideoFrame, sample_aspect: Fraction | None, matrix: Matrix
+        self,
+        picture: av.VideoFrame,
+        sample_aspect: Fraction | None,
+        matrix: Matrix,
+        *,
+        mirrored: bool = False,
     ) -> av.VideoFrame:
-        """Return the picture as yuv420p of limited range in `matrix`, letterboxed."""
+        """Return the picture as yuv420p of limited range in `matrix`, letterboxed.
+
+        Args:
+            picture: any picture; its own rotation is obeyed.
+            sample_aspect: width of a pixel by its height; None or 0 is square.
+            matrix: what U and V of the result mean.
+            mirrored: flip it top to bottom before it is turned.
+        """
         key = (
             picture.width,
             picture.height,
@@ -110,9 +122,10 @@ class Scaler:
             picture.color_range,
             sample_aspect,
             matrix,
+            mirrored,
         )
         if key != self._key:
-            self._graph = self._build(picture, sample_aspect, matrix)
+            self._graph = self._build(picture, sample_aspect, matrix, mirrored=mirrored)
             self._key = key
         if self._graph is None:
             return picture
@@ -120,7 +133,12 @@ class Scaler:
         return self._graph.vpull()
 
     def _build(
-        self, picture: av.VideoFrame, sample_aspect: Fraction | None, matrix: Matrix
+        self,
+        picture: av.VideoFrame,
+        sample_aspect: Fraction | None,
+        matrix: Matrix,
+        *,
+        mirrored: bool,
     ) -> Graph | None:
         size = picture.width, picture.height
         how = fit(size, sample_aspect, picture.rotation, self._size)
@@ -129,6 +147,7 @@ class Scaler:
         if (
             size == self._size == (how.width, how.height)
             and how.turn == 0
+            and not mirrored
             and picture.format.name == "yuv420p"
             and picture.color_range != ColorRange.JPEG
             and source_matrix == matrix
@@ -155,6 +174,8 @@ class Scaler:
             )
         )
         chain.append(graph.add("format", "yuv420p"))
+        if mirrored:
+            chain.append(graph.add("vflip"))
         if how.turn == 180:
             chain += [graph.add("hflip"), graph.add("vflip")]
         elif how.turn:

@@ -29,6 +29,9 @@ FILE_SUFFIXES = frozenset(
         ".aac",
         ".avi",
         ".flac",
+        ".gif",
+        ".jpeg",
+        ".jpg",
         ".m4a",
         ".m4v",
         ".mka",
@@ -41,8 +44,10 @@ FILE_SUFFIXES = frozenset(
         ".ogg",
         ".ogv",
         ".opus",
+        ".png",
         ".wav",
         ".webm",
+        ".webp",
         ".wmv",
     ]
 )
@@ -54,7 +59,7 @@ _WORDS = {
 }
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_DEVICE_PATH = re.compile(r"/dev/(?:video\d+|v4l/by-(?:id|path)/[^/]+)$")
+_DEVICE_PATH = re.compile(r"/dev/(?:video\d+|v4l/by-(?:id|path)/[^/]+)")
 _DEVICE_NAME = re.compile(r"video\d+")
 
 
@@ -92,6 +97,21 @@ class Source:
         return SourceError(f"{self.public}: {words}", source=self.public, detail=words)
 
 
+def escaped(text: str) -> str:
+    r"""Return a file's name for one line of a log or of JSON.
+
+    What cannot be printed is written as in Python: a line feed as ``\n``, a byte that is not
+    UTF-8 as ``\xff`` (such bytes are lone surrogates, PEP 383).
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
 def parse_source(text: str) -> Source:
     """Understand ``media.source``.
 
@@ -116,7 +136,7 @@ def parse_source(text: str) -> Source:
         return Source("demo", live=True, scheme="demo", public="demo:", location=text)
     if text.lower().startswith("demo:"):
         raise SourceError("the demo source is written 'demo:', with nothing after it", source=text)
-    if _DEVICE_PATH.match(text):
+    if _DEVICE_PATH.fullmatch(text):
         return _device("v4l2", text)
     head, colon, rest = text.partition(":")
     if colon and head.lower() in DEVICE_SCHEMES:
@@ -124,7 +144,7 @@ def parse_source(text: str) -> Source:
             raise SourceError(f"{head}: names no device: write {head}:DEVICE", source=text)
         return _device(head.lower(), rest)
     if text.lower().startswith("file://"):
-        return _file(unquote(text[len("file://") :]))
+        return _file(unquote(text[len("file://") :], errors="surrogateescape"))
     if match := _SCHEME.match(text):
         return _url(match[1].lower(), text)
     return _file(text)
@@ -140,9 +160,8 @@ def _device(scheme: str, location: str) -> Source:
 
 
 def _file(path: str) -> Source:
-    return Source(
-        "file", live=False, scheme="file", public=PurePath(path).name or "file", location=path
-    )
+    public = escaped(PurePath(path).name) or "file"
+    return Source("file", live=False, scheme="file", public=public, location=path)
 
 
 def _url(scheme: str, text: str) -> Source:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icey.errors import SourceError
-from icey.media.source import parse_source
+from icey.media.source import escaped, parse_source
 from icey.preflight.finding import Finding, failed, passed, warned
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def describe_source(settings: MediaSettings, *, public: bool) -> dict[str, objec
             "kind": "none" if not settings.source else "",
             "remote": False,
         }
-    value = settings.source if source.kind == "file" and not public else source.public
+    shown = source.kind == "file" and not public
+    value = escaped(settings.source) if shown else source.public
     return {"value": value, "kind": source.kind, "remote": source.kind == "url"}
 
 
@@ -67,7 +68,7 @@ def _open(media: MediaSettings, *, running: bool) -> Finding:
     try:
         return passed(_describe(source, _probe(source, media.video)))
     except SourceError as error:
-        name = Path(text) if source.kind == "file" else source.public
+        name = Path(escaped(text)) if source.kind == "file" else source.public
         advice = _ADVICE[source.kind]
         if source.kind == "device":
             advice = _DEVICE_ADVICE.get(error.detail, advice)

@@ -99,6 +99,7 @@ FILE_ONLY = [
     ("media.video.width", 1280, 640),
     ("media.video.height", 720, 360),
     ("media.video.fps", 30, 25),
+    ("media.video.deinterlace", "auto", "off"),
     ("media.video.bitrate", 2_000_000, 500_000),
     ("media.audio.codec", "libopus", "libopus"),
     ("media.audio.channels", 2, 1),
@@ -364,6 +365,25 @@ def test_relative_paths(tmp_path):
     loaded = load(flags, {"ICEY_WEB_ROOT": "page"}, cwd).settings
     assert loaded.media.source == str(cwd / "other.mp4")
     assert loaded.web_root == cwd / "page"
+
+
+@pytest.mark.parametrize("source", ["/srv/two\nlines.mp4", "/srv/caf\udce9.mp4", "file:///a%0Ab"])
+def test_a_file_may_have_any_name(source, tmp_path):
+    """A name may hold line feeds and bytes that are no UTF-8 (PEP 383)."""
+    write(tmp_path, {"media": {"source": source}})
+    assert load({}, {}, tmp_path).settings.media.source == source
+    assert load({"media.source": source}, {}, tmp_path).settings.media.source == source
+    assert load({}, {"ICEY_SOURCE": source}, tmp_path).settings.media.source == source
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("on", "on"), ("off", "off"), ("auto", "auto"), ("'on'", "on")]
+)
+def test_yaml_may_say_on(text, word, tmp_path):
+    """A bare ``on`` in YAML is a boolean, and is understood."""
+    path = write(tmp_path, f"media: {{video: {{deinterlace: {text}}}}}", "c.yaml")
+    loaded = load({"config": str(path)}, {}, tmp_path)
+    assert loaded.settings.media.video.deinterlace == word
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,21 @@ class CollectingSink:
         return self.wait(lambda units: len(units) >= count, timeout)
 
 
-def settings(*, size=SMALL, fps=30, bitrate=2_000_000, channels=2, sample_rate=48_000, **media):
+def settings(
+    *,
+    size=SMALL,
+    fps=30,
+    bitrate=2_000_000,
+    deinterlace="auto",
+    channels=2,
+    sample_rate=48_000,
+    **media,
+):
+    width, height = size
     return MediaSettings(
-        video=VideoSettings(width=size[0], height=size[1], fps=fps, bitrate=bitrate),
+        video=VideoSettings(
+            width=width, height=height, fps=fps, bitrate=bitrate, deinterlace=deinterlace
+        ),
         audio=AudioSettings(channels=channels, sample_rate=sample_rate),
         **media,
     )

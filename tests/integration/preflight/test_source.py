@@ -1,5 +1,6 @@
 """Sources, really opened."""
 
+import os
 from pathlib import Path
 
 import av
@@ -39,6 +40,21 @@ def test_file(film):
     """A file is opened, and told with codec, size, rate and sound."""
     result, public, _ = check(film)
     assert (result, public) == ("pass", "film.mp4: h264 320x180 at 25 fps; no sound")
+
+
+def test_odd_name_is_shown_escaped(film, tmp_path):
+    """A name with a line feed and a byte that is no UTF-8 is opened, and can be printed."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/two\nlines caf\xe9 %d.mp4"))
+    film.rename(odd)
+    shown = "two\\nlines caf\\xe9 %d.mp4"
+    assert check(odd)[:2] == ("pass", f"{shown}: h264 320x180 at 25 fps; no sound")
+    assert describe_source(stream(odd).media, public=True)["value"] == shown
+    assert str(describe_source(stream(odd).media, public=False)["value"]).endswith(shown)
+    odd.unlink()
+    result, public, full = check(odd)
+    assert result == "fail"
+    assert public.startswith(f"{shown}: No such file")
+    assert f"/{shown}: " in full
 
 
 def test_demo():

@@ -1,5 +1,7 @@
 """What is written as a source, and what of it may be shown."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,12 @@ from icey.media.source import parse_source
         ("/srv/films/a b.mp4", "file", False, "file", "a b.mp4"),
         ("film.mkv", "file", False, "file", "film.mkv"),
         ("file:///srv/a%20b.mp4", "file", False, "file", "a b.mp4"),
+        ("/srv/two\nlines.mp4", "file", False, "file", "two\\nlines.mp4"),
+        ("/srv/caf\udce9.mp4", "file", False, "file", "caf\\xe9.mp4"),
+        ("file:///srv/a%0Ab%FF.mp4", "file", False, "file", "a\\nb\\xff.mp4"),
+        ("/srv/\x1b[31mred\u202e.mp4", "file", False, "file", "\\x1b[31mred\\u202e.mp4"),
+        ("/dev/video0\n", "file", False, "file", "video0\\n"),
+        ("http://host/still.jpg", "url", False, "http", "http://host/still.jpg"),
         ("odd:name.mp4", "file", False, "file", "odd:name.mp4"),
         ("/dev/video0", "device", True, "v4l2", "v4l2:video0"),
         ("v4l2:/dev/video2", "device", True, "v4l2", "v4l2:video2"),
@@ -55,6 +63,11 @@ def test_refusals_show_no_password(text):
     with pytest.raises(SourceError) as caught:
         parse_source(text)
     assert "hunter2" not in f"{caught.value} {caught.value.source} {caught.value.detail}"
+
+
+def test_location_is_the_name_itself():
+    """FFmpeg is given the very bytes, however the name is shown."""
+    assert os.fsencode(parse_source("file:///srv/a%0Ab%FF.mp4").location) == b"/srv/a\nb\xff.mp4"
 
 
 def test_repr_and_scrub_hide_secrets():
