@@ -30,6 +30,7 @@ async def server(tmp_path):
     turn = {
         "secret": SECRET,
         "allowLocalRelay": True,
+        "userQuota": 64,  # all of coturn's clients go by one name
         "tlsPort": free_port(),
     }
     settings = {"turn": turn, "tls": write_certificate(tmp_path)}

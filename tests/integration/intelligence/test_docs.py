@@ -24,6 +24,7 @@ def test_the_ten_lines(tmp_path):
     assert len(code.splitlines()) <= 10
     (tmp_path / "dark.py").write_text(code)
     (tmp_path / "config.json").write_text(JSON[0])
+    (tmp_path / "config.json").chmod(0o600)
     loaded = load({}, {}, tmp_path)
     assert loaded.warnings == []
     (plugin,) = find_plugins(loaded.settings.media.intelligence).plugins
