@@ -17,9 +17,12 @@ const MAX_GROUP: usize = 8 << 20;
 
 /// Takes frames on the thread that receives them, so it must not block.
 pub trait Sink: Send {
-    /// Takes a frame; `false` if it is not to get any more. `is_kept` says that the frame is not new:
-    /// it is one of the group of pictures that came before the sink did.
-    fn push(&mut self, frame: &Frame, is_kept: bool) -> bool;
+    /// Takes the group of pictures that came before the sink did, maybe an empty one; `false` if it is
+    /// not to get any more.
+    fn begin(&mut self, group: &[Frame]) -> bool;
+
+    /// Takes a frame; `false` if it is not to get any more.
+    fn push(&mut self, frame: &Frame) -> bool;
 }
 
 /// What is put into the queue.
@@ -78,7 +81,7 @@ impl Outlet {
         let mut state = self.lock();
         state.counters.frames += 1;
         if state.forwards(&frame) {
-            state.sinks.retain_mut(|sink| sink.push(&frame, false));
+            state.sinks.retain_mut(|sink| sink.push(&frame));
         } else {
             state.counters.incomplete += 1;
         }
@@ -90,7 +93,7 @@ impl Outlet {
     /// Adds a sink, which gets the group of pictures that is kept at once.
     pub fn forward(&self, mut sink: Box<dyn Sink>) {
         let mut state = self.lock();
-        if state.group.iter().all(|frame| sink.push(frame, true)) {
+        if sink.begin(&state.group) {
             state.sinks.push(sink);
         }
     }
@@ -264,9 +267,15 @@ mod tests {
     struct Notes(Arc<Mutex<Vec<(i64, bool)>>>, usize);
 
     impl Sink for Notes {
-        fn push(&mut self, frame: &Frame, is_kept: bool) -> bool {
+        fn begin(&mut self, group: &[Frame]) -> bool {
             let mut notes = self.0.lock().expect("not poisoned");
-            notes.push((frame.timestamp, is_kept));
+            notes.extend(group.iter().map(|frame| (frame.timestamp, true)));
+            true
+        }
+
+        fn push(&mut self, frame: &Frame) -> bool {
+            let mut notes = self.0.lock().expect("not poisoned");
+            notes.push((frame.timestamp, false));
             notes.len() < self.1
         }
     }

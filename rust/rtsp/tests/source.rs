@@ -32,7 +32,11 @@ fn plain(sections: String) -> Behaviour {
 struct Forwarder(Sender<Frame>);
 
 impl Sink for Forwarder {
-    fn push(&mut self, frame: &Frame, _is_kept: bool) -> bool {
+    fn begin(&mut self, group: &[Frame]) -> bool {
+        group.iter().all(|frame| self.push(frame))
+    }
+
+    fn push(&mut self, frame: &Frame) -> bool {
         self.0.send(frame.clone()).is_ok()
     }
 }
