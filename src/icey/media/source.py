@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from icey.errors import SourceError
+from icey.media.rtsp_url import encode_user
 
 SourceKind: TypeAlias = Literal["demo", "file", "device", "url"]
 
@@ -149,6 +150,8 @@ def _url(scheme: str, text: str) -> Source:
             source=f"{scheme}://",
             detail=f"scheme {scheme}",
         )
+    if scheme in {"rtsp", "rtsps"}:
+        text = encode_user(text)
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
