@@ -22,6 +22,10 @@ use crate::session::{self, Received, Running};
 /// How long to wait until the camera has been told that we are going.
 const FAREWELL: Duration = Duration::from_millis(300);
 
+/// How long the first datagram may take. A camera that sends from another port than it has told is not
+/// heard here, as retina connects its sockets.
+const FIRST_DATAGRAM: Duration = Duration::from_secs(2);
+
 /// Packets in a row that may make no sense: some seconds of a stream.
 const MAX_DAMAGED: usize = 500;
 
@@ -177,19 +181,27 @@ async fn receive(running: Running, silence: Duration, shared: &Shared) -> Ended 
     let Running {
         mut session,
         streams,
+        description,
         ..
     } = running;
+    let mut is_deaf = description.is_udp;
     let mut receiver = Receiver::new(streams);
     let lost = |reason: String| Ended {
         reason: Some(reason),
         is_unsupported: false,
     };
     loop {
+        let patience = if is_deaf {
+            silence.min(FIRST_DATAGRAM)
+        } else {
+            silence
+        };
         let next = tokio::select! {
             biased;
             () = shared.stop.notified() => return Ended { reason: None, is_unsupported: false },
-            next = timeout(silence, session.next()) => next,
+            next = timeout(patience, session.next()) => next,
         };
+        is_deaf &= !matches!(next, Ok(Some(Ok(_))));
         match next {
             Ok(Some(Ok(PacketItem::Rtp(packet)))) => {
                 let stream = packet.stream_id();
@@ -211,6 +223,12 @@ async fn receive(running: Running, silence: Duration, shared: &Shared) -> Ended 
                 };
             }
             Ok(None) => return lost("the camera closed the connection".into()),
+            Err(_) if is_deaf => {
+                return Ended {
+                    reason: Some("no datagram came".into()),
+                    is_unsupported: true,
+                };
+            }
             Err(_) => return lost(format!("nothing came for {} s", silence.as_secs_f32())),
         }
     }

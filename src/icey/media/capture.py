@@ -56,7 +56,12 @@ class LiveReader(InputReader):
         """Open the source and take its first picture, or first sound where it has none."""
         self.close()
         wanted = bool(self._media.passthrough_video)
-        self._input = opened = Input(self.source, self._media.video, analyse=wanted)
+        self._input = opened = Input(
+            self.source,
+            self._media.video,
+            analyse=wanted,
+            transport=self._media.rtsp_transport,
+        )
         self._annexb = open_passthrough(opened, self._media.passthrough_video)
         self._clock.reset()
         self._whole = False

@@ -6,17 +6,18 @@ picture. What it cannot take is FFmpeg's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from icey import _core
 from icey.media import input as media_input
 from icey.media.rtsp_url import parse_rtsp
 
 if TYPE_CHECKING:
+    from icey.media.input import RtspTransport
     from icey.media.source import Source
 
 
-def connect(source: Source, transport: Literal["auto", "tcp", "udp"]) -> _core.RtspSource:
+def connect(source: Source, transport: RtspTransport) -> _core.RtspSource:
     """Have an RTSP source play. Blocks.
 
     Raises:

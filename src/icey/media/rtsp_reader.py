@@ -107,21 +107,29 @@ class RtspReader(LiveReader):
     def open(self) -> None:
         """Have the camera play, and take its first picture, or first sound where it has none."""
         self.close()
-        if not self._by_ffmpeg:
-            try:
-                self._open_stream()
-            except UnsupportedError as error:
-                self.close()
-                super().open()
-                self._leave_to_ffmpeg(error)
-            except EngineError as error:
-                self.close()
-                raise self.source.error(str(error)) from None
-            except BaseException:
-                self.close()
-                raise
-        else:
+        if self._by_ffmpeg:
             super().open()
+            return
+        try:
+            self._open_stream()
+        except UnsupportedError as error:
+            self.close()
+            self._open_by_ffmpeg(error)
+        except EngineError as error:
+            self.close()
+            raise self.source.error(str(error)) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_by_ffmpeg(self, error: UnsupportedError) -> None:
+        self._by_ffmpeg = True
+        try:
+            super().open()
+        except BaseException:
+            self._by_ffmpeg = False  # it is no better
+            raise
+        self._leave_to_ffmpeg(error)
 
     def step(self, now_ns: int) -> bool:
         """Wait for frames and give what is in them."""
