@@ -110,6 +110,7 @@ class Pipeline:
         self._group = LastGroup()
         self._late = self._silent = False
         self._fed = 0  # the stream that feeds tracks past Python
+        self._deaf = False  # all sound passes Python by
         self._opus: AudioEncoder | None = None
 
     def prepare(self) -> None:
@@ -286,12 +287,19 @@ class Pipeline:
                 lane.feed(stream, sound=sound)
                 if stream:
                     reader.forward(lane.track, lane.sound_track)
+        deaf = False
         if stream:
             tapped = self._tap is not None
-            reader.copy(
-                pictures=tapped or any(lane.wants_pictures for lane in lanes),
-                sound=tapped or any(lane.wants_sound for lane in lanes),
-            )
+            heard = tapped or any(lane.wants_sound for lane in lanes)
+            deaf = sound and not heard
+            seen = tapped or any(lane.wants_pictures for lane in lanes)
+            reader.copy(pictures=seen, sound=heard)
+        if deaf != self._deaf:
+            self._deaf = deaf
+            with self._buffer.changed:  # what was not heard meanwhile is over
+                now = self._buffer.now_ns()
+                self._buffer.sound.fill(now)
+                self._buffer.sound.skip(now)
         if stream != self._fed:
             self._fed = stream
             self._last = None  # pictures of before
@@ -346,6 +354,7 @@ class Pipeline:
         self._silent = (
             self._source.live
             and line.started
+            and not self._deaf
             and (
                 missing > SILENCE_AFTER_NS or (self._buffer.retry_at_ns is not None and missing > 0)
             )
@@ -403,6 +412,8 @@ class Pipeline:
             picture = self._standing_picture(now)
             if picture is not None:
                 self._encode(picture, now)
+        if passing and self._fed:
+            self._sent_ns = now  # by others
         again = max(self._sent_ns, now - REPEAT_NS + EARLY_NS) + REPEAT_NS
         with self._buffer.changed:
             if self._buffer.pictures:
