@@ -79,6 +79,7 @@ FILE_ONLY = [
     ("media.pipeline", "auto", "shared"),
     ("media.passthroughVideo", False, "auto"),
     ("media.passthroughVideo", False, True),
+    ("media.rtspTransport", "auto", "udp"),
     ("media.video.codec", "h264", "h264"),
     ("media.video.width", 1280, 640),
     ("media.video.height", 720, 360),
