@@ -60,6 +60,7 @@ impl CatchUp {
     pub fn add(&mut self, frame: &Frame) {
         if frame.keyframe {
             self.queue.clear();
+            (self.begun, self.origin) = (frame.captured, frame.captured); // it is due at once
         }
         self.queue.push_back(Arc::new(frame.clone()));
     }
