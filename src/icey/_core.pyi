@@ -1,8 +1,8 @@
 # ruff: noqa: PYI021, S104 - this stub is the documentation of a binary without docstrings
-"""The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port. TURN and SRT.
+"""The packet engine: ICE, DTLS, SRTP, RTP and RTCP for every peer on one UDP port. TURN, RTSP, SRT.
 
 Written in Rust (``rust/engine``); this file is its documentation and is checked
-against the binary. Every call releases the GIL, and none but `SrtReceiver`'s and `probe_turn` waits
+against the binary. Every call releases the GIL, and none but the receivers' and `probe_turn` waits
 for the network. `Peer.accept_offer`, `Peer.stats`, and ``close`` of an engine, a TURN server or a
 receiving peer wait for the engine's or the server's thread.
 Packets never cross this border: encoded access units go in or come out, and events come out.
@@ -28,6 +28,8 @@ __all__ = [
     "PeerReached",
     "PeerStats",
     "ReceivedFrame",
+    "RtspFrame",
+    "RtspSource",
     "SrtReceiver",
     "Track",
     "TurnProbe",
@@ -510,6 +512,132 @@ class Track:
     def frames(self) -> int:
         """Pictures (their last packets) or audio packets that came in since the start."""
     def close(self) -> None: ...
+
+@final
+class RtspFrame:
+    """An access unit, or a frame of sound, of an RTSP stream."""
+
+    kind: Final[Literal["video", "audio"]]
+    data: Final[bytes]
+    """H.264 and H.265: Annex B, a keyframe with its parameter sets in front. Else as it comes."""
+    timestamp: Final[int]
+    """RTP timestamp extended past 32 bits, as the camera says it; it may stand, jump and lie."""
+    clock_rate: Final[int]
+    """Units a second of ``timestamp``."""
+    arrived_ns: Final[int]
+    """When its last packet arrived, on `time.monotonic_ns`'s clock."""
+    placed_ns: Final[int]
+    """The moment of it by the arrival of all of its kind, without jitter; the same clock."""
+    report: Final[tuple[int, int] | None]
+    """The newest RTCP sender report of this stream (RFC 3550 §6.4.1), None before the first.
+
+    The camera's wallclock in ns since 1900, and the same moment on ``timestamp``'s axis.
+    """
+    keyframe: Final[bool]
+    """Decoding can begin here; always True of sound."""
+    after_loss: Final[bool]
+    """Something is missing between this frame and the one of its kind before it."""
+
+@final
+class RtspSource:
+    """A live RTSP stream (RFC 2326), an access unit the moment its last packet is here.
+
+    It has a thread of its own (``rust/rtsp``). Frames go to tracks of the engine (`forward`)
+    without Python, and copies into a queue for `pull`. One that is garbage collected is closed.
+    """
+
+    def __new__(
+        cls,
+        *,
+        url: str,
+        user: str = "",
+        password: str = "",
+        transport: Literal["auto", "tcp", "udp"] = "auto",
+        open_timeout_s: float = 5.0,
+        silence_s: float = 5.0,
+    ) -> RtspSource:
+        """Connect and have the stream play; waits for that.
+
+        Args:
+            url: ``rtsp://HOST[:PORT]/…`` without user and password.
+            user: "" for none.
+            password: as it is, not percent-encoded.
+            transport: ``auto`` is TCP, or UDP where the camera refuses that with status 461.
+            open_timeout_s: how long all of it may take, s.
+            silence_s: how long a stream that plays may send nothing, s.
+
+        Raises:
+            UnsupportedError: FFmpeg may fare better: what the camera says makes no sense here, or
+                it has pictures, or sound, in a format that only FFmpeg knows.
+            EngineError: nobody answers, or the camera refuses. No text has user or password.
+            ValueError: a time is out of range.
+        """
+    @property
+    def video_codec(self) -> str:
+        """FFmpeg's name: h264, hevc or mjpeg; "" without pictures."""
+    @property
+    def frame_rate(self) -> tuple[int, int] | None:
+        """Frames a second as a fraction, where the camera says so."""
+    @property
+    def audio_codec(self) -> str:
+        """FFmpeg's name: opus, aac, pcm_mulaw, …; "" without sound."""
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def audio_extra_data(self) -> bytes:
+        """AAC's AudioSpecificConfig; b"" of other codecs."""
+    @property
+    def left_out(self) -> str | None:
+        """The sound that the camera has and nobody knows, by its name in the SDP."""
+    @property
+    def udp(self) -> bool:
+        """Whether packets come by UDP."""
+    def want(self, *, video: bool, audio: bool) -> None:
+        """Say what is put into the queue of `pull` from now on; nothing at first.
+
+        Pictures begin with the group of pictures that is kept. At most 120 pictures and 250 frames
+        of sound wait; then all pictures up to a keyframe, or the oldest sound, are dropped and
+        counted.
+        """
+    def pull(self, max_frames: int = 64, patience_s: float = 0.0) -> list[RtspFrame]:
+        """Take the oldest frames that wait; wait for one so long at most, s.
+
+        Raises:
+            EngineError: the stream ended, and nothing waits any more.
+            UnsupportedError: likewise, by what FFmpeg may know.
+            ValueError: ``patience_s`` is out of range.
+        """
+    def forward(self, video: Track | None, audio: Track | None, epoch_ns: int) -> None:
+        """Push all that comes from now on to tracks, until these are closed or it ends.
+
+        Pictures are to be H.264, and those that lean on a lost one are left out up to a keyframe.
+        The video track is given the group of pictures that is kept, and keeps the newest one from
+        now on: a viewer who comes between two keyframes is sent it at once, five times as fast as
+        in real time. Sound is pushed where it is Opus.
+
+        Args:
+            video: where pictures go.
+            audio: where Opus packets go.
+            epoch_ns: when media time 0 is, on `time.monotonic_ns`'s clock.
+        """
+    def group(self) -> list[bytes]:
+        """The newest group of pictures, from its keyframe on.
+
+        [] before the first, and where it has more than 8 MiB.
+        """
+    @property
+    def frames(self) -> int:
+        """Frames that were received."""
+    @property
+    def dropped(self) -> int:
+        """Frames that found no room in the queue."""
+    @property
+    def incomplete(self) -> int:
+        """Pictures that lean on a lost one, and were not forwarded."""
+    def close(self) -> None:
+        """Say goodbye to the camera and end the thread. Twice is harmless."""
 
 @final
 class SrtReceiver:

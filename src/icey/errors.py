@@ -15,6 +15,7 @@
         │   └── BusyError                       bound
         ├── CandidateError                      candidate
         ├── TurnProbeError                      step, said, code
+        ├── UnsupportedError                    an RTSP stream that FFmpeg may know
         └── ClosedError                         the peer, track or engine was closed before
 
 The message is for a person and says what to do next; the attributes are the
@@ -168,3 +169,7 @@ class TurnProbeError(EngineError):
 
 class ClosedError(EngineError):
     """The engine, peer or track was closed before this call."""
+
+
+class UnsupportedError(EngineError):
+    """What an RTSP camera says or sends is nothing for the engine; FFmpeg may know it."""

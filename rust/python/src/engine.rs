@@ -1,5 +1,7 @@
 //! The engine: port, thread, peers and tracks.
 
+use std::sync::Arc;
+
 use icey_engine::{Delivery, EngineConfig, Estimation, PeerOptions, ReceiverOptions};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -58,7 +60,7 @@ impl Engine {
 
     fn create_track(&self, py: Python<'_>, kind: &str) -> PyResult<Track> {
         let kind = kind_of(kind)?;
-        detached(py, || self.0.create_track(kind)).map(Track)
+        detached(py, || self.0.create_track(kind)).map(|track| Track(Arc::new(track)))
     }
 
     #[pyo3(signature = (

@@ -1,6 +1,7 @@
 //! Engine errors as the exceptions of `icey.errors`.
 
 use icey_engine::EngineError;
+use icey_rtsp::RtspError;
 use icey_srt::SrtError;
 use icey_turn_server::ProbeError;
 use icey_udp::OpenError;
@@ -48,6 +49,26 @@ pub fn srt_to_python(py: Python<'_>, error: &SrtError) -> PyErr {
     let raised = || {
         let class = py.import("icey.errors")?.getattr("EngineError")?;
         Ok(PyErr::from_value(class.call1((error.to_string(),))?))
+    };
+    raised().unwrap_or_else(|failure| failure)
+}
+
+/// The exception for an RTSP stream that could not be opened.
+pub fn rtsp_to_python(py: Python<'_>, error: &RtspError) -> PyErr {
+    let is_unsupported = matches!(error, RtspError::Unsupported(_));
+    rtsp_ended(py, &error.to_string(), is_unsupported)
+}
+
+/// The exception for an RTSP stream that ended.
+pub fn rtsp_ended(py: Python<'_>, reason: &str, is_unsupported: bool) -> PyErr {
+    let raised = || {
+        let class = if is_unsupported {
+            "UnsupportedError"
+        } else {
+            "EngineError"
+        };
+        let class = py.import("icey.errors")?.getattr(class)?;
+        Ok(PyErr::from_value(class.call1((reason,))?))
     };
     raised().unwrap_or_else(|failure| failure)
 }

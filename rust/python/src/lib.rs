@@ -1,4 +1,4 @@
-//! `icey._core`: the packet engine, TURN and SRT for Python. A list of exports; none knows Python.
+//! `icey._core`: the packet engine, TURN, RTSP and SRT for Python. A list of exports; none knows Python.
 
 mod engine;
 mod error;
@@ -7,6 +7,7 @@ mod frame;
 mod kind;
 mod panics;
 mod peer;
+mod rtsp;
 mod srt;
 mod stats;
 mod track;
@@ -29,6 +30,8 @@ mod _core {
     use super::frame::ReceivedFrame;
     #[pymodule_export]
     use super::peer::Peer;
+    #[pymodule_export]
+    use super::rtsp::{RtspFrame, RtspSource};
     #[pymodule_export]
     use super::srt::SrtReceiver;
     #[pymodule_export]

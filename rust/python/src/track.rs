@@ -1,11 +1,20 @@
 //! A stream of encoded access units.
 
+use std::sync::{Arc, Weak};
+
 use pyo3::prelude::*;
 
 use crate::error::detached;
 
 #[pyclass(frozen, module = "icey._core")]
-pub struct Track(pub icey_engine::Track);
+pub struct Track(pub Arc<icey_engine::Track>);
+
+impl Track {
+    /// The track, for those who are not to keep it open.
+    pub fn downgrade(&self) -> Weak<icey_engine::Track> {
+        Arc::downgrade(&self.0)
+    }
+}
 
 #[pymethods]
 impl Track {

@@ -348,6 +348,10 @@ class MediaSettings(SettingsModel):
     """``true`` sends the H.264 of the source as it is; ``auto`` where browsers can decode it and
     nothing needs the pictures; ``false`` never. A passed-through bitrate cannot adapt."""
 
+    rtsp_transport: Literal["auto", "tcp", "udp"] = "auto"
+    """How packets of an RTSP camera travel: ``auto`` is TCP, or UDP where the camera refuses
+    that."""
+
     video: VideoSettings = VideoSettings()
     audio: AudioSettings = AudioSettings()
     record: RecordSettings = RecordSettings()

@@ -19,6 +19,7 @@ from icey.media.timebase import SECOND_NS, ArrivalClock, RateCap, to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from fractions import Fraction
 
     from av.packet import Packet
 
@@ -55,7 +56,12 @@ class LiveReader(InputReader):
         """Open the source and take its first picture, or first sound where it has none."""
         self.close()
         wanted = bool(self._media.passthrough_video)
-        self._input = opened = Input(self.source, self._media.video, analyse=wanted)
+        self._input = opened = Input(
+            self.source,
+            self._media.video,
+            analyse=wanted,
+            transport=self._media.rtsp_transport,
+        )
         self._annexb = self._open_passthrough(opened)
         self._clock.reset()
         self._whole = False
@@ -91,15 +97,15 @@ class LiveReader(InputReader):
                 self._give_sound(frame)
         return True
 
-    def _place(self, frame: av.VideoFrame | av.AudioFrame | Packet[Any]) -> int:
+    def _place(self, pts: int | None, time_base: Fraction | None) -> int:
         now = self._buffer.now_ns()
-        if frame.pts is None or frame.time_base is None:
+        if pts is None or time_base is None:
             return now
-        return self._clock.place(to_ns(frame.pts, frame.time_base), now)
+        return self._clock.place(to_ns(pts, time_base), now)
 
     def _give_picture(self, opened: Input, frame: av.VideoFrame) -> None:
         self._decoded += 1
-        taken = self._place(frame)
+        taken = self._place(frame.pts, frame.time_base)
         if not self._cap.accept(taken):
             return
         if self._first:
@@ -108,16 +114,18 @@ class LiveReader(InputReader):
         self._buffer.put_picture(Shown(picture, deque([taken])), drop_oldest=True)
 
     def _give_sound(self, frame: av.AudioFrame) -> None:
-        self._buffer.put_sound(self._place(frame), self._converter.convert(frame))
+        taken = self._place(frame.pts, frame.time_base)
+        self._buffer.put_sound(taken, self._converter.convert(frame))
 
     def _pass_through(self, annexb: AnnexB, packet: Packet[Any]) -> None:
+        pts, time_base = packet.pts, packet.time_base  # converting empties the packet
         unit = annexb.convert(packet)
         if unit is None:
             return
         self._decoded += 1
         self._whole = self._whole or unit.keyframe
         if self._whole:
-            self._whole = self._buffer.put_unit(unit, self._place(packet))
+            self._whole = self._buffer.put_unit(unit, self._place(pts, time_base))
 
 
 def read_on(

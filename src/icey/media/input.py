@@ -11,7 +11,7 @@ import contextlib
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import av
 import av.error
@@ -58,7 +58,6 @@ _OPTIONS: dict[str, dict[str, str]] = {
     # The SDP says all that decoders need, so nothing is analysed: 0.1 s to the first picture. The
     # usual fflags=nobuffer throws away what was read for analysis, the first keyframe too: 1.1 s.
     "rtsp": {
-        "rtsp_transport": "tcp",
         "max_delay": "0",
         "reorder_queue_size": "0",
         "probesize": "32",
@@ -69,6 +68,11 @@ _OPTIONS: dict[str, dict[str, str]] = {
     "http": {},
 }
 """FFmpeg's options by scheme (rtsps like rtsp and so on)."""
+
+_IN_ORDER = frozenset({"max_delay", "reorder_queue_size"})
+"""Those for packets that come in order."""
+
+RtspTransport: TypeAlias = Literal["auto", "tcp", "udp"]
 
 _INDEXED = frozenset({"mov", "matroska"})
 """FFmpeg's first names of the containers whose header knows the true length."""
@@ -93,6 +97,7 @@ class Input:
         source: what to open; not ``demo:``.
         video: size and rate to ask a camera for; other sources give what they have.
         analyse: look into an RTSP stream for its profile, which takes half a second.
+        transport: of RTSP: ``auto`` is TCP, or UDP where the camera refuses that.
 
     Attributes:
         video: the best video stream, None if there is none but a cover picture.
@@ -104,7 +109,12 @@ class Input:
     """
 
     def __init__(
-        self, source: Source, video: VideoSettings | None = None, *, analyse: bool = False
+        self,
+        source: Source,
+        video: VideoSettings | None = None,
+        *,
+        analyse: bool = False,
+        transport: RtspTransport = "auto",
     ) -> None:
         self.source = source
         self.mirrored = False
@@ -115,7 +125,9 @@ class Input:
         known = v4l2.descriptors(source.location) if source.scheme == "v4l2" else set()
         self._device: int | None = None  # of a V4L2 device: the descriptor, which is FFmpeg's
         try:
-            self._container = _open(source, video, self._receiver, analyse=analyse)
+            self._container = _open(
+                source, video, self._receiver, analyse=analyse, transport=transport
+            )
         except BaseException as error:
             self._hang_up(error)
             raise
@@ -396,7 +408,12 @@ class Input:
 
 
 def _open(
-    source: Source, video: VideoSettings | None, receiver: SrtReceiver | None, *, analyse: bool
+    source: Source,
+    video: VideoSettings | None,
+    receiver: SrtReceiver | None,
+    *,
+    analyse: bool,
+    transport: RtspTransport,
 ) -> InputContainer:
     if source.kind == "file":
         # A picture's name is a name, whatever % and * are in it.
@@ -407,9 +424,24 @@ def _open(
         plain = source.scheme if source.scheme in _OPTIONS else source.scheme[:-1]
         timeout = str(int(READ_TIMEOUT_S * 1_000_000))
         name = "timeout" if plain in {"rtsp", "udp"} else "rw_timeout"
-        options = _OPTIONS[plain] | (_ANALYSIS if analyse else {})
-        return _av_open(source, source.location, None, {**options, name: timeout})
+        options = _OPTIONS[plain] | (_ANALYSIS if analyse else {}) | {name: timeout}
+        if plain == "rtsp":
+            return _open_rtsp(source, options, transport)
+        return _av_open(source, source.location, None, options)
     return _open_device(source, video)
+
+
+def _open_rtsp(source: Source, options: dict[str, str], transport: RtspTransport) -> InputContainer:
+    first = "udp" if transport == "udp" else "tcp"
+    try:
+        return _av_open(source, source.location, None, options | {"rtsp_transport": first})
+    except SourceError as error:
+        # FFmpeg's words for 461, RTSP's for a transport that the camera does not take.
+        if transport != "auto" or "Protocol not supported" not in error.detail:
+            raise
+    # Datagrams may overtake each other.
+    options = {key: value for key, value in options.items() if key not in _IN_ORDER}
+    return _av_open(source, source.location, None, options | {"rtsp_transport": "udp"})
 
 
 def _open_device(source: Source, video: VideoSettings | None) -> InputContainer:

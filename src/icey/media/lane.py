@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
+from icey._core import Track
 from icey.errors import ClosedError
 from icey.media.encode import MIN_BITRATE, VideoEncoder
 from icey.media.timebase import KeyframeGate
@@ -31,6 +32,37 @@ class Sink(Protocol):
         """Take an access unit or an Opus packet; must not block. See `icey._core.Track.push`."""
 
 
+class Tee(Protocol):
+    """A `Sink` that pushes to a track, if it has one, and hands copies on."""
+
+    after: Sink | None
+    """The track."""
+
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
+        """Push to the track, and hand a copy on."""
+
+    def copy(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
+        """Hand a copy on of what the track has got already."""
+
+
+def _parts(sink: Sink | Tee | None) -> tuple[Track | None, Sink | None]:
+    """Split a sink into the track that it is or leads to, and what takes copies besides."""
+    if sink is None or isinstance(sink, Track):
+        return sink, None
+    track = getattr(sink, "after", None)
+    return (track, _Copies(cast("Tee", sink))) if isinstance(track, Track) else (None, sink)
+
+
+class _Copies:
+    """The side of a tee that is not the track."""
+
+    def __init__(self, tee: Tee) -> None:
+        self._tee = tee
+
+    def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
+        self._tee.copy(data, timestamp, captured_ns, keyframe)
+
+
 class Lane:
     """One encoder on a pipeline's pictures. Made by `Pipeline.add_lane`.
 
@@ -39,6 +71,7 @@ class Lane:
 
     Attributes:
         bitrate: the one aimed at, bit/s.
+        fed: which stream feeds its tracks past Python (`Reader.opened`), 0 for none.
     """
 
     def __init__(
@@ -52,6 +85,10 @@ class Lane:
         backlog_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._video, self._audio = video, audio
+        self._track, self._copies = _parts(video)
+        self._sound_track, self._sound_copies = _parts(audio)
+        self.fed = 0
+        self._sound_fed = False
         self._backlog_ms = backlog_ms
         self._limit = limit
         self.set_bitrate(bitrate)
@@ -76,6 +113,34 @@ class Lane:
     def close(self) -> None:
         """Push nothing more. Closing twice is harmless."""
         self.closed = True
+
+    @property
+    def track(self) -> Track | None:
+        """The engine's track that its pictures go to, None where they go elsewhere."""
+        return self._track
+
+    @property
+    def sound_track(self) -> Track | None:
+        """The engine's track that its sound goes to."""
+        return self._sound_track
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether access units are to be pushed: not all that takes them is fed."""
+        return not self.closed and (not self.fed or self._copies is not None)
+
+    @property
+    def wants_sound(self) -> bool:
+        """Whether sound is to be pushed."""
+        fed = self._sound_fed and self._sound_copies is None
+        return not self.closed and self._audio is not None and not fed
+
+    def feed(self, stream: int, *, sound: bool) -> None:
+        """Note that a stream feeds its tracks from now on, with sound or without; 0 for none."""
+        if stream:
+            self._passing, self._waiting = True, False
+        self.fed = stream
+        self._sound_fed = bool(stream) and sound and self._sound_track is not None
 
     def keyframe_due(self, now_ns: int) -> bool:
         """Say whether somebody waits for a keyframe that may be made now."""
@@ -123,13 +188,16 @@ class Lane:
         if self._waiting and not unit.keyframe:
             return
         self._passing, self._waiting = True, False
-        self._push(self._video, unit.data, timestamp, captured_ns, keyframe=unit.keyframe)
+        sink = self._copies if self.fed else self._video
+        if sink is not None:
+            self._push(sink, unit.data, timestamp, captured_ns, keyframe=unit.keyframe)
 
     def push_sound(self, data: bytes, timestamp: int, captured_ns: int) -> None:
         """Push an Opus packet, where the lane has a sink for it."""
-        if self._audio is not None:
+        sink = self._sound_copies if self._sound_fed else self._audio
+        if sink is not None:
             self.sound_bytes += len(data)
-            self._push(self._audio, data, timestamp, captured_ns, keyframe=True)
+            self._push(sink, data, timestamp, captured_ns, keyframe=True)
 
     def _push(
         self, sink: Sink, data: bytes, timestamp: int, captured_ns: int, *, keyframe: bool

@@ -19,6 +19,7 @@ from icey.media.h264 import IDR, PPS, SLICES, SPS, nal_types
 from icey.media.scale import Scaler, matrix_of
 
 if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
     from icey.media.input import Input
@@ -46,7 +47,11 @@ class AccessUnit:
 
 def obstacle(stream: VideoStream) -> str | None:
     """Say why a video stream cannot be passed through; None where it can."""
-    context = stream.codec_context
+    return obstacle_of(stream.codec_context)
+
+
+def obstacle_of(context: VideoCodecContext) -> str | None:
+    """Say why what a decoder has seen cannot be passed through; None where it can."""
     if context.name != "h264":
         return f"the source is {context.name}, not h264"
     if context.profile not in PROFILES:
@@ -122,6 +127,10 @@ class LastGroup:
             self._units = []
         else:
             self._units.append(unit.data)
+
+    def replace(self, units: list[bytes]) -> None:
+        """Take a group that was kept elsewhere, from its keyframe on."""
+        self._units, self._bytes = units, sum(map(len, units))
 
     def last_picture(self, width: int, height: int) -> av.VideoFrame | None:
         """Decode the group, once, and return its last picture in this size; None without any."""

@@ -32,6 +32,7 @@ from icey.media.lane import Lane, Sink
 from icey.media.passthrough import AccessUnit, LastGroup
 from icey.media.picture import black, copy_of
 from icey.media.playback import FileReader
+from icey.media.rtsp_reader import RtspReader
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK, to_timestamp
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Pipeline:
         self._group = LastGroup()
         self._late = self._silent = False
         self._pictures_due = self._pictures_late = 0
+        self._fed = 0  # the stream that feeds tracks past Python
+        self._deaf = False  # all sound passes Python by
         self._opus: AudioEncoder | None = None
 
     @property
@@ -196,6 +199,8 @@ class Pipeline:
             )
             lane.closed = self._buffer.stopping
             self._lanes = (*(old for old in self._lanes if not old.closed), lane)
+        with self._buffer.changed:
+            self._buffer.changed.notify_all()  # it may be fed at once
         return lane
 
     def stop(self) -> None:
@@ -270,6 +275,7 @@ class Pipeline:
         """Send until the source ends (True) or `stop` (False)."""
         buffer, reader = self._buffer, self._reader
         while not buffer.stopping:
+            self._feed_tracks()
             now = buffer.now_ns()
             due = min(self._send_sound(now), self._send_pictures(now))
             if not reader.threaded and self._step(now, due):
@@ -281,6 +287,37 @@ class Pipeline:
             step = reader.next_step_ns()
             self._wait(due if step is None else min(due, step))
         return False
+
+    def _feed_tracks(self) -> None:
+        """Let a reader that can feed the engine's tracks past Python do so, lane by lane."""
+        reader = self._reader
+        # Taken in this order: a stream that ends in between is named anew when it is back.
+        stream = reader.opened if reader.forwards else 0
+        if not stream and not self._fed:
+            return
+        sound = reader.forwards_sound
+        lanes = [lane for lane in self._lanes if not lane.closed]
+        for lane in lanes:
+            if lane.fed != stream and lane.track is not None:
+                lane.feed(stream, sound=sound)
+                if stream:
+                    reader.forward(lane.track, lane.sound_track)
+        deaf = False
+        if stream:
+            tapped = self._tap is not None
+            heard = tapped or any(lane.wants_sound for lane in lanes)
+            deaf = sound and not heard
+            seen = tapped or any(lane.wants_pictures for lane in lanes)
+            reader.copy(pictures=seen, sound=heard)
+        if deaf != self._deaf:
+            self._deaf = deaf
+            with self._buffer.changed:  # what was not heard meanwhile is over
+                now = self._buffer.now_ns()
+                self._buffer.sound.fill(now)
+                self._buffer.sound.skip(now)
+        if stream != self._fed:
+            self._fed = stream
+            self._last = None  # pictures of before
 
     def _step(self, now: int, due: int) -> bool:
         """Let the reader work until something is due; returns False where it has nothing to do.
@@ -317,7 +354,7 @@ class Pipeline:
                     return due
                 _, samples = line.take()
                 buffer.changed.notify_all()  # there is room
-            if self._lanes:  # else only the tap listens
+            if any(lane.wants_sound for lane in self._lanes):  # else only the tap listens
                 data = self._opus.encode(samples)
                 timestamp = to_timestamp(due, AUDIO_CLOCK)
                 for lane in self._lanes:
@@ -332,6 +369,7 @@ class Pipeline:
         self._silent = (
             self._source.live
             and line.started
+            and not self._deaf
             and (
                 missing > SILENCE_AFTER_NS or (self._buffer.retry_at_ns is not None and missing > 0)
             )
@@ -392,6 +430,8 @@ class Pipeline:
             picture = self._standing_picture(now)
             if picture is not None:
                 self._encode(picture, now)
+        if passing and self._fed:
+            self._sent_ns = now  # by others
         again = max(self._sent_ns, now - REPEAT_NS + EARLY_NS) + REPEAT_NS
         with self._buffer.changed:
             if self._buffer.pictures:
@@ -415,6 +455,8 @@ class Pipeline:
             return None
         if self._note is None or self._note[0] != note:
             if self._last is None and self._reader.passthrough:
+                if units := self._reader.take_units():
+                    self._group.replace(units)
                 self._last = self._group.last_picture(video.width, video.height)
             ground = self._last if self._last is not None else black(video.width, video.height)
             self._note = note, captioned(ground, note)
@@ -467,6 +509,8 @@ class Pipeline:
 def _open_reader(source: Source, settings: MediaSettings, buffer: MediaBuffer) -> Reader:
     if source.kind == "demo":
         return DemoReader(settings, buffer)
+    if source.scheme == "rtsp":
+        return RtspReader(source, settings, buffer)
     if source.live and source.scheme not in {"http", "https"}:
         return LiveReader(source, settings, buffer)
     return FileReader(source, settings, buffer)

@@ -15,6 +15,7 @@ from icey.media.sound import SoundConverter
 if TYPE_CHECKING:
     import av
 
+    from icey._core import Track
     from icey.config.model import MediaSettings
     from icey.media.buffer import MediaBuffer
     from icey.media.input import Input
@@ -36,6 +37,7 @@ class Reader(ABC):
         matrix: what U and V of its pictures mean.
         threaded: `step` may block, so it runs in a thread of its own.
         immediate: what it gives happened just now and is not to wait for its time.
+        opened: times that it could feed tracks; each time they are to be named anew.
         still: what to show where the source has no pictures at all; "" where it has.
     """
 
@@ -43,12 +45,35 @@ class Reader(ABC):
     matrix: Matrix = "bt709"
     threaded: bool
     immediate: bool
+    opened = 0
     still = ""
 
     @property
     def passthrough(self) -> bool:
         """Whether it gives access units instead of pictures."""
         return False
+
+    @property
+    def forwards(self) -> bool:
+        """Whether it can feed tracks of the engine by itself now, see `forward`."""
+        return False
+
+    @property
+    def forwards_sound(self) -> bool:
+        """Whether its sound can go to a track as it is."""
+        return False
+
+    def forward(self, video: Track, audio: Track | None) -> None:
+        """Feed tracks of the engine from now on, until the source is closed. Only if `forwards`."""
+        raise NotImplementedError
+
+    def copy(self, *, pictures: bool, sound: bool) -> None:
+        """Say whether what it feeds to tracks is to come into the buffer. Only if `forwards`."""
+        raise NotImplementedError
+
+    def take_units(self) -> list[bytes]:
+        """Return, once, the last group of pictures that it fed to tracks before it was closed."""
+        return []
 
     @abstractmethod
     def open(self) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from icey.config.secrecy import KEYS_IN_PATHS, secrets_of_url
 from icey.errors import SourceError
+from icey.media.rtsp_url import encode_user
 
 SourceKind: TypeAlias = Literal["demo", "file", "device", "url"]
 
@@ -171,6 +172,8 @@ def _url(scheme: str, text: str) -> Source:
             source=f"{scheme}://",
             detail=f"scheme {scheme}",
         )
+    if scheme in {"rtsp", "rtsps"}:
+        text = encode_user(text)
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port

@@ -53,11 +53,14 @@ class _Tee:
     """A sink that pushes to another one, if there is one, and passes the same on to a selector."""
 
     def __init__(self, lane: int, pass_on: PassOn, after: Sink | None) -> None:
-        self._lane, self._pass_on, self._after = lane, pass_on, after
+        self._lane, self._pass_on, self.after = lane, pass_on, after
 
     def push(self, data: bytes, timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
-        if self._after is not None:
-            self._after.push(data, timestamp, captured_ns, keyframe)
+        if self.after is not None:
+            self.after.push(data, timestamp, captured_ns, keyframe)
+        self.copy(data, timestamp, captured_ns, keyframe)
+
+    def copy(self, data: bytes, _timestamp: int, captured_ns: int, keyframe: bool) -> None:  # noqa: FBT001
         self._pass_on(self._lane, data, captured_ns, keyframe)
 
 

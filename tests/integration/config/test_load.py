@@ -95,6 +95,7 @@ FILE_ONLY = [
     ("media.fileMode", "0640", "0660"),
     ("media.passthroughVideo", False, "auto"),
     ("media.passthroughVideo", False, True),
+    ("media.rtspTransport", "auto", "udp"),
     ("media.video.codec", "h264", "h264"),
     ("media.video.width", 1280, 640),
     ("media.video.height", 720, 360),

@@ -61,6 +61,7 @@ WRONG = [
     ("media.recordDir", "", '""'),
     ("media.pipeline", "both", '"both"'),
     ("media.passthroughVideo", "always", '"always"'),
+    ("media.rtspTransport", "http", '"http"'),
     ("media.video.codec", "vp8", '"vp8"'),
     ("media.video.width", 641, "641"),
     ("media.video.width", 30, "30"),

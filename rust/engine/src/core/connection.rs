@@ -47,6 +47,7 @@
 //! * It passes over an RTCP BYE, which browsers send in mid-call, too.
 //! * What it counts of NACKs comes with its statistics, each second.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::change::SdpAnswer;
@@ -450,6 +451,21 @@ impl Connection {
         });
         self.advance_paced(now);
         switched == Some(true)
+    }
+
+    /// Sends the group of pictures that is kept of a track, if nothing of it has been sent yet.
+    pub fn catch_up(
+        &mut self,
+        now: Instant,
+        track: TrackId,
+        group: &[Arc<Frame>],
+        context: &mut Context<'_>,
+    ) {
+        self.with_viewer(context, |viewer, _, _| {
+            if viewer.is_newcomer(track) {
+                viewer.catch_up(now, group);
+            }
+        });
     }
 
     /// Sends packets of a publisher as they came. `true` if the viewer needs the earlier track no

@@ -7,6 +7,8 @@
 pub mod connection;
 pub mod context;
 pub mod forward;
+mod frame;
+mod group;
 pub mod ice;
 mod liveness;
 pub mod media;
@@ -231,17 +233,50 @@ impl Core {
         self.update_viewer(id);
     }
 
-    /// Sends a frame to every viewer of its track.
-    pub fn push(&mut self, frame: &Frame, now: Instant, out: &mut dyn Outbound) {
-        let Some(track) = self.tracks.get(&frame.track) else {
+    /// Keeps the newest group of pictures of a track from now on, beginning with this one. A viewer
+    /// who comes between two keyframes is sent it.
+    pub fn prime(
+        &mut self,
+        track: TrackId,
+        frames: Vec<Frame>,
+        now: Instant,
+        out: &mut dyn Outbound,
+    ) {
+        let Some(primed) = self.tracks.get_mut(&track) else {
             return;
         };
+        primed.prime(frames);
+        for viewer in primed.viewers() {
+            self.catch_up(viewer, track, now, out);
+        }
+    }
+
+    /// Sends a viewer the group of pictures that is kept of a track, if he has had nothing of it.
+    fn catch_up(&mut self, id: PeerId, track: TrackId, now: Instant, out: &mut dyn Outbound) {
+        let group = self
+            .tracks
+            .get(&track)
+            .map_or(&[][..], Track::group)
+            .to_vec();
+        if !group.is_empty() {
+            self.with_peer(id, now, out, |peer, context| {
+                peer.catch_up(now, track, &group, context);
+            });
+        }
+    }
+
+    /// Sends a frame to every viewer of its track.
+    pub fn push(&mut self, frame: &Frame, now: Instant, out: &mut dyn Outbound) {
         if self.is_routed(frame.track) {
             Counters::add(&self.counters.frames_dropped, 1);
             return;
         }
+        let Some(track) = self.tracks.get_mut(&frame.track) else {
+            return;
+        };
         track.measure_frame(now, frame);
         let lost = track.state.gap.swap(false, Ordering::Relaxed);
+        track.keep(frame, lost);
         let viewers = track.viewers();
         if lost && track.state.kind == MediaKind::Video {
             for viewer in &viewers {
@@ -297,6 +332,7 @@ impl Core {
     /// called after everything that moves the core: what has come at once goes out at once, and
     /// costs less than one by one.
     pub fn forward(&mut self, now: Instant, out: &mut dyn Outbound) {
+        self.serve_newcomers(now, out);
         if self.router.is_empty() {
             self.arrivals.clear();
             return;
@@ -317,6 +353,18 @@ impl Core {
             }
         }
         self.pass_keyframe_requests(now, out);
+    }
+
+    /// Serves those who need a keyframe for a start out of the group that is kept; their owner is
+    /// told all the same, as he is of those who lost something.
+    fn serve_newcomers(&mut self, now: Instant, out: &mut dyn Outbound) {
+        let mut at = 0;
+        while let Some(event) = self.events.get(at) {
+            at += 1;
+            if let Event::KeyframeRequested { peer, track } = *event {
+                self.catch_up(peer, track, now, out);
+            }
+        }
     }
 
     fn forward_to(

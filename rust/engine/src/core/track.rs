@@ -6,70 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::forward::packet::RtpPacket;
+pub use super::frame::Frame;
+use super::group::Group;
 use super::media::MediaKind;
 use super::meter::Meter;
-use super::nal;
-use super::send::packetize;
-use crate::error::EngineError;
 use crate::id::{PeerId, TrackId};
-
-/// The largest Opus packet taken: 120 ms at 510 kb/s is 7.6 KiB in theory, what fits one datagram
-/// in practice. libopus at 20 ms stays below 1276 bytes.
-const MAX_OPUS: usize = 1400;
-
-/// One access unit, cut into RTP payloads once for all its viewers.
-#[derive(Debug)]
-pub struct Frame {
-    pub track: TrackId,
-    pub payloads: Vec<Arc<[u8]>>,
-    /// Media time in units of the RTP clock.
-    pub timestamp: i64,
-    /// When that moment of media was taken.
-    pub captured: Instant,
-    pub keyframe: bool,
-}
-
-impl Frame {
-    /// Packetises an access unit.
-    pub fn new(
-        track: TrackId,
-        kind: MediaKind,
-        data: &[u8],
-        timestamp: i64,
-        captured: Instant,
-        keyframe: bool,
-    ) -> Result<Self, EngineError> {
-        let payloads = match kind {
-            MediaKind::Video if data.len() > nal::MAX_ACCESS_UNIT => {
-                return Err(EngineError::Frame(format!(
-                    "access unit of {} bytes; at most {} are taken",
-                    data.len(),
-                    nal::MAX_ACCESS_UNIT
-                )));
-            }
-            MediaKind::Video => packetize::packetize(data, packetize::MAX_PAYLOAD),
-            MediaKind::Audio if data.is_empty() || data.len() > MAX_OPUS => {
-                return Err(EngineError::Frame(format!(
-                    "Opus packet of {} bytes; 1 to {MAX_OPUS} are taken",
-                    data.len()
-                )));
-            }
-            MediaKind::Audio => vec![Arc::from(data)],
-        };
-        if payloads.is_empty() {
-            return Err(EngineError::Frame(
-                "no NAL unit in the access unit; H.264 is taken as Annex B".into(),
-            ));
-        }
-        Ok(Self {
-            track,
-            payloads,
-            timestamp,
-            captured,
-            keyframe,
-        })
-    }
-}
 
 /// What a track's owner and the engine share.
 #[derive(Debug)]
@@ -122,6 +63,8 @@ impl TrackState {
 pub struct Track {
     pub state: Arc<TrackState>,
     viewers: BTreeSet<PeerId>,
+    /// Kept where nobody can ask for a keyframe.
+    group: Option<Group>,
 }
 
 impl Track {
@@ -129,7 +72,32 @@ impl Track {
         Self {
             state,
             viewers: BTreeSet::new(),
+            group: None,
         }
+    }
+
+    /// Keeps the newest group of pictures from now on, beginning with this one.
+    pub fn prime(&mut self, frames: Vec<Frame>) {
+        let mut group = Group::default();
+        for frame in frames {
+            group.add(frame);
+        }
+        self.group = Some(group);
+    }
+
+    /// Keeps a frame with its group, where groups are kept. `is_gap`: one before it is missing.
+    pub fn keep(&mut self, frame: &Frame, is_gap: bool) {
+        if let Some(group) = &mut self.group {
+            if is_gap {
+                group.clear();
+            }
+            group.add(frame.clone());
+        }
+    }
+
+    /// The newest group of pictures; empty where none is kept.
+    pub fn group(&self) -> &[Arc<Frame>] {
+        self.group.as_ref().map_or(&[], Group::frames)
     }
 
     pub fn add(&mut self, peer: PeerId) {
@@ -173,27 +141,6 @@ impl Track {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn frame(kind: MediaKind, data: &[u8]) -> Result<Frame, EngineError> {
-        Frame::new(1, kind, data, 0, Instant::now(), true)
-    }
-
-    #[test]
-    fn what_cannot_be_sent_is_refused_with_a_reason() {
-        for (kind, data) in [
-            (MediaKind::Video, vec![]),
-            (MediaKind::Video, vec![7; 100]),
-            (MediaKind::Video, vec![0; nal::MAX_ACCESS_UNIT + 1]),
-            (MediaKind::Audio, vec![]),
-            (MediaKind::Audio, vec![1; MAX_OPUS + 1]),
-        ] {
-            assert!(matches!(frame(kind, &data), Err(EngineError::Frame(_))));
-        }
-        assert_eq!(
-            frame(MediaKind::Audio, &[1; MAX_OPUS]).map(|f| f.payloads.len()),
-            Ok(1)
-        );
-    }
 
     #[test]
     fn the_number_of_viewers_is_visible_outside() {

@@ -8,6 +8,7 @@
 //! [`OutgoingStreams`] number the packets and [`Way`] sends them. Here is decided whether: by what
 //! the viewer's path carries.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::Rtc;
@@ -23,6 +24,7 @@ use super::forward::rtcp::Feedback;
 use super::media::MediaKind;
 use super::options::Estimation;
 use super::sdp::offer::Prepared;
+use super::send::catch_up::CatchUp;
 use super::send::congestion::{Congestion, Flow, SentTotal};
 use super::send::estimate::{Estimate, FLOOR};
 use super::send::losses::{Losses, ReceptionReport};
@@ -47,6 +49,8 @@ pub struct Viewer {
     estimate: Estimate,
     losses: Losses,
     probes: Probes,
+    /// The pictures before the first live one.
+    catch_up: Option<CatchUp>,
 }
 
 impl Viewer {
@@ -60,6 +64,7 @@ impl Viewer {
             estimate: Estimate::default(),
             losses: Losses::default(),
             probes: Probes::default(),
+            catch_up: None,
         }
     }
 
@@ -109,6 +114,7 @@ impl Viewer {
     /// Sends `track` in place of the earlier one of its kind.
     pub fn attach(&mut self, kind: MediaKind, track: TrackId, link: &mut Link<'_, '_>) {
         if kind == MediaKind::Video && self.streams.attached(kind) != Some(track) {
+            self.catch_up = None;
             self.congestion.retry();
         }
         if self.streams.attach(kind, track) && self.is_connected {
@@ -118,11 +124,13 @@ impl Viewer {
 
     /// Sends nothing of a kind any more.
     pub fn detach(&mut self, kind: MediaKind) {
+        self.catch_up.take_if(|_| kind == MediaKind::Video);
         self.streams.detach(kind);
     }
 
     /// Lets go of a track that has ended.
     pub fn track_closed(&mut self, track: TrackId) {
+        self.catch_up.take_if(|group| group.track() == track);
         self.streams.track_closed(track);
     }
 
@@ -131,9 +139,49 @@ impl Viewer {
         self.streams.tracks()
     }
 
+    /// Whether nothing has been sent of this track, which has no earlier one before it, although
+    /// something could be: the viewer comes between two keyframes.
+    pub fn is_newcomer(&mut self, track: TrackId) -> bool {
+        let can_be_sent = self.carrier(track, false).is_some() && self.catch_up.is_none();
+        let stream = self.streams.carrier(track);
+        can_be_sent && stream.is_some_and(|stream| stream.rewriter.is_new(track))
+    }
+
+    /// Sends a newcomer the group of pictures that is kept, and then what comes.
+    pub fn catch_up(&mut self, now: Instant, group: &[Arc<Frame>]) {
+        self.catch_up = CatchUp::new(group, now);
+    }
+
+    /// Sends the pictures before the first live one that are due.
+    fn send_group(&mut self, now: Instant, rtc: &mut Rtc, link: &mut Link<'_, '_>) -> bool {
+        let mut has_sent = false;
+        while let Some(frame) = self.catch_up.as_mut().and_then(|group| group.next(now)) {
+            self.send(now, rtc, &frame, link);
+            has_sent = true;
+        }
+        self.catch_up.take_if(|group| group.is_done());
+        has_sent
+    }
+
     /// Sends one frame, if the viewer is to have it. `true` if it went over to this track by that,
     /// and needs the earlier one no longer.
     pub fn push(
+        &mut self,
+        now: Instant,
+        rtc: &mut Rtc,
+        frame: &Frame,
+        link: &mut Link<'_, '_>,
+    ) -> bool {
+        if let Some(group) = &mut self.catch_up
+            && group.track() == frame.track
+        {
+            group.add(frame); // it is sent in its turn, by `poll`
+            return false;
+        }
+        self.send(now, rtc, frame, link)
+    }
+
+    fn send(
         &mut self,
         now: Instant,
         rtc: &mut Rtc,
@@ -419,6 +467,7 @@ impl Viewer {
     /// Sends the sender reports and probes that are due, tells the estimate, and mends what the
     /// pacer can no longer make good. `true` if str0m was changed by that.
     pub fn poll(&mut self, now: Instant, rtc: &mut Rtc, link: &mut Link<'_, '_>) -> bool {
+        let has_sent = self.send_group(now, rtc, link);
         self.way.poll(now, &self.streams, link);
         while self.probes.is_due(now, self.estimate.current()) {
             match self.way.probe(now, link) {
@@ -426,7 +475,7 @@ impl Viewer {
                 None => self.probes.stop(),
             }
         }
-        let has_changed = self.is_paced() && self.mend_pacing(now, rtc, link);
+        let has_changed = self.is_paced() && (self.mend_pacing(now, rtc, link) || has_sent);
         if let Some(bitrate) = self.estimate.take(now) {
             link.context.events.push(Event::BitrateEstimated {
                 peer: link.peer,
@@ -476,7 +525,8 @@ impl Viewer {
     /// When [`Viewer::poll`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let (way, probes) = (self.way.deadline(), self.probes.deadline());
-        let all = [way, probes, self.estimate.deadline()];
+        let group = self.catch_up.as_ref().and_then(CatchUp::deadline);
+        let all = [way, probes, self.estimate.deadline(), group];
         all.into_iter().flatten().min()
     }
 

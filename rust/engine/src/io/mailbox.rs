@@ -83,6 +83,10 @@ pub enum Command {
     CreateTrack {
         state: Arc<TrackState>,
     },
+    PrimeTrack {
+        id: TrackId,
+        frames: Vec<Frame>,
+    },
     CloseTrack {
         id: TrackId,
     },

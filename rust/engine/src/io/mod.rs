@@ -295,15 +295,49 @@ impl Track {
     ) -> Result<(), EngineError> {
         self.check_open()?;
         let captured = MonotonicClock::now().instant_of(captured_ns);
-        let frame = Frame::new(
-            self.state.id,
-            self.state.kind,
-            data,
-            timestamp,
-            captured,
-            keyframe,
-        )?;
+        self.push_at(data, timestamp, captured, keyframe)
+    }
+
+    /// [`Track::push`] of what was captured at an [`Instant`].
+    pub fn push_at(
+        &self,
+        data: &[u8],
+        timestamp: i64,
+        captured: Instant,
+        keyframe: bool,
+    ) -> Result<(), EngineError> {
+        self.check_open()?;
+        let frame = self.frame(data, timestamp, captured, keyframe)?;
         self.shared.frame(&self.state, frame)
+    }
+
+    /// Keeps the newest group of pictures from now on, for viewers who come between two keyframes:
+    /// for a track of which nobody can ask for one. It begins with `frames`, which are not sent to
+    /// whoever has seen any already.
+    pub fn prime<'a>(
+        &self,
+        frames: impl IntoIterator<Item = (&'a [u8], i64, Instant, bool)>,
+    ) -> Result<(), EngineError> {
+        self.check_open()?;
+        let frames = frames
+            .into_iter()
+            .map(|(data, timestamp, captured, keyframe)| {
+                self.frame(data, timestamp, captured, keyframe)
+            })
+            .collect::<Result<_, _>>()?;
+        let id = self.state.id;
+        self.shared.command(Command::PrimeTrack { id, frames })
+    }
+
+    fn frame(
+        &self,
+        data: &[u8],
+        timestamp: i64,
+        captured: Instant,
+        keyframe: bool,
+    ) -> Result<Frame, EngineError> {
+        let (id, kind) = (self.state.id, self.state.kind);
+        Frame::new(id, kind, data, timestamp, captured, keyframe)
     }
 
     /// What came in over the last second, in bit/s.

@@ -112,6 +112,7 @@ impl Worker {
                 let _ = reply.send(self.core.peer_stats(id));
             }
             Command::CreateTrack { state } => self.core.create_track(state),
+            Command::PrimeTrack { id, frames } => self.core.prime(id, frames, now, out),
             Command::CloseTrack { id } => self.core.close_track(id),
             Command::Attach { peer, track } => self.core.attach(peer, track, now, out),
             Command::Detach { peer, kind } => self.core.detach(peer, kind),

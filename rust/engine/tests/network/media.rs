@@ -33,6 +33,12 @@ impl Network {
         self.settle();
     }
 
+    /// Keeps the newest group of pictures of a track from now on.
+    pub fn keep_group(&mut self, track: u64) {
+        self.core.prime(track, vec![], self.now, &mut self.outbox);
+        self.settle();
+    }
+
     /// Plays both tracks in real (simulated) time: 30 frames and 50 Opus packets a second, a
     /// keyframe at first and whenever one is asked for.
     pub fn play(&mut self, duration: Duration, bitrate: usize) {

@@ -1,5 +1,6 @@
 //! What a viewer is sent: under which numbers, at what rate, and when nothing.
 
+pub mod catch_up;
 pub mod congestion;
 pub mod estimate;
 pub mod losses;

@@ -122,6 +122,11 @@ impl RtpRewriter {
         self.waiting && self.kind == MediaKind::Video
     }
 
+    /// Whether nothing has been sent yet, and this track would be the first.
+    pub fn is_new(&self, track: TrackId) -> bool {
+        self.is_waiting() && self.timeline.is_none() && self.current == Some(track)
+    }
+
     /// Sends nothing until the next keyframe.
     pub fn wait_for_keyframe(&mut self) {
         self.waiting = true;
