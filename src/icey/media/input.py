@@ -22,6 +22,8 @@ from icey.errors import SourceError
 from icey.media import srt, v4l2
 from icey.media.camera import choose
 from icey.media.exif import is_mirrored
+from icey.media.packet import detached, identity
+from icey.media.picture import mark_bt601
 from icey.media.timebase import SECOND_NS, to_ns
 
 if TYPE_CHECKING:
@@ -50,7 +52,6 @@ MAX_DAMAGED = 150
 """Packets in a row that cannot be decoded before the source counts as broken: 5 s at 30 fps."""
 
 _PROGRESSIVE = 1  # AVFieldOrder; 0 is unknown
-_UNSPECIFIED, _SMPTE170M = 2, 6  # matrices, ITU-T H.273 table 4
 
 _ANALYSIS = {"probesize": "500000", "analyzeduration": "500000", "fpsprobesize": "0"}
 _OPTIONS: dict[str, dict[str, str]] = {
@@ -256,7 +257,7 @@ class Input:
             return first
         packet = self._read()
         if self._beginning is None and packet is not None:
-            self._beginning = _identity(packet)
+            self._beginning = identity(packet)
             self.mirrored = self.is_image and is_mirrored(bytes(packet))
         return packet
 
@@ -280,7 +281,7 @@ class Input:
                 raise self.source.error("no picture came in time")
             packet = self._next()
             if packet is None or packet.size:
-                return None if packet is None else _detached(packet)
+                return None if packet is None else detached(packet)
             # The device says that it is damaged, or it has not the size of a picture.
             self._count_damaged("only damaged pictures come")
 
@@ -302,7 +303,7 @@ class Input:
             self._damaged_in_a_row = 0
         if self._sd:
             for frame in frames:
-                _mark_bt601(frame)
+                mark_bt601(frame)
         return frames
 
     def _count_damaged(self, error: av.FFmpegError | str) -> None:
@@ -343,7 +344,7 @@ class Input:
             self._first = next(self._packets, None)
         except av.FFmpegError:
             return False
-        return self._first is not None and _identity(self._first) == self._beginning
+        return self._first is not None and identity(self._first) == self._beginning
 
     def close(self) -> None:
         """Free everything."""
@@ -475,33 +476,6 @@ def _av_open_device(source: Source, options: dict[str, str]) -> InputContainer:
         container.close()
         raise source.error("no picture came in time")
     return container
-
-
-def _identity(packet: Packet[Any]) -> tuple[object, ...]:
-    return packet.stream_index, packet.pts, packet.size, packet.pos
-
-
-def _mark_bt601(frame: av.VideoFrame | av.AudioFrame) -> None:
-    if (
-        isinstance(frame, av.VideoFrame)
-        and frame.colorspace == _UNSPECIFIED
-        and not frame.format.is_rgb
-    ):
-        frame.colorspace = _SMPTE170M
-
-
-def _detached(packet: Packet[Any]) -> Packet[Any]:
-    """Return a copy of a V4L2 device's packet, which lies in a buffer of the device.
-
-    FFmpeg's rawvideo decoder makes pictures out of the packet without copying it, and giving the
-    buffer back when the device was closed meanwhile is a use of freed memory in FFmpeg. It also
-    leaves all buffers to the device, however long a picture is held.
-    """
-    twin: Packet[Any] = av.Packet(bytes(packet))
-    twin.stream = packet.stream
-    twin.pts, twin.dts, twin.time_base = packet.pts, packet.dts, packet.time_base
-    twin.is_keyframe = packet.is_keyframe
-    return twin
 
 
 def _av_open(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Plane: TypeAlias = NDArray[np.uint8]
 
+_UNSPECIFIED, _SMPTE170M = 2, 6  # matrices, ITU-T H.273 table 4
+
 
 def planes(picture: av.VideoFrame) -> tuple[Plane, Plane, Plane]:
     """Return writable views of Y, U and V, of shapes (h, w), (h/2, w/2) and (h/2, w/2)."""
@@ -61,3 +63,13 @@ def yuv709(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
         round(128 + 224 * (blue - luma) / 1.8556),
         round(128 + 224 * (red - luma) / 1.5748),
     )
+
+
+def mark_bt601(frame: av.VideoFrame | av.AudioFrame) -> None:
+    """Have a picture that does not say its matrix say the usual one."""
+    if (
+        isinstance(frame, av.VideoFrame)
+        and frame.colorspace == _UNSPECIFIED
+        and not frame.format.is_rgb
+    ):
+        frame.colorspace = _SMPTE170M

@@ -24,15 +24,14 @@ from typing import TYPE_CHECKING
 from icey.errors import SourceError
 from icey.media.buffer import MediaBuffer
 from icey.media.caption import captioned
-from icey.media.capture import LiveReader, read_on
-from icey.media.demo_reader import DemoReader
+from icey.media.capture import read_on
 from icey.media.encode import AudioEncoder, VideoEncoder
 from icey.media.events import PipelineEvent, SourceBroken, SourceEnded
+from icey.media.feed import feed
 from icey.media.lane import Lane, Sink
 from icey.media.passthrough import AccessUnit, LastGroup
 from icey.media.picture import black, copy_of
-from icey.media.playback import FileReader
-from icey.media.rtsp_reader import RtspReader
+from icey.media.readers import open_reader
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK, to_timestamp
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
     from icey.config.model import MediaSettings
     from icey.media.events import State
-    from icey.media.reader import Reader
     from icey.media.source import Source
     from icey.media.tap import Tap
 
@@ -96,7 +94,7 @@ class Pipeline:
         self._on_event = on_event
         self._start_bitrate = start_bitrate or settings.video.bitrate
         self._buffer = MediaBuffer(settings.audio.sample_rate, settings.audio.channels)
-        self._reader = _open_reader(source, settings, self._buffer)
+        self._reader = open_reader(source, settings, self._buffer)
         self._lock = threading.Lock()  # guards the five below
         self._lanes: tuple[Lane, ...] = ()
         self._spare: VideoEncoder | None = None
@@ -295,20 +293,7 @@ class Pipeline:
         stream = reader.opened if reader.forwards else 0
         if not stream and not self._fed:
             return
-        sound = reader.forwards_sound
-        lanes = [lane for lane in self._lanes if not lane.closed]
-        for lane in lanes:
-            if lane.fed != stream and lane.track is not None:
-                lane.feed(stream, sound=sound)
-                if stream:
-                    reader.forward(lane.track, lane.sound_track)
-        deaf = False
-        if stream:
-            tapped = self._tap is not None
-            heard = tapped or any(lane.wants_sound for lane in lanes)
-            deaf = sound and not heard
-            seen = tapped or any(lane.wants_pictures for lane in lanes)
-            reader.copy(pictures=seen, sound=heard)
+        deaf = feed(reader, self._lanes, stream, tapped=self._tap is not None)
         if deaf != self._deaf:
             self._deaf = deaf
             with self._buffer.changed:  # what was not heard meanwhile is over
@@ -504,13 +489,3 @@ class Pipeline:
             self._spare = None
         self._last = self._opus = self._note = self._tap = None
         self._buffer.pictures.clear()
-
-
-def _open_reader(source: Source, settings: MediaSettings, buffer: MediaBuffer) -> Reader:
-    if source.kind == "demo":
-        return DemoReader(settings, buffer)
-    if source.scheme == "rtsp":
-        return RtspReader(source, settings, buffer)
-    if source.live and source.scheme not in {"http", "https"}:
-        return LiveReader(source, settings, buffer)
-    return FileReader(source, settings, buffer)

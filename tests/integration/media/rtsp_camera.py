@@ -55,8 +55,8 @@ def h264_units(
     encoder.pix_fmt = "yuv420p"
     encoder.framerate = Fraction(fps)
     encoder.time_base = Fraction(1, fps)
-    groups = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={bframes}"
-    encoder.options = {"preset": "veryfast", "x264-params": f"{groups}:repeat-headers=1{more and ':' + more}"}
+    groups = f"keyint={gop}:min-keyint={gop}:scenecut=0:bframes={bframes}{more and ':' + more}"
+    encoder.options = {"preset": "veryfast", "x264-params": f"{groups}:repeat-headers=1"}
     packets = []
     for number in range(count):
         luma = np.full((size[1] * 3 // 2, size[0]), 128, np.uint8)
