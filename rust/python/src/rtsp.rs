@@ -12,9 +12,13 @@ use pyo3::types::PyBytes;
 use crate::error;
 use crate::track::Track;
 
-/// Sound goes on by the times of its source while these are so near to those of arrival, in units of
-/// Opus' clock: 40 ms.
+/// Sound goes on by the times of its source while these are at most so far behind those of arrival, in
+/// units of Opus' clock: 40 ms.
 const TOLERANCE: i64 = 1920;
+
+/// And at most so far ahead: 600 ms, as sound is placed up to 500 ms earlier once sender reports tell
+/// that it comes late. Going back would have viewers throw away as much of it.
+const LEAD: i64 = 28_800;
 
 /// Pictures are this far apart at least, ns.
 const STEP_NS: u64 = 1_000_000;
@@ -263,18 +267,18 @@ impl TrackSink {
         let Some(track) = track.upgrade() else {
             return false;
         };
-        let arrived = self.media_time(clock.ns_of(frame.placed), 48_000);
+        let at = clock.ns_of(frame.placed);
+        let placed = self.media_time(at, 48_000);
         let timestamp = match self.last_sound {
             Some((source, ours)) => {
                 let next = ours + (frame.timestamp - source);
-                let is_sane = next > ours && next.abs_diff(arrived) < TOLERANCE as u64;
-                if is_sane { next } else { arrived.max(ours + 1) }
+                let is_sane = next > ours && (-TOLERANCE..LEAD).contains(&(next - placed));
+                if is_sane { next } else { placed.max(ours + 1) }
             }
-            None => arrived,
+            None => placed,
         };
         self.last_sound = Some((frame.timestamp, timestamp));
-        let media_ns = i128::from(timestamp) * 1_000_000_000 / 48_000;
-        let at = (i128::from(self.epoch_ns) + media_ns).max(0) as u64;
+        // Viewers place sound beside pictures by this, and go on by the timestamps.
         goes_on(track.push(&frame.data, timestamp, at, true))
     }
 }

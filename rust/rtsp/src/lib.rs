@@ -18,6 +18,7 @@ mod outlet;
 mod sdp;
 mod session;
 mod source;
+mod sync;
 
 pub use description::{AudioDescription, Description, VideoDescription};
 pub use error::RtspError;

@@ -18,6 +18,7 @@ use crate::frame::{Frame, Kind};
 use crate::options::Options;
 use crate::outlet::{Counters, Ended, Outlet, Sink, Wanted};
 use crate::session::{self, Received, Running};
+use crate::sync::Synchronizer;
 
 /// How long to wait until the camera has been told that we are going.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -237,6 +238,7 @@ async fn receive(running: Running, silence: Duration, shared: &Shared) -> Ended 
 /// Makes frames of packets.
 struct Receiver {
     streams: Vec<Option<Stream>>,
+    synchronizer: Synchronizer,
     /// Where arrival is counted from.
     origin: Instant,
     pieces: Vec<Piece>,
@@ -246,6 +248,8 @@ struct Stream {
     received: Received,
     clock: ArrivalClock,
     report: Option<(u64, i64)>,
+    /// The latest place of sound.
+    last: Option<i64>,
 }
 
 impl Receiver {
@@ -254,8 +258,10 @@ impl Receiver {
             received,
             clock: ArrivalClock::default(),
             report: None,
+            last: None,
         };
         Self {
+            synchronizer: Synchronizer::new(streams.len()),
             streams: streams.into_iter().map(|s| s.map(stream)).collect(),
             origin: Instant::now(),
             pieces: Vec::new(),
@@ -269,13 +275,14 @@ impl Receiver {
         };
         stream.received.depacketizer.push(packet, &mut self.pieces);
         for piece in self.pieces.drain(..) {
-            outlet.offer(stream.place(piece, self.origin));
+            outlet.offer(stream.place(piece, self.origin, index, &mut self.synchronizer));
         }
         stream.received.depacketizer.damaged() < MAX_DAMAGED
     }
 
     fn note_report(&mut self, packet: &ReceivedCompoundPacket) {
-        let stream = self.streams.get_mut(packet.stream_id());
+        let index = packet.stream_id();
+        let stream = self.streams.get_mut(index);
         let first = packet.pkts().next();
         let (Some(Some(stream)), Some(first)) = (stream, first) else {
             return;
@@ -286,16 +293,45 @@ impl Receiver {
             let ntp = u128::from(report.ntp_timestamp().0);
             let ns = (ntp * 1_000_000_000) >> 32;
             stream.report = Some((ns as u64, timestamp.timestamp()));
+            let source = stream.source(timestamp.timestamp());
+            let arrival = since(packet.ctx().received(), self.origin);
+            self.synchronizer
+                .note_report(index, ns as i64, source, arrival);
         }
     }
 }
 
+/// The arrival of something, in ns.
+fn since(at: Instant, origin: Instant) -> i64 {
+    at.saturating_duration_since(origin).as_nanos() as i64
+}
+
 impl Stream {
-    fn place(&mut self, piece: Piece, origin: Instant) -> Frame {
+    /// An RTP time in ns.
+    fn source(&self, timestamp: i64) -> i64 {
+        let clock_rate = i128::from(self.received.clock_rate.max(1));
+        (i128::from(timestamp) * 1_000_000_000 / clock_rate) as i64
+    }
+
+    fn place(
+        &mut self,
+        piece: Piece,
+        origin: Instant,
+        index: usize,
+        synchronizer: &mut Synchronizer,
+    ) -> Frame {
         let clock_rate = self.received.clock_rate.max(1);
-        let source = i128::from(piece.timestamp) * 1_000_000_000 / i128::from(clock_rate);
-        let since = |at: Instant| at.saturating_duration_since(origin).as_nanos() as i64;
-        let placed = self.clock.place(source as i64, since(piece.arrived));
+        let source = self.source(piece.timestamp);
+        let arrival = since(piece.arrived, origin);
+        let by_arrival = self.clock.place(source, arrival);
+        let is_video = self.received.kind == Kind::Video;
+        let delay = by_arrival.saturating_sub(source);
+        let mut placed =
+            by_arrival.saturating_add(synchronizer.shift(index, source, delay, arrival, is_video));
+        if !is_video {
+            placed = placed.max(self.last.unwrap_or(placed));
+            self.last = Some(placed);
+        }
         let ns = Duration::from_nanos(placed.unsigned_abs());
         let moment = if placed < 0 {
             origin.checked_sub(ns)

@@ -48,6 +48,9 @@ class MediaBuffer:
         changed: notified whenever something came; guards all the rest.
         epoch_ns: when media time 0 is, on `time.monotonic_ns`'s clock.
         slip_ns: how much later than that a source is sent that fell behind, ns.
+        sound_lag_ns: how much earlier than its arrival a live source's sound is placed, ns, so that
+            it fits the pictures.
+        picture_lag_ns: the same of pictures.
         ended: nothing more will come.
         failure: why nothing more will come, where that is no end.
         retry_at_ns: while a live source is away, the media time of the next try; else None.
@@ -61,6 +64,7 @@ class MediaBuffer:
         self.pictures: deque[Shown] = deque()
         self.epoch_ns = time.monotonic_ns()
         self.slip_ns = 0
+        self.sound_lag_ns = self.picture_lag_ns = 0
         self.ended = False
         self.failure: SourceError | None = None
         self.retry_at_ns: int | None = None

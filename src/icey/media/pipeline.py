@@ -350,7 +350,8 @@ class Pipeline:
     def _fill_silence(self, now: int) -> None:
         """Let time go on where a live source gives no sound."""
         line = self._buffer.sound
-        missing = now - self._buffer.slip_ns - line.end_ns
+        until = now - self._buffer.slip_ns - self._buffer.sound_lag_ns
+        missing = until - line.end_ns
         self._silent = (
             self._source.live
             and line.started
@@ -360,14 +361,14 @@ class Pipeline:
             )
         )
         if self._silent:
-            line.fill(now - self._buffer.slip_ns)
+            line.fill(until)
 
     def _send_pictures(self, now: int) -> int:
         """Send the pictures that are due; returns when the next is, media ns."""
         buffer = self._buffer
         while (taken := self._take_picture(now)) is not None:
             picture, due, following = taken
-            late = now - due
+            late = now - due - buffer.picture_lag_ns
             self._pictures_due += 1
             # A camera's own delays are not ours: of what is live, only what found no room counts.
             self._pictures_late += late > LATE_NS and not self._reader.immediate
@@ -414,7 +415,7 @@ class Pipeline:
         if not passing and (idle >= REPEAT_NS or (wanted and idle >= URGENT_NS)):
             picture = self._standing_picture(now)
             if picture is not None:
-                self._encode(picture, now)
+                self._encode(picture, now - self._buffer.picture_lag_ns)
         if passing and self._fed:
             self._sent_ns = now  # by others
         again = max(self._sent_ns, now - REPEAT_NS + EARLY_NS) + REPEAT_NS

@@ -50,6 +50,9 @@ ANALYSED_NS = SECOND_NS // 2
 WAITING_S = 2.0
 """After so long without a keyframe the log says what is waited for, s."""
 
+MAX_LAG_NS = SECOND_NS // 2
+"""By how much the client places a stream before its arrival to fit the other at most, ns."""
+
 EARLY_S = 10.0
 """A stream that ends so soon by what the client does not understand is read by FFmpeg next, s."""
 
@@ -159,6 +162,7 @@ class RtspReader(LiveReader):
     def close(self) -> None:
         """End the stream."""
         stream, self._stream = self._stream, None
+        self._buffer.sound_lag_ns = self._buffer.picture_lag_ns = 0
         if stream is not None:
             if self._passing:
                 self._units = stream.group()
@@ -233,9 +237,13 @@ class RtspReader(LiveReader):
     def _take(self, frames: Iterable[RtspFrame]) -> None:
         for frame in frames:
             due = frame.placed_ns - self._buffer.epoch_ns
+            lag = min(max(frame.arrived_ns - frame.placed_ns, 0), MAX_LAG_NS)
             if frame.kind == "audio":
+                self._buffer.sound_lag_ns = lag
                 self._take_sound(frame, due)
-            elif self._passing:
+                continue
+            self._buffer.picture_lag_ns = lag
+            if self._passing:
                 self._take_unit(frame, due)
             else:
                 self._take_picture(frame, due)

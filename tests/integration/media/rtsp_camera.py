@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SEI = 6
 PACKET = 1200
 TONE_HZ = 440
+NTP_S = 3_973_000_000
+"""What the camera's clock says when it begins to play, s since 1900."""
 
 
 def h264_units(
@@ -127,6 +129,8 @@ class Camera:
         start_at: the access unit that each session begins with.
         stamps: whether pictures tell when they were sent (``rust/clients/src/delay.rs``).
         sections: more of the SDP.
+        sound_late_s: how much later than pictures of the same moment sound is sent; only the
+            sender reports tell.
         rtp_time: the RTP time of an access unit by its number.
         requests: the methods that clients have asked for, by order.
         silent: it sends nothing more, and stays there.
@@ -141,6 +145,7 @@ class Camera:
     start_at: int = 0
     stamps: bool = False
     sections: str = ""
+    sound_late_s: float = 0
     rtp_time: Callable[[int], int] | None = None
     port: int = field(default_factory=free_port)
     requests: list[str] = field(default_factory=list)
@@ -262,6 +267,21 @@ class Camera:
             writer.close()
             udp.close()
 
+    def _report(
+        self,
+        writer: asyncio.StreamWriter,
+        ways: dict[int, tuple[str, int]],
+        stream: int,
+        media_s: float,
+        timestamp: int,
+    ) -> None:
+        """Tell when a frame was captured, in the middle of each second."""
+        kind, at = ways[stream]
+        if kind == "interleaved" and self.sound_late_s and 0.5 <= media_s % 1 < 0.54:
+            ntp = int((NTP_S + media_s) * 2**32)
+            head = struct.pack(">BBHIQI", 0x80, 200, 6, stream + 17, ntp, timestamp)
+            writer.write(struct.pack(">cBH", b"$", at + 1, 28) + head + bytes(8))
+
     async def _play(
         self,
         writer: asyncio.StreamWriter,
@@ -290,7 +310,7 @@ class Camera:
         while True:
             picture_due = begun + pictures / self.fps if 0 in ways else float("inf")
             has_sound = self.sound is not None and 1 in ways
-            sound_due = begun + sounds / 50 if has_sound else float("inf")
+            sound_due = begun + self.sound_late_s + sounds / 50 if has_sound else float("inf")
             wait = min(picture_due, sound_due) - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
@@ -301,6 +321,7 @@ class Camera:
                 assert self.sound is not None
                 payload = self.sound.packets[sounds % len(self.sound.packets)]
                 send(1, [packet(1, sounds * self.sound.step, payload, marker=False)])
+                self._report(writer, ways, 1, sounds / 50, sounds * self.sound.step)
                 sounds += 1
                 continue
             units = self.units[(self.start_at + pictures) % len(self.units)]
@@ -312,6 +333,7 @@ class Camera:
             last = len(pieces) - 1
             timestamp = time_of(pictures)
             send(0, [packet(0, timestamp, p, marker=i == last) for i, p in enumerate(pieces)])
+            self._report(writer, ways, 0, pictures / self.fps, timestamp)
             pictures += 1
 
 

@@ -9,7 +9,9 @@ import pytest
 from icey import _core
 from icey.errors import SourceError
 from icey.media import input as media_input
+from icey.media import rtsp
 from icey.media.events import SourceLost, SourceRestored
+from icey.media.source import parse_source
 from integration.media.rtsp_camera import Camera, Sound, h264_units, mulaw, opus_packets
 from integration.media.sinks import Player, decode_audio, decode_video, pitch, settings
 
@@ -119,6 +121,42 @@ def test_interlaced_pictures_are_made_whole(caplog):
     assert "interlaced" in caplog.text
     apart = np.diff([unit.timestamp for unit in pictures[10:]])
     assert np.median(apart) == pytest.approx(90_000 / 25, abs=10)
+
+
+def offset_s(stream, until_reports):
+    """Measure how much later than pictures sound of the same moment is placed, s."""
+    origins = {}
+    deadline = time.monotonic() + 10
+    while len(origins) < 2:
+        assert time.monotonic() < deadline
+        for frame in stream.pull(patience_s=1):
+            if (frame.report is not None) == until_reports:
+                taken = frame.timestamp / frame.clock_rate
+                origins[frame.kind] = frame.placed_ns / 1e9 - taken
+    return origins["audio"] - origins["video"]
+
+
+def test_sender_reports_bring_sound_and_pictures_together(units, opus):
+    """Sound that comes 0.3 s late is placed beside its pictures once both streams had reports."""
+    with Camera(units, sound=opus, sound_late_s=0.3) as camera:
+        stream = rtsp.connect(parse_source(camera.url), "auto")
+        stream.want(video=True, audio=True)
+        assert offset_s(stream, until_reports=False) == pytest.approx(0.3, abs=0.1)
+        until(lambda: offset_s(stream, until_reports=True) == pytest.approx(0, abs=0.04))
+        stream.close()
+
+
+def test_late_sound_is_heard_and_stamped(units):
+    """Sound placed 0.4 s before its arrival is no silence, and its time is the pictures'."""
+    heard = Sound("PCMU/8000", 160, mulaw(100))
+    with Camera(units, sound=heard, sound_late_s=0.4) as camera, Player(camera.url) as player:
+        player.video.wait_count(75)
+        count = len(player.audio.units)
+        tone = player.audio.wait_count(count + 50)[count:]
+    late = [(unit.pushed_ns - unit.captured_ns) / 1e9 for unit in tone]
+    assert np.median(late) == pytest.approx(0.4, abs=0.1)
+    levels = np.abs(decode_audio(tone)[4800:, 0]).reshape(-1, 480).max(axis=1)
+    assert (levels > 0.05 * levels.max()).all()
 
 
 def test_ffmpeg_reads_what_the_client_cannot(units, caplog):
