@@ -16,8 +16,9 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["icey"]):
+    from icey.signalling.actions import Close, Deliver, Left, Show, ToServer
     from icey.signalling.calls import CallTable
-    from icey.signalling.hub import Close, Deliver, Hub, Left, ToServer
+    from icey.signalling.hub import Hub
     from icey.signalling.peers import ServerPeer
 
 TYPES = ["auth", "join", "leave", "close", "presence", "message", "command", "event", "welcome", ""]
@@ -32,7 +33,7 @@ class Steps:
 
     def __init__(self, data: bytes) -> None:
         self.given = atheris.FuzzedDataProvider(data)
-        self.hub = Hub(ServerPeer("relay"), check_token=lambda token: token != "wrong")
+        self.hub = Hub(ServerPeer("relay"), check_token=lambda token, _network: token != "wrong")
         self.calls = CallTable()
         self.now = 0.0
         self.open: list[str] = []
@@ -45,6 +46,8 @@ class Steps:
             self.close(session)
         assert self.hub.sessions == 0
         assert self.hub.peers == 0
+        self.now += 1000.0
+        self.calls.expire(self.now)
         assert self.calls.active == 0
 
     def step(self) -> None:
@@ -55,10 +58,11 @@ class Steps:
             if session is not None:
                 self.open.append(session)
         elif choice == 1:
-            self.close(self.given.PickValueInList(self.open))
+            self.close(self.given.PickValueInList(self.open), lost=self.given.ConsumeBool())
         elif choice == 2:
             self.now += self.given.ConsumeFloatInRange(0.0, 40.0)
-            self.perform(self.hub.expire(self.now))
+            while (due := self.hub.next_deadline()) is not None and due <= self.now:
+                self.perform(self.hub.expire(self.now))
             self.calls.expire(self.now)
         elif choice == 3:
             self.perform(self.hub.too_large(self.given.PickValueInList(self.open)))
@@ -66,25 +70,31 @@ class Steps:
             session = self.given.PickValueInList(self.open)
             self.perform(self.hub.receive(session, self.text(), self.now))
 
-    def close(self, session: str) -> None:
+    def close(self, session: str, *, lost: bool = False) -> None:
         self.open.remove(session)
         self.closing.discard(session)
-        self.perform(self.hub.close(session))
+        self.perform(self.hub.close(session, lost=lost, now=self.now))
 
     def perform(self, actions) -> None:
         for action in actions:
             match action:
                 case Deliver(to, frame):
-                    json.loads(frame.text)
-                    for session in to:
-                        assert session in self.open
-                        assert session not in self.closing
+                    self.deliver(to, frame)
+                case Show(to, shown, _):
+                    for _, frame in shown:
+                        self.deliver(to, frame)
                 case ToServer(sender, message, network):
                     self.calls.receive(sender, message, self.now, network)
-                case Left(address):
-                    self.calls.caller_left(address)
+                case Left(address, lost):
+                    self.calls.caller_left(address, self.now, lost=lost)
                 case Close(session, _, _):
                     self.closing.add(session)
+
+    def deliver(self, to, frame) -> None:
+        json.loads(frame.text)
+        for session in to:
+            assert session in self.open
+            assert session not in self.closing
 
     def text(self) -> str:
         if self.given.ConsumeIntInRange(0, 7) == 0:

@@ -57,8 +57,10 @@ fn calls_make_no_reflector() {
     let mut targets = Targets::default();
     attack(&mut network, &mut targets);
     let start = network.now;
-    while network.now < start + Duration::from_secs(30) {
-        let next = network.core.next_deadline().expect("something is due");
+    // Who never connects is given up, and then nothing is due.
+    while let Some(next) = network.core.next_deadline()
+        && network.now < start + Duration::from_secs(30)
+    {
         network.now = network.now.max(next);
         network.core.expire(network.now, &mut targets);
     }

@@ -226,12 +226,12 @@ fn an_idle_connection_lives_for_an_hour() {
 }
 
 #[test]
-fn a_peer_that_never_comes_up_fails_after_30_s() {
+fn a_peer_that_never_comes_up_fails_after_15_s() {
     let mut network = Network::new(1);
     let browser = network.add_browser(Link { cut: true, ..CLEAN }, Estimation::Remb, receiving());
     let (offer, pending) = network.offer(browser);
     network.exchange(browser, &offer, pending);
-    network.run(29 * SECOND);
+    network.run(14 * SECOND);
     assert_eq!(network.end_of(browser), None);
     network.run(2 * SECOND);
     assert_eq!(

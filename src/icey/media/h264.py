@@ -127,6 +127,23 @@ def parameter_sets(access_unit: bytes, known: ParameterSets | None) -> Parameter
     return ParameterSets(sequence, picture, width, height)
 
 
+def decodes(access_unit: bytes, sets: ParameterSets) -> bool:
+    """Say whether a keyframe decodes without a fault into a picture of the size of its sets."""
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    decoder.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
+    try:
+        pictures = [*decoder.decode(av.Packet(access_unit)), *decoder.decode(None)]
+    except FFmpegError:
+        return False
+    return any(
+        isinstance(picture, av.VideoFrame)
+        and (picture.width, picture.height) == (sets.width, sets.height)
+        and not picture.is_corrupt
+        for picture in pictures
+    )
+
+
 def is_plausible(width: int, height: int) -> bool:
     """Say whether a camera, a screen or an encoder sends pictures of this size, px."""
     shorter, longer = sorted((width, height))

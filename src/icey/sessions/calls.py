@@ -328,7 +328,7 @@ class Calls:
     async def _admit(self, call: str) -> None:
         refusal = await self._mode.refusal()
         if refusal is not None:
-            log.warning("call refused: %s", refusal)
+            self._refusals.count("unavailable", self._table.network(call), f"a call: {refusal}")
             self._perform(self._table.reject(call, refusal))
         else:
             self._perform(self._table.accept(call, self._now()))
@@ -354,8 +354,6 @@ class Calls:
                     offered.call.network, offered.session.peer.accept_offer, sdp
                 )
             except OfferError as error:
-                if error.reason.startswith("busy"):
-                    self._refusals.count("offersWaiting", offered.call.network, str(error))
                 self._refuse_offer(call, error)
                 return
             except ClosedError:  # hung up meanwhile; nobody waits for the answer
@@ -364,10 +362,8 @@ class Calls:
         await offered.session.answered()
 
     def _refuse_offer(self, call: str, error: OfferError) -> None:
-        if isinstance(error, BusyError):
-            self._refusals.count(error.bound, self._table.network(call), error.reason)
-        else:
-            log.info("offer refused: %s", error)
+        bound = error.bound if isinstance(error, BusyError) else "offers"
+        self._refusals.count(bound, self._table.network(call), f"an offer: {error.reason}")
         self._perform(self._table.reject(call, error.reason))
 
     def _add_candidate(self, call: str, candidate: str) -> None:
@@ -377,7 +373,7 @@ class Calls:
         try:
             offered.session.peer.add_candidate(candidate)
         except CandidateError as error:
-            log.info("candidate ignored: %s", error)
+            log.debug("candidate ignored: %s", error)
         except ClosedError:
             log.debug("candidate came after the end of its peer")
 
@@ -390,7 +386,9 @@ class Calls:
         if offered.pairs or (waited and not offered.was_connected):
             self._work.spawn(self._release_failed(offered, reason))
         else:
-            log.info("call ended: %s", reason)
+            # Who never connected proved nothing, and shall not fill the log.
+            level = logging.INFO if offered.was_connected else logging.DEBUG
+            log.log(level, "call ended: %s", reason)
             offered.session.close()
 
     async def _release_failed(self, offered: _OfferedCall, reason: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from icey.errors import OfferError
+from icey.errors import BusyError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,12 +41,12 @@ class Turns:
         """Wait for the turn, and hold it for as long as the context lasts.
 
         Raises:
-            OfferError: too many of this network wait.
+            BusyError: too many of this network wait.
         """
         waiting = self._waiting.setdefault(network, deque())
         if len(waiting) >= self.waiting_each:
-            message = "too many offers of one address at once"
-            raise OfferError(message, reason=f"busy: {message}")
+            message = "busy: too many offers of one address at once"
+            raise BusyError(message, bound="offersWaiting")
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(mine)
         self._go_on()

@@ -56,7 +56,7 @@ class Work:
         turns: a flood of one delays neither others nor what else is done in threads.
 
         Raises:
-            OfferError: too many of this network wait.
+            BusyError: too many of this network wait.
         """
         async with self._turns.turn(network):
             return await self.in_thread(function, *arguments)

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 import av
 from av.error import FFmpegError
 
-from icey.media.h264 import annex_b, parameter_sets
+from icey.media.h264 import annex_b
 from icey.storage.boxes import boxes_of_file
 from icey.storage.disk import sync_folder
 from icey.storage.finish import FULL, TEMPORARY, finish_file, take_name
+from icey.storage.largest import LargestPicture
 from icey.storage.paths import ENDING, PART, recovered_of
 from icey.storage.sink import lock
 
@@ -203,8 +204,7 @@ def _whole_bytes(part: Path) -> int:
 def _copy_with_index(part: Path, whole: int, copy: Path) -> tuple[float, ParameterSets | None]:
     """Copy all packets into an ordinary MP4; return its seconds and its largest picture's sets."""
     end = 0.0
-    sets: ParameterSets | None = None
-    largest: ParameterSets | None = None
+    largest = LargestPicture()
     with (
         # FFmpeg reads the first bytes of the file only: what lies behind them is cut off.
         av.open(f"subfile,,start,0,end,{whole},,:{part}", "r", format="mp4") as source,
@@ -215,14 +215,12 @@ def _copy_with_index(part: Path, whole: int, copy: Path) -> tuple[float, Paramet
             if packet.dts is None or packet.is_corrupt:
                 continue
             if packet.stream.type == "video" and packet.is_keyframe:
-                sets = parameter_sets(annex_b(bytes(packet)), sets) or sets
-                if sets is not None and (largest is None or sets.area > largest.area):
-                    largest = sets
+                largest.add(annex_b(bytes(packet)))
             if packet.pts is not None and packet.time_base is not None:
                 end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             packet.stream = streams[packet.stream.index]
             target.mux_one(packet)
-    return end, largest
+    return end, largest.sets
 
 
 def _seconds(part: Path) -> float:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from av.error import InvalidDataError
 
 from icey.errors import RecordingError
-from icey.media.h264 import parameter_sets
 from icey.media.timebase import AUDIO_CLOCK, SECOND_NS, VIDEO_CLOCK
 from icey.storage.continuity import SILENCE, SILENCE_SAMPLES, Continuity, opus_samples
 from icey.storage.finish import FASTSTART_BYTES, finish_file
+from icey.storage.largest import LargestPicture
 from icey.storage.mp4 import PartFile
 from icey.storage.paths import name_recording, part_of, recovered_of
 from icey.storage.repair import repair_part
@@ -91,8 +91,7 @@ class Take:
         self._continuity = Continuity()
         self._video_at = -GRID
         self._video_step = VIDEO_CLOCK // 30
-        self._declared = None if first is None else parameter_sets(first, None)
-        self._sets = self._largest = self._declared
+        self._largest = LargestPicture(first)
         self.has_sound = sound is not None
         self.pictures = 0
         self.packets = 0
@@ -120,9 +119,7 @@ class Take:
             self._video_step = min(max(at - self._video_at, SHORTEST), LONGEST)
         self._video_at = at
         if keyframe:
-            self._sets = parameter_sets(unit, self._sets) or self._sets
-            if self._sets and (not self._largest or self._sets.area > self._largest.area):
-                self._largest = self._sets
+            self._largest.add(unit)
         try:
             self.file.write_video(unit, at, self._video_step, keyframe=keyframe)
         except InvalidDataError as error:  # what a remote sends may be anything
@@ -171,7 +168,8 @@ class Take:
         if final.exists():  # an earlier try came so far: only its part may be left
             self.part.unlink(missing_ok=True)
         else:
-            changed = self._largest if self._largest is not self._declared else None
+            largest = self._largest
+            changed = largest.sets if largest.sets is not largest.declared else None
             limit = QUICK_BYTES if quickly else FASTSTART_BYTES
             finish_file(self.part, final, changed, faststart_bytes=limit)
         self.release()
