@@ -117,6 +117,11 @@ class Pipeline:
         """Whether it sends the source's own H.264, and so has no encoder; known when prepared."""
         return self._reader.passthrough
 
+    @property
+    def losses(self) -> tuple[int, int]:
+        """See `Reader.losses`."""
+        return self._reader.losses
+
     def punctuality(self) -> tuple[int, int]:
         """Return how many pictures were due since the start, and how many of them came too late.
 

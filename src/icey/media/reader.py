@@ -63,6 +63,11 @@ class Reader(ABC):
         """Whether its sound can go to a track as it is."""
         return False
 
+    @property
+    def losses(self) -> tuple[int, int]:
+        """How many frames found no room here, and how many a loss on the way made useless."""
+        return 0, 0
+
     def forward(self, video: Track, audio: Track | None) -> None:
         """Feed tracks of the engine from now on, until the source is closed. Only if `forwards`."""
         raise NotImplementedError

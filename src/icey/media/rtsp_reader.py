@@ -77,6 +77,7 @@ class RtspReader(LiveReader):
         self._interlaced = False  # a picture said so
         self._copied = (True, True)  # pictures and sound, once they are passed through
         self._units: list[bytes] = []
+        self._tally: tuple[int, int, RtspSource | None] = 0, 0, None  # of streams that ended; now
 
     @property
     def passthrough(self) -> bool:
@@ -93,6 +94,14 @@ class RtspReader(LiveReader):
         """Whether the sound that it has can go to a track as it is."""
         stream = self._stream
         return self._passing and stream is not None and stream.audio_codec == "opus"
+
+    @property
+    def losses(self) -> tuple[int, int]:
+        """How many frames found no room here, and how many a loss on the way made useless."""
+        dropped, incomplete, stream = self._tally
+        if stream is None:
+            return dropped, incomplete
+        return dropped + stream.dropped, incomplete + stream.incomplete
 
     def forward(self, video: Track, audio: Track | None) -> None:
         """Feed tracks from now on, until the stream ends."""
@@ -167,6 +176,7 @@ class RtspReader(LiveReader):
             if self._passing:
                 self._units = stream.group()
             stream.close()
+        self._tally = *self.losses, None
         super().close()
 
     def _leave_to_ffmpeg(self, error: UnsupportedError) -> None:
@@ -176,6 +186,7 @@ class RtspReader(LiveReader):
     def _open_stream(self) -> None:
         self._passing = self._started = self._interlaced = False
         self._stream = stream = rtsp.connect(self.source, self._media.rtsp_transport)
+        self._tally = *self._tally[:2], stream
         self._since_s = time.monotonic()
         if stream.left_out is not None:
             log.warning(

@@ -180,7 +180,12 @@ def status_json(context: ApiContext) -> dict[str, Any]:
             "candidatesDropped": running.get("candidatesDropped", 0),
         },
         "engine": running.get("engine", {}),
-        "stream": {"source": source["value"], "sourceKind": source["kind"], "loop": media.loop},
+        "stream": {
+            "source": source["value"],
+            "sourceKind": source["kind"],
+            "loop": media.loop,
+            **running.get("stream", {}),
+        },
         "record": {"dir": media.record_dir.name, **running.get("record", {})},
         "relay": running.get("relay", {}),
         "turn": _turn_status(context),

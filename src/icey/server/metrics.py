@@ -65,6 +65,13 @@ _SINGLES = {
         "pipelinesBehind": ("pipelines_behind", "Pipelines many of whose pictures come late."),
         "latePictures": ("late_pictures_total", "Pictures that the encoders were late for."),
     },
+    "stream": {
+        "framesDropped": ("source_dropped_frames_total", "Frames of RTSP without room here."),
+        "framesIncomplete": (
+            "source_incomplete_frames_total",
+            "Pictures of RTSP that lean on one that is missing.",
+        ),
+    },
     "engine": {
         "peers": ("engine_peers", "Browsers with a media path now."),
         "packetsSent": ("engine_sent_packets_total", "Datagrams sent."),

@@ -212,9 +212,9 @@ class Calls:
         """Return the counters of calls and engine, with the mode's own part.
 
         ``sessions`` (``active``, ``total``), ``state``, ``warnings``, ``candidatesDropped`` and
-        ``engine`` (its counters) and ``load`` (what is bounded) go into ``/api/status``; ``source``
-        (``healthy``, ``detail``, or None) and ``webrtcPort`` tell the preflight check of a running
-        server what this very server holds.
+        ``engine`` (its counters), ``stream`` (the source's) and ``load`` (what is bounded) go into
+        ``/api/status``; ``source`` (``healthy``, ``detail``, or None) and ``webrtcPort`` tell the
+        preflight check of a running server what this very server holds.
         """
         stats, mode = self._engine.stats(), self._mode.status()
         return {

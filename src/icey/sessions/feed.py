@@ -148,6 +148,11 @@ class Feed:
         return self._pipeline.punctuality()[1]
 
     @property
+    def losses(self) -> tuple[int, int]:
+        """Frames that found no room, and that a loss made useless (`Reader.losses`)."""
+        return self._pipeline.losses
+
+    @property
     def late_share(self) -> float:
         """The share of them over the last seconds, where it is behind time; else 0."""
         return self._punctuality.late_share if self._punctuality.is_behind else 0.0

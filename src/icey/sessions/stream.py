@@ -30,7 +30,7 @@ from icey.sessions.mode import CLOSE_SECONDS
 from icey.sessions.openings import Openings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from icey._core import Engine, Peer
     from icey.config.model import Settings
@@ -114,6 +114,7 @@ class StreamMode:
         self._encoders = Encoders(Quota(0, 0))
         self._bound_encoders(UNMEASURED * typical_cost(settings.media.video))
         self._late_before = 0  # pictures of feeds that are over
+        self._lost_before = 0, 0  # frames of those
         self._notes: dict[Feed, str] = {}
         self._detection = Detection(settings, work.loop, self._on_detection)
         clips = settings.media.intelligence.vision.clips
@@ -187,10 +188,12 @@ class StreamMode:
         """Return how the source and the detectors fare."""
         detectors = [*self._punctuality_warnings(), *self._detection.warnings]
         sources = [*self._notes.values(), *([self._unavailable] if self._unavailable else [])]
+        dropped, incomplete = _sums([self._lost_before, *(feed.losses for feed in self._feeds)])
         return {
             "state": "degraded" if sources or detectors else "running",
             "warnings": [*sources, *detectors],
             "source": self._source_state(),
+            "stream": {"framesDropped": dropped, "framesIncomplete": incomplete},
             "load": {
                 "encoders": self._encoders.taken,
                 "encodersMost": self._encoders.total,
@@ -370,6 +373,7 @@ class StreamMode:
         if feed in self._waiting:
             prepared.cancel()
         self._late_before += feed.late_pictures
+        self._lost_before = _sums([self._lost_before, feed.losses])
         self._notes.pop(feed, None)
         feed.stop()
         self._work.spawn(self._join(feed))
@@ -487,3 +491,8 @@ def _look_for_blocking(source: Source) -> None:
     """Check that a source file exists. For a thread: a disk may be slow."""
     if source.kind == "file" and not Path(source.location).is_file():
         raise SourceError(f"{source.public}: no such file", source=source.public)
+
+
+def _sums(pairs: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    first, second = zip(*pairs, strict=True)
+    return sum(first), sum(second)

@@ -192,6 +192,8 @@ def test_keyframe_is_waited_for(units, caplog):
         Player(camera.url, settings(passthrough_video=True)) as player,
     ):
         player.video.wait_count(5)
+    assert player.pipeline.losses[0] == 0
+    assert player.pipeline.losses[1] >= 50  # they lean on a keyframe that nobody has
     assert "waiting for the camera's keyframe" in caplog.text
 
 

@@ -17,6 +17,7 @@ BARE: dict[str, Any] = {
     "turn": {"enabled": False, "port": 3478, "externalIp": ""},
     "relay": {"viewers": [{}, {}, {}]},
     "record": {"dir": "recordings"},
+    "stream": {"source": "rtsp://host", "framesDropped": 4, "framesIncomplete": 5},
     "refused": {"sockets": 3},
     "intelligence": {"vision": {"enabled": False}, "speech": {"enabled": False}},
 }
@@ -50,6 +51,8 @@ def test_what_there_is():
         ("icey_sessions_active",): 2,
         ("icey_sessions_total",): 7,
         ("icey_relay_viewers",): 3,
+        ("icey_source_dropped_frames_total",): 4,
+        ("icey_source_incomplete_frames_total",): 5,
         ("icey_refused_total", ("what", "sockets")): 3,
     }
 

@@ -32,6 +32,7 @@ class PlayedPipeline:
         self.all.append(self)
 
     passes_through = False
+    losses = 0, 0
 
     def punctuality(self):
         return 0, 0
