@@ -6,13 +6,18 @@ import socket
 import threading
 import time
 
+import av
 import numpy as np
 import pytest
 from bench.ports import free_port
 
 from icey.errors import SourceError
 from icey.media import input as media_input
+from icey.media.buffer import MediaBuffer
+from icey.media.capture import LiveReader
 from icey.media.events import SourceLost, SourceRestored
+from icey.media.passthrough import AnnexB
+from icey.media.source import parse_source
 from integration.media.material import Film, make
 from integration.media.sinks import (
     Player,
@@ -147,3 +152,19 @@ def test_udp_transport_stream(tmp_path):
         stop.set()
         sender.join()
     assert rate_of(units) > 15
+
+
+def test_passed_through_units_keep_their_own_times(tmp_path, monkeypatch):
+    """The network's jitter does not reach the times of a live source's access units."""
+    chosen = settings(passthrough_video=True)
+    buffer = MediaBuffer(48_000, 2)
+    reader = LiveReader(parse_source("udp://127.0.0.1:1"), chosen, buffer)
+    with av.open(str(make(tmp_path / "film.mp4", Film(options={"preset": "ultrafast"})))) as film:
+        stream = film.streams.video[0]
+        annexb, step = AnnexB(stream), 1e9 / float(stream.average_rate)
+        for number, packet in zip(range(10), film.demux(stream), strict=False):
+            late = number * 7 % 5 * 3_000_000
+            monkeypatch.setattr(buffer, "now_ns", lambda n=number, d=late: int(n * step) + d)
+            reader._pass_through(annexb, packet)
+    times = [shown.times[0] for shown in buffer.pictures]
+    assert np.diff(times) == pytest.approx([step] * 9, abs=1000)

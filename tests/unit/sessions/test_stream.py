@@ -120,10 +120,13 @@ async def test_a_call_from_init_to_hangup():
         house.engine.tell(PeerConnected(peer=peer.id))
         await house.until(lambda: pipeline.started)
         assert house.calls.status()["sessions"] == {"active": 1, "total": 1}
+        lost = {"framesDropped": 2, "framesIncomplete": 3}
+        assert house.calls.status()["stream"] == lost
         house.calls.deliver(ALICE, {"subtype": "call:hangup", "data": {"reason": "bye"}})
         assert peer.closed
         assert pipeline.stopped
         assert house.calls.status()["sessions"] == {"active": 0, "total": 1}
+        assert house.calls.status()["stream"] == lost
 
 
 async def test_candidates_in_the_same_breath_as_the_offer():
