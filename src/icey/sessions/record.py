@@ -76,7 +76,8 @@ class RecordMode:
         self.limits = LimitsSettings() if limits is None else limits
         self.places = Quota(self.limits.recordings, self.limits.recordings_per_address)
         self.encoders = Encoders(_encoder_quota(media, self.limits))
-        self.owners = Owners(media.record_dir)
+        # Only where files go for room does it matter whose they are.
+        self.owners = Owners(media.record_dir) if media.record.max_total_bytes else None
         self.recorders: dict[Recorder, None] = {}  # in the order of their calls
         self.finished = 0
         self.failed = 0
@@ -219,8 +220,10 @@ class _Publisher:
             mode.places.give_back(self._call.network)
 
     async def _note_owner(self, name: str) -> None:
-        mode = self._mode
-        await mode.work.in_thread(mode.owners.note_blocking, name, owner_of(self._call.network))
+        owners = self._mode.owners
+        if owners is not None:
+            owner = owner_of(self._call.network)
+            await self._mode.work.in_thread(owners.note_blocking, name, owner)
 
     def _on_recording(self, event: RecordingEvent) -> None:
         match event:

@@ -7,7 +7,7 @@ import pytest
 
 from icey._core import PeerConnected, PeerDisconnected
 from icey.config.limits import LimitsSettings
-from icey.config.model import MediaSettings
+from icey.config.model import MediaSettings, RecordSettings
 from icey.errors import RecordingError
 from icey.recording.events import (
     RecordingBounded,
@@ -256,10 +256,14 @@ async def test_what_is_encoded_again_needs_an_encoder():
         assert PlayedRecorder.all == []
 
 
-async def test_whose_a_recording_is_stands_beside_it(tmp_path):
-    """Each recording is noted as its network's, for the retention."""
-    async with House(tmp_path) as house:
+@pytest.mark.parametrize("most", [0, 1 << 30])
+async def test_whose_a_recording_is_stands_beside_it(tmp_path, most):
+    """Where files go for room each is noted as its network's; elsewhere nothing is kept."""
+    record = RecordSettings(max_total_bytes=most)
+    async with House(tmp_path, media={"record": record}) as house:
         await house.publish(ALICE, network="192.0.2.1")
-        await house.until((tmp_path / ".icey-owners").exists)
-        known = house.mode.owners.read_blocking()
-        assert known == {"alice": owner_of("192.0.2.1")}
+        await house.until(lambda: house.heard(ALICE, "record:started"))
+        if most:
+            await house.until((tmp_path / ".icey-owners").exists)
+            assert house.mode.owners.read_blocking() == {"alice": owner_of("192.0.2.1")}
+    assert (tmp_path / ".icey-owners").exists() == bool(most)
