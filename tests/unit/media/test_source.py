@@ -22,7 +22,7 @@ from icey.media.source import parse_source
         ("file:///srv/a%0Ab%FF.mp4", "file", False, "file", "a\\nb\\xff.mp4"),
         ("/srv/\x1b[31mred\u202e.mp4", "file", False, "file", "\\x1b[31mred\\u202e.mp4"),
         ("/dev/video0\n", "file", False, "file", "video0\\n"),
-        ("http://host/still.jpg", "url", False, "http", "http://host/still.jpg"),
+        ("http://host/still.jpg", "url", False, "http", "http://host/…"),
         ("odd:name.mp4", "file", False, "file", "odd:name.mp4"),
         ("/dev/video0", "device", True, "v4l2", "v4l2:video0"),
         ("v4l2:/dev/video2", "device", True, "v4l2", "v4l2:video2"),
