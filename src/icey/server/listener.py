@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from icey.config.limits import LimitsSettings
     from icey.config.model import Settings
     from icey.refusals import Refusals
     from icey.server.bodies import BodyLimit
@@ -97,7 +98,7 @@ class HttpServer(uvicorn.Server):
             return HttpConnection(self.config, self.server_state, visit, bodies, headers)
 
         return Entrance(
-            Door(Quota(room_for_connections(limits.connections), limits.connections_per_address)),
+            Door(_connections(limits)),
             Pace(limits.requests_per_address),
             TrustedProxies(settings.http.trusted_proxies),
             refusals,
@@ -143,6 +144,13 @@ class HttpServer(uvicorn.Server):
         """Close the listening sockets; open connections stay."""
         if self._acceptor is not None:
             self._acceptor.close()
+
+
+def _connections(limits: LimitsSettings) -> Quota:
+    """The bounds of connections; one network leaves a quarter to others also where few fit."""
+    total = room_for_connections(limits.connections)
+    each = limits.connections_per_address
+    return Quota(total, min(each, max(1, total * 3 // 4)) if total else each)
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

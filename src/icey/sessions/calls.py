@@ -26,6 +26,7 @@ from icey._core import PeerConnected, PeerDisconnected, PeerReached
 from icey.config.limits import LimitsSettings
 from icey.errors import BusyError, CandidateError, ClosedError, OfferError
 from icey.quota import Quota
+from icey.refusals import LOG_INTERVAL_S
 from icey.sessions.absence import falls_silent
 from icey.sessions.failure import what_to_change, what_was_seen
 from icey.sessions.turns import OfferRate
@@ -171,6 +172,7 @@ class Calls:
         self._send: Callable[[str, dict[str, Any]], None] | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._closed = False
+        self._next_failure_told = float("-inf")
 
     @property
     def close_seconds(self) -> float:
@@ -397,7 +399,13 @@ class Calls:
         if not pairs:
             stats = await self._work.in_thread(stats_blocking, offered.session.peer)
             pairs = [] if stats is None else stats.pairs
-        log.warning(
+        # One that strangers could repeat at will is told once a minute.
+        now = self._now()
+        level = logging.WARNING if now >= self._next_failure_told else logging.DEBUG
+        if level == logging.WARNING:
+            self._next_failure_told = now + LOG_INTERVAL_S
+        log.log(
+            level,
             "call ended before any media came through: %s. The server saw: %s. What may help: %s",
             reason,
             what_was_seen(pairs),

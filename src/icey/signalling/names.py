@@ -23,9 +23,9 @@ _VIRAMA = 9
 # (UTS 39, 15.1) for these letters that neither decomposition nor folding nor a character's name
 # leads to. What looks like an l or a 1 is an i here, since a capital I looks like both.
 _LOOKS_LIKE = {
-    "i": "ıɩɪιіӏꭵᎥ⍳ꙇ𑣃𝚤l1|│ǀ۱∣⏽ᛁⵏⲓꓲ𐊊𐌉𐌠𐔦",
-    "c": "ϲсᴄⲥꓚꮯᏟ𐊢𐌂𐐽𐐕𐔜𑣩𑣲🝌",
-    "e": "εеҽ℮⋿ⴹꓰꬲꭼᎬ𐊆𑢦𑢮",
+    "i": "ɪıɩɪιіӏꭵᎥ⍳ꙇ𑣃𝚤l1|│ǀ۱∣⏽ᛁⵏⲓꓲ𐊊𐌉𐌠𐔦",
+    "c": "¢ϲсᴄⲥꓚꮯᏟ𐊢𐌂𐐽𐐕𐔜𑣩𑣲🝌",
+    "e": "ᴇεеҽ℮⋿ⴹꓰꬲꭼᎬ𐊆𑢦𑢮",
     "y": "ɣʏυγуүყꭹꮍᎩᎽᶌỿⲩꓬꭚ𐊲𑢤𑣜𖽃",
     "s": "ƽѕտꮥꮪᏕᏚꓢꜱ𐊖𐐠𐑈𑣁𖼺",
     "r": "ʀгᎡᏒꭱꮢᖇᴦⲅꓣꭇꭈꮁ𐒴𖼵𝈖",
