@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,27 @@ def shows_pictures(viewer: AiortcViewer) -> bool:
     return len(viewer.video.packets) > 30
 
 
+@asynccontextmanager
+async def offering(url, calls):
+    """Offer so many calls from a process of its own, without UDP; gives what it says of them."""
+    attacker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ATTACKER),
+        url,
+        str(calls),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert attacker.stdin is not None
+    attacker.stdin.write(OFFER.read_bytes())
+    attacker.stdin.write_eof()
+    try:
+        yield attacker.stdout
+    finally:
+        attacker.kill()
+        await attacker.wait()
+
+
 async def test_offers_as_mere_text_cost_next_to_nothing(tmp_path):
     """60 offers without UDP open no source; beyond the bound they are refused; all is given back.
 
@@ -36,21 +57,9 @@ async def test_offers_as_mere_text_cost_next_to_nothing(tmp_path):
     settings = {"limits": {"unconnectedCallsPerAddress": 40}}
     async with running_server(tmp_path, "--source", str(clip), settings=settings) as server:
         before = server.usage()
-        attacker = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ATTACKER),
-            server.url,
-            "60",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert attacker.stdin is not None
-        assert attacker.stdout is not None
-        attacker.stdin.write(OFFER.read_bytes())
-        attacker.stdin.write_eof()
-        try:
+        async with offering(server.url, 60) as told_by:
             async with asyncio.timeout(30):
-                told = json.loads(await attacker.stdout.readline())
+                told = json.loads(await told_by.readline())
             assert told["answered"] == 40
             assert all("limits.unconnectedCallsPerAddress" in reason for reason in told["rejected"])
             status = await server.get("/api/status")
@@ -61,9 +70,6 @@ async def test_offers_as_mere_text_cost_next_to_nothing(tmp_path):
             print(f"before {before}, with 40 offers {height}")  # noqa: T201
             assert height.threads <= before.threads + POOL_THREADS
             assert height.memory - before.memory < 20 * 2**20  # 400 MB when sources opened at once
-        finally:
-            attacker.kill()
-            await attacker.wait()
         await server.sessions_become(0)
         async with aiortc_viewer(server.url) as viewer:
             await until(lambda: viewer.video.packets, "pictures come")
@@ -72,26 +78,13 @@ async def test_offers_as_mere_text_cost_next_to_nothing(tmp_path):
 async def test_offers_without_a_path_end_soon(tmp_path):
     """A call that is never connected is over after 15 s, and its peer is gone."""
     settings = {"limits": {"unconnectedCallsPerAddress": 4}}
-    async with running_server(tmp_path, "--source", "demo:", settings=settings) as server:
-        attacker = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ATTACKER),
-            server.url,
-            "4",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert attacker.stdin is not None
-        assert attacker.stdout is not None
-        attacker.stdin.write(OFFER.read_bytes())
-        attacker.stdin.write_eof()
-        try:
-            assert json.loads(await attacker.stdout.readline())["answered"] == 4
-            await server.sessions_become(0, deadline_s=20)
-            assert (await server.get("/api/status"))["engine"]["peers"] == 0
-        finally:
-            attacker.kill()
-            await attacker.wait()
+    async with (
+        running_server(tmp_path, "--source", "demo:", settings=settings) as server,
+        offering(server.url, 4) as told_by,
+    ):
+        assert json.loads(await told_by.readline())["answered"] == 4
+        await server.sessions_become(0, deadline_s=20)
+        assert (await server.get("/api/status"))["engine"]["peers"] == 0
 
 
 @pytest.mark.parametrize("pipeline", ["auto", "per-peer"])

@@ -69,11 +69,19 @@ class Reader(ABC):
         return 0, 0
 
     def forward(self, video: Track, audio: Track | None) -> None:
-        """Feed tracks of the engine from now on, until the source is closed. Only if `forwards`."""
+        """Feed tracks of the engine from now on, until the source is closed.
+
+        Raises:
+            NotImplementedError: it does not feed tracks (`forwards`); asking is a bug.
+        """
         raise NotImplementedError
 
     def copy(self, *, pictures: bool, sound: bool) -> None:
-        """Say whether what it feeds to tracks is to come into the buffer. Only if `forwards`."""
+        """Say whether what it feeds to tracks is to come into the buffer.
+
+        Raises:
+            NotImplementedError: it does not feed tracks (`forwards`); asking is a bug.
+        """
         raise NotImplementedError
 
     def take_units(self) -> list[bytes]:

@@ -100,6 +100,7 @@ class Trimmer:
         self._look, self._trim, self._collect = look, trim, collect
         self._floor: int | None = None  # the least that was ever resident
         self._looks = 0
+        self._left: int | None = None  # what was resident after the last collection
         self._least: int | None = None  # the slack that cannot be given back
         self._before: int | None = None
         self.trims = 0
@@ -128,9 +129,13 @@ class Trimmer:
         resident = self._look().resident
         self._floor = resident if self._floor is None else min(self._floor, resident)
         self._looks += 1
-        if resident > self._floor * GROWN and self._looks >= COLLECT_EVERY:
+        # A collection holds up all threads, so one that can find nothing new is none: with viewers
+        # that stay, more than the floor is resident for hours.
+        changed = self._left is None or abs(resident - self._left) >= WORTH_BYTES
+        if resident > self._floor * GROWN and changed and self._looks >= COLLECT_EVERY:
             self._looks = 0
             self._collect()
+            self._left = self._look().resident
 
 
 def open_trimmer() -> Trimmer | None:
@@ -158,8 +163,9 @@ def open_trimmer() -> Trimmer | None:
 async def give_back_memory() -> None:
     """Trim the process in a thread, again and again, until it is cancelled."""
     trimmer = open_trimmer()
-    gc.collect()
-    gc.freeze()  # what is there for good is not looked through again and again
-    while trimmer is not None:
+    if trimmer is None:
+        return
+    gc.freeze()  # what is there from the start on is not looked through again and again
+    while True:
         await asyncio.sleep(LOOK_EVERY_S)
         await asyncio.to_thread(trimmer.step_blocking)

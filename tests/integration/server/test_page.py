@@ -2,6 +2,9 @@
 
 import httpx
 import pytest
+from starlette.responses import FileResponse
+
+from icey.server.page import SMALL_BYTES, Page
 
 
 @pytest.fixture
@@ -84,3 +87,17 @@ async def test_head_and_range(site):
 async def test_other_methods(site):
     """Other methods than GET and HEAD get 405."""
     assert (await site.post("/index.html")).status_code == 405
+
+
+async def test_slow_readers_hold_no_file(site, tmp_path):
+    """Small files are sent from memory with all their headers, large ones from the disk."""
+    (tmp_path / "web" / "large.bin").write_bytes(bytes(SMALL_BYTES + 1))
+    for path, size in (("/style.css", 3), ("/large.bin", SMALL_BYTES + 1)):
+        for _ in range(2):
+            answer = await site.get(path)
+            assert (answer.status_code, len(answer.content)) == (200, size)
+            assert {"etag", "last-modified", "content-length"} <= answer.headers.keys()
+    folder = tmp_path / "web"
+    page, scope = Page(folder), {"type": "http", "method": "GET", "headers": []}
+    assert not isinstance(await page.get_response("style.css", scope), FileResponse)
+    assert isinstance(await page.get_response("large.bin", scope), FileResponse)

@@ -56,3 +56,25 @@ def test_what_is_in_use_is_left_alone():
     process.trimmer.step_blocking()
     process.trimmer.step_blocking()
     assert process.trimmer.trims == 0
+
+
+def test_garbage_is_looked_for_once_after_growth():
+    """A storm is followed by a collection; what stays resident afterwards causes no second one."""
+    resident, collections = [100 * MIB], []
+
+    def collect():
+        collections.append(resident[0])
+        resident[0] -= 20 * MIB
+
+    trimmer = Trimmer(lambda: Memory(resident[0], resident[0]), lambda: None, collect)
+    for _ in range(10):
+        trimmer.step_blocking()
+    assert collections == []
+    resident[0] = 160 * MIB
+    for _ in range(50):
+        trimmer.step_blocking()
+    assert collections == [160 * MIB]
+    resident[0] = 200 * MIB
+    for _ in range(50):
+        trimmer.step_blocking()
+    assert collections == [160 * MIB, 200 * MIB]
