@@ -163,6 +163,16 @@ async def test_caller_gives_up(house, monkeypatch, caplog):
     assert "no media came through. The server saw: browser host 192.0.2.7:50022" in line
 
 
+async def test_failures_in_a_row_are_one_line(house, caplog):
+    """Each caller hears why; the log, which strangers could fill, says it once a minute."""
+    for _ in range(5):
+        peer = await house.call(ALICE)
+        house.engine.tell(PeerDisconnected(peer=peer.id, reason="connection failed", pairs=PAIRS))
+        await house.until(lambda peer=peer: peer.closed)
+    assert len(house.heard(ALICE, "call:hangup")) == 5
+    assert len(warnings(caplog)) == 1
+
+
 async def test_ordinary_ends_are_no_failure(house, monkeypatch, caplog):
     """Neither who was connected nor who hangs up at once is taken for a failure."""
     caplog.set_level(logging.INFO)
